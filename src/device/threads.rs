@@ -1,0 +1,22 @@
+//! The one pool of worker threads. A host brings its own threads and does not
+//! like ours to multiply, so there is one pool in a process, made at first use
+//! (never while a host merely scans the plug-in).
+
+use once_cell::sync::Lazy;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+static POOL: Lazy<Option<ThreadPool>> = Lazy::new(|| {
+    ThreadPoolBuilder::new()
+        .thread_name(|i| format!("longtake-{i}"))
+        .build()
+        .ok()
+});
+
+/// Runs `work` with rayon's parallel iterators bound to our pool. Where the
+/// system grants no threads the work runs on rayon's own fallback.
+pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    match POOL.as_ref() {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
+}

@@ -1,0 +1,71 @@
+//! The plate engine: the artist's own plate, re-timed place by place.
+//!
+//! Each output pixel is a plate pixel from the same place at another time,
+//! `out(x, t) = plate(x + w(x, t), t + δ_k(x))`. Whole clips of the plate follow
+//! one another and each place changes clip at its own moment, so that no jump
+//! is seen anywhere. It makes no new shapes.
+
+mod analysis;
+mod decide;
+mod edit_list;
+mod gather;
+mod settings;
+
+use std::sync::Arc;
+
+pub use analysis::Analysis;
+pub use edit_list::{EditList, Event, Kind, NEVER};
+pub use settings::Settings;
+
+use super::{Engine, EngineError, Sources, Timeline};
+use crate::device::Task;
+use crate::frame::{Picture, Window};
+
+/// The engine, with the settings it works under.
+#[derive(Clone, Debug, Default)]
+pub struct PlateEngine {
+    /// What the artist chose.
+    pub settings: Settings,
+}
+
+impl Engine for PlateEngine {
+    type Analysis = Analysis;
+    type Decision = EditList;
+
+    fn version(&self) -> &'static str {
+        "plate 1"
+    }
+
+    fn settings_key(&self) -> String {
+        self.settings.key()
+    }
+
+    fn analyse(&self, sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analysis, EngineError> {
+        analysis::analyse(sources, task)
+    }
+
+    fn decide(
+        &self,
+        analysis: &Analysis,
+        timeline: &Timeline,
+        task: Task<'_>,
+    ) -> Result<EditList, EngineError> {
+        decide::decide(analysis, timeline, &self.settings, task)
+    }
+
+    fn frames_needed(&self, analysis: &Analysis, decision: &EditList, frame: i32) -> Vec<i32> {
+        gather::frames_needed(analysis, decision, frame)
+    }
+
+    fn make(
+        &self,
+        analysis: &Analysis,
+        decision: &EditList,
+        frame: i32,
+        window: Window,
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Arc<Picture>, EngineError> {
+        gather::make(analysis, decision, frame, window, sources, task)
+    }
+}

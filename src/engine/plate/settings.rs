@@ -1,0 +1,37 @@
+//! What the artist chooses of the plate engine.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the plate engine. The defaults are those of the manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Another seed, another take.
+    pub seed: u64,
+    /// From 0 (long clips, safest cuts) to 1 (short clips, most new).
+    pub novelty: f64,
+    /// How many plans are made; the best is kept. At least 1.
+    pub plans: u32,
+    /// Whether both sides of a switch are warped toward each other.
+    pub warp: bool,
+    /// Whether the lowest frequencies are shared between clips.
+    pub low_band: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            novelty: 0.5,
+            plans: 6,
+            warp: true,
+            low_band: true,
+        }
+    }
+}
+
+impl Settings {
+    /// A text that differs where the settings do.
+    pub fn key(&self) -> String {
+        format!("{self:?}")
+    }
+}

@@ -1,0 +1,57 @@
+//! How sample values relate to light, and the perceptual encoding in which
+//! decisions are made.
+
+use serde::{Deserialize, Serialize};
+
+/// How a plate's sample values relate to light.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transfer {
+    /// Proportional to light, as compositors work.
+    #[default]
+    Linear,
+    /// Already encoded for a display (sRGB, Rec.709), as 8-bit footage is.
+    Display,
+}
+
+impl Transfer {
+    /// The value as the eye weighs it, in the encoding in which every decision
+    /// is made: the sRGB curve (IEC 61966-2-1) from 0 to 1, continued above 1
+    /// by a logarithm of equal slope and below 0 by symmetry, so that
+    /// highlights far above 1 count for something and for no more than the eye
+    /// gives them. Portable to the last bit.
+    pub fn perceptual(self, value: f32) -> f32 {
+        let a = value.abs();
+        let e = match self {
+            Self::Display if a <= 1.0 => a,
+            Self::Linear if a <= 0.003_130_8 => 12.92 * a,
+            Self::Linear if a <= 1.0 => 1.055 * libm::powf(a, 1.0 / 2.4) - 0.055,
+            // Slope of the sRGB curve at 1 is 1.055 / 2.4; a display value
+            // above 1 is taken as such an encoded value already.
+            Self::Linear => 1.0 + 1.055 / 2.4 * libm::logf(a),
+            Self::Display => 1.0 + libm::logf(a),
+        };
+        if value < 0.0 { -e } else { e }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn perceptual_is_monotonic_continuous_and_odd() {
+        for transfer in [Transfer::Linear, Transfer::Display] {
+            let mut last = transfer.perceptual(-20.0);
+            let mut x = -20.0f32;
+            while x < 20.0 {
+                x += 1e-3;
+                let e = transfer.perceptual(x);
+                assert!(e >= last - 1e-6 && e - last < 0.02, "{transfer:?} at {x}");
+                assert_eq!(transfer.perceptual(-x), -e);
+                last = e;
+            }
+        }
+        assert!((Transfer::Linear.perceptual(0.214_041_1) - 0.5).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,8 @@
+//! A sequence: what was asked for, which frames that comes to, and the making
+//! of them.
+
+mod request;
+mod run;
+
+pub use request::{Mode, Request, RequestError};
+pub use run::{Take, Vault, key_of};

@@ -1,0 +1,152 @@
+//! Carries a request out: analysis, decision, frames, each kept under its own
+//! hash so that what is known is not found out twice.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::device::Task;
+use crate::engine::{Engine, EngineError, Sources, Timeline};
+use crate::frame::{Picture, Window};
+
+/// Where results are kept between calls and between processes: the store, a
+/// cache of the process, or nothing.
+pub trait Vault: Send + Sync {
+    /// The bytes kept under `key`, if they are whole.
+    fn get(&self, key: &blake3::Hash) -> Option<Vec<u8>>;
+
+    /// Keeps `bytes` under `key`. A vault that cannot keep them says so in its
+    /// own way; the work goes on.
+    fn put(&self, key: &blake3::Hash, bytes: &[u8]);
+}
+
+/// Keeps nothing.
+impl Vault for () {
+    fn get(&self, _key: &blake3::Hash) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn put(&self, _key: &blake3::Hash, _bytes: &[u8]) {}
+}
+
+/// A sequence that has been decided: any frame of it can be made.
+pub struct Take<E: Engine> {
+    engine: E,
+    analysis: Arc<E::Analysis>,
+    decision: Arc<E::Decision>,
+    timeline: Timeline,
+    hash: blake3::Hash,
+}
+
+impl<E: Engine> Take<E> {
+    /// Finds out and decides all that the frames of `timeline` need.
+    /// `plate_key` names the pixels of plate and matte: equal keys, equal
+    /// pixels.
+    pub fn prepare(
+        engine: E,
+        plate_key: &blake3::Hash,
+        timeline: Timeline,
+        sources: &mut Sources<'_>,
+        vault: &dyn Vault,
+        task: Task<'_>,
+    ) -> Result<Self, EngineError> {
+        let key = key_of(&[engine.version(), "analysis", plate_key.to_hex().as_str()]);
+        let analysis = Arc::new(kept(vault, &key, || engine.analyse(sources, task))?);
+        Self::decide(engine, &key, analysis, timeline, vault, task)
+    }
+
+    fn decide(
+        engine: E,
+        analysis_key: &blake3::Hash,
+        analysis: Arc<E::Analysis>,
+        timeline: Timeline,
+        vault: &dyn Vault,
+        task: Task<'_>,
+    ) -> Result<Self, EngineError> {
+        let hash = key_of(&[
+            analysis_key.to_hex().as_str(),
+            "decision",
+            &engine.settings_key(),
+            &format!("{timeline:?}"),
+        ]);
+        let decision = kept(vault, &hash, || engine.decide(&analysis, &timeline, task))?;
+        Ok(Self {
+            engine,
+            analysis,
+            decision: Arc::new(decision),
+            timeline,
+            hash,
+        })
+    }
+
+    /// Names the pixels of every frame: equal hashes, equal pixels.
+    pub fn hash(&self) -> &blake3::Hash {
+        &self.hash
+    }
+
+    /// Which frames are kept and which made.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// What was learned of the plate.
+    pub fn analysis(&self) -> &E::Analysis {
+        &self.analysis
+    }
+
+    /// What was decided.
+    pub fn decision(&self) -> &E::Decision {
+        &self.decision
+    }
+
+    /// The plate frames that output frame `frame` needs.
+    pub fn frames_needed(&self, frame: i32) -> Vec<i32> {
+        match self.timeline.kept(frame) {
+            Some(plate) => vec![plate],
+            None => self
+                .engine
+                .frames_needed(&self.analysis, &self.decision, frame),
+        }
+    }
+
+    /// The part `window` of output frame `frame`; a kept frame comes whole and
+    /// untouched.
+    pub fn make(
+        &self,
+        frame: i32,
+        window: Window,
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Arc<Picture>, EngineError> {
+        self.engine
+            .make(&self.analysis, &self.decision, frame, window, sources, task)
+    }
+}
+
+/// A hash of `parts` that no other list of parts has.
+pub fn key_of(parts: &[&str]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize()
+}
+
+fn kept<T: Serialize + DeserializeOwned>(
+    vault: &dyn Vault,
+    key: &blake3::Hash,
+    make: impl FnOnce() -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    if let Some(bytes) = vault.get(key)
+        && let Ok(value) = postcard::from_bytes(&bytes)
+    {
+        return Ok(value);
+    }
+    let value = make()?;
+    if let Ok(bytes) = postcard::to_stdvec(&value) {
+        vault.put(key, &bytes);
+    }
+    Ok(value)
+}
