@@ -124,7 +124,10 @@ fn check(param: &Param, value: Value) -> Result<Value, ValueError> {
         (ParamKind::Int, Value::Int(v)) => within(v as f64).map(|()| Value::Int(v)),
         (ParamKind::Double, Value::Int(v)) => within(v as f64).map(|()| Value::Double(v as f64)),
         (ParamKind::Double, Value::Double(v)) => within(v).map(|()| Value::Double(v)),
-        (ParamKind::Range, Value::Range([a, b])) if a <= b => Ok(Value::Range([a, b])),
+        (ParamKind::Range, Value::Range([a, b])) if a <= b => {
+            within(a as f64)?;
+            within(b as f64).map(|()| Value::Range([a, b]))
+        }
         (ParamKind::Range, Value::Range([a, b])) => {
             Err(fail(format!("the first frame {a} is after the last, {b}")))
         }

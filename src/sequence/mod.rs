@@ -3,6 +3,8 @@
 
 mod request;
 mod run;
+mod setup;
 
 pub use request::{Mode, Request, RequestError};
 pub use run::{Take, Vault, key_of};
+pub use setup::Setup;

@@ -51,6 +51,27 @@ pub enum RequestError {
         /// Frames needed.
         need: usize,
     },
+    /// Plate frames were asked for that the plate does not have.
+    #[error(
+        "plate frames {asked} were asked for and the plate has {have}: choose a plate range within it"
+    )]
+    Plate {
+        /// Asked for.
+        asked: FrameRange,
+        /// To be had.
+        have: FrameRange,
+    },
+    /// The output is longer than any shot.
+    #[error(
+        "{asked} is {} frames and a take has at most {most}: ask for it in parts",
+        asked.count()
+    )]
+    TooLong {
+        /// Asked for.
+        asked: FrameRange,
+        /// Frames that are allowed.
+        most: usize,
+    },
     /// The output range does not go with the plate.
     #[error("output frames {out} do not go with plate frames {plate}: {advice}")]
     Range {
@@ -67,6 +88,9 @@ impl Request {
     /// Shortest plate that a new clip can be cut from.
     const SHORTEST: usize = 8;
 
+    /// Longest output: over an hour at 25 frames in a second.
+    const LONGEST: usize = 100_000;
+
     /// Frames of the plate's end that a change of clip needs to happen in: .9 s,
     /// at most a third of the plate.
     pub fn handle(&self) -> i32 {
@@ -77,6 +101,12 @@ impl Request {
     /// Which output frames are kept and which are made.
     pub fn timeline(&self) -> Result<Timeline, RequestError> {
         let (plate, out) = (self.plate, self.out);
+        if out.count() > Self::LONGEST {
+            return Err(RequestError::TooLong {
+                asked: out,
+                most: Self::LONGEST,
+            });
+        }
         let mut spans = Vec::new();
         let needs_clips = match self.mode {
             Mode::Extend => !(plate.first <= out.first && out.last <= plate.last),

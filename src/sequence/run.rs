@@ -119,6 +119,10 @@ impl<E: Engine> Take<E> {
         sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<Arc<Picture>, EngineError> {
+        task.check()?;
+        if let Some(plate) = self.timeline.kept(frame) {
+            return Ok(sources.plate.read(plate)?);
+        }
         self.engine
             .make(&self.analysis, &self.decision, frame, window, sources, task)
     }
