@@ -1,3 +1,36 @@
 //! Chores of the project: `cargo xtask bundle` and `cargo xtask install`.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod bundle;
+mod install;
+
+const USAGE: &str = "\
+usage: cargo xtask bundle [--debug]         build target/bundle/Longtake.ofx.bundle
+       cargo xtask install [DIR] [--debug]  and put it into DIR, by default the system's folder";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let debug = args.iter().any(|a| a == "--debug");
+    let words: Vec<&str> = args
+        .iter()
+        .map(String::as_str)
+        .filter(|a| *a != "--debug")
+        .collect();
+    let outcome = match words[..] {
+        ["bundle"] => bundle::bundle(debug).map(|path| path.display().to_string()),
+        ["install"] => install::install(None, debug),
+        ["install", folder] if !folder.starts_with('-') => install::install(Some(folder), debug),
+        _ => Err(USAGE.into()),
+    };
+    match outcome {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
