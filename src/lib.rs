@@ -10,3 +10,4 @@ pub mod frame;
 pub mod manifest;
 pub mod sampler;
 pub mod sequence;
+pub mod store;

@@ -5,6 +5,7 @@ mod request;
 mod run;
 mod setup;
 
+pub use crate::store::Vault;
 pub use request::{Mode, Request, RequestError};
-pub use run::{Take, Vault, key_of};
+pub use run::{Take, key_of};
 pub use setup::Setup;

@@ -9,26 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::device::Task;
 use crate::engine::{Engine, EngineError, Sources, Timeline};
 use crate::frame::{Picture, Window};
-
-/// Where results are kept between calls and between processes: the store, a
-/// cache of the process, or nothing.
-pub trait Vault: Send + Sync {
-    /// The bytes kept under `key`, if they are whole.
-    fn get(&self, key: &blake3::Hash) -> Option<Vec<u8>>;
-
-    /// Keeps `bytes` under `key`. A vault that cannot keep them says so in its
-    /// own way; the work goes on.
-    fn put(&self, key: &blake3::Hash, bytes: &[u8]);
-}
-
-/// Keeps nothing.
-impl Vault for () {
-    fn get(&self, _key: &blake3::Hash) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn put(&self, _key: &blake3::Hash, _bytes: &[u8]) {}
-}
+use crate::store::Vault;
 
 /// A sequence that has been decided: any frame of it can be made.
 pub struct Take<E: Engine> {

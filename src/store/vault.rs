@@ -1,0 +1,24 @@
+//! What a place to keep results in can do, whatever stands behind it.
+
+/// Keeps bytes under a hash of what they were made from: the store on disk, a
+/// cache of the process, both, or nothing. Shared by threads.
+pub trait Vault: Send + Sync {
+    /// The bytes kept under `key`, if they are there and whole.
+    fn get(&self, key: &blake3::Hash) -> Option<Vec<u8>>;
+
+    /// Keeps `bytes` under `key`. A vault that cannot keep them says so in its
+    /// own way; the work goes on.
+    fn put(&self, key: &blake3::Hash, bytes: &[u8]);
+
+    /// Forgets what is kept under `key`, if anything is.
+    fn remove(&self, _key: &blake3::Hash) {}
+}
+
+/// Keeps nothing.
+impl Vault for () {
+    fn get(&self, _key: &blake3::Hash) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn put(&self, _key: &blake3::Hash, _bytes: &[u8]) {}
+}
