@@ -1,5 +1,7 @@
 //! A picture in memory and windows of it.
 
+use std::sync::Arc;
+
 /// A rectangle of pixels, half open: `x0 <= x < x1`, `y0 <= y < y1`, with the
 /// origin at the top left pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,8 +133,58 @@ impl Picture {
         &self.data[i..i + self.channels]
     }
 
+    /// The part of `picture` inside `window`, bit for bit: the same picture
+    /// where that is all of it, a copy otherwise (empty where they are apart).
+    pub fn crop(picture: &Arc<Self>, window: Window) -> Arc<Self> {
+        let whole = Window::whole(picture.width, picture.height);
+        let window = window.intersection(&whole);
+        if window == whole {
+            return Arc::clone(picture);
+        }
+        let (width, height) = (window.width(), window.height());
+        let mut data = Vec::with_capacity(width * height * picture.channels);
+        if width > 0 {
+            for y in window.y0..window.y1 {
+                let from = window.x0 as usize * picture.channels;
+                data.extend_from_slice(
+                    &picture.row(y as usize)[from..from + width * picture.channels],
+                );
+            }
+        }
+        Arc::new(Self {
+            width,
+            height: if width > 0 { height } else { 0 },
+            channels: picture.channels,
+            data,
+        })
+    }
+
     /// Size in memory in bytes.
     pub fn bytes(&self) -> usize {
         self.data.len() * size_of::<f32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crop_is_a_part_and_the_whole_is_shared() {
+        let data = (0..5 * 4 * 2).map(|i| i as f32).collect();
+        let picture = Arc::new(Picture::from_data(5, 4, 2, data).unwrap());
+        let window = |x0, y0, x1, y1| Window { x0, y0, x1, y1 };
+        assert!(Arc::ptr_eq(
+            &picture,
+            &Picture::crop(&picture, window(-3, 0, 9, 9))
+        ));
+        let part = Picture::crop(&picture, window(1, 2, 4, 9));
+        assert_eq!((part.width(), part.height()), (3, 2));
+        assert_eq!(part.pixel(2, 1), picture.pixel(3, 3));
+        assert!(
+            Picture::crop(&picture, window(7, 0, 9, 4))
+                .data()
+                .is_empty()
+        );
     }
 }

@@ -7,5 +7,5 @@ mod setup;
 
 pub use crate::store::Vault;
 pub use request::{Mode, Request, RequestError};
-pub use run::{Take, key_of};
+pub use run::{Take, key_of, make_kept};
 pub use setup::Setup;

@@ -91,8 +91,8 @@ impl<E: Engine> Take<E> {
         }
     }
 
-    /// The part `window` of output frame `frame`; a kept frame comes whole and
-    /// untouched.
+    /// The part `window` of output frame `frame`; of a kept frame, the plate's
+    /// own bits.
     pub fn make(
         &self,
         frame: i32,
@@ -100,13 +100,29 @@ impl<E: Engine> Take<E> {
         sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<Arc<Picture>, EngineError> {
-        task.check()?;
-        if let Some(plate) = self.timeline.kept(frame) {
-            return Ok(sources.plate.read(plate)?);
+        if let Some(kept) = make_kept(&self.timeline, frame, window, sources, task) {
+            return kept;
         }
         self.engine
             .make(&self.analysis, &self.decision, frame, window, sources, task)
     }
+}
+
+/// The part `window` of output frame `frame` where that frame is the plate's
+/// own, which takes neither analysis nor decision; `None` where it is to be
+/// made.
+pub fn make_kept(
+    timeline: &Timeline,
+    frame: i32,
+    window: Window,
+    sources: &mut Sources<'_>,
+    task: Task<'_>,
+) -> Option<Result<Arc<Picture>, EngineError>> {
+    let plate = timeline.kept(frame)?;
+    Some(task.check().map_err(EngineError::from).and_then(|()| {
+        let picture = sources.plate.read(plate)?;
+        Ok(Picture::crop(&picture, window))
+    }))
 }
 
 /// A hash of `parts` that no other list of parts has.
