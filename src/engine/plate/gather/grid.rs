@@ -1,0 +1,152 @@
+//! The coarse grid under a picture: how its cells lie on the pixels, and the
+//! smoothing of what they hold.
+
+/// Where the pixels of one axis lie between the centres of the cells.
+///
+/// Pixel `x` lies in interval `k` (0 before the first centre, `cells` after the
+/// last), the fraction `part[x]` of the way from centre `k - 1` to centre `k`.
+/// The positions are exact rationals, so a proxy and the full size see the same
+/// grid.
+pub(super) struct Axis {
+    /// Cells along the axis.
+    pub(super) cells: usize,
+    /// Interval of each pixel.
+    pub(super) interval: Vec<u32>,
+    /// How far into its interval each pixel lies, 0..1.
+    pub(super) part: Vec<f32>,
+    /// First pixel of each interval, and past the last the number of pixels.
+    pub(super) start: Vec<u32>,
+}
+
+impl Axis {
+    pub(super) fn new(cells: usize, pixels: usize) -> Self {
+        let (c, n) = (cells as i64, pixels as i64);
+        let mut interval = Vec::with_capacity(pixels);
+        let mut part = Vec::with_capacity(pixels);
+        let mut start = Vec::with_capacity(cells + 2);
+        for x in 0..n {
+            let position = (2 * x + 1) * c - n;
+            let k = position.div_euclid(2 * n) + 1;
+            interval.push(k as u32);
+            part.push((position.rem_euclid(2 * n) as f64 / (2 * n) as f64) as f32);
+            while start.len() as i64 <= k {
+                start.push(x as u32);
+            }
+        }
+        start.resize(cells + 2, pixels as u32);
+        Self {
+            cells,
+            interval,
+            part,
+            start,
+        }
+    }
+
+    /// The cells on either side of interval `k`, repeated at the borders.
+    pub(super) fn ends(&self, k: usize) -> (usize, usize) {
+        (k.saturating_sub(1), k.min(self.cells - 1))
+    }
+
+    /// The four cells around interval `k`, repeated at the borders.
+    pub(super) fn four(&self, k: usize) -> [usize; 4] {
+        let last = self.cells - 1;
+        [
+            k.saturating_sub(2).min(last),
+            k.saturating_sub(1),
+            k.min(last),
+            (k + 1).min(last),
+        ]
+    }
+}
+
+/// Weights of the four neighbours at `part` of the way from the second to the
+/// third: the cubic convolution of Keys 1981, a = -1/2 (Catmull-Rom).
+pub(super) fn cubic(part: f32) -> [f32; 4] {
+    let t = part;
+    [
+        ((2.0 - t) * t - 1.0) * t * 0.5,
+        ((3.0 * t - 5.0) * t * t + 2.0) * 0.5,
+        ((4.0 - 3.0 * t) * t + 1.0) * t * 0.5,
+        (t - 1.0) * t * t * 0.5,
+    ]
+}
+
+/// The way from `a` to `b`.
+pub(super) fn lerp(a: f32, b: f32, part: f32) -> f32 {
+    a + (b - a) * part
+}
+
+/// Gaussian blur of a plane of `cols` by `rows` values, borders repeated. The
+/// kernel ends at three deviations: what is further away counts for exactly
+/// nothing.
+pub(super) fn blur(plane: &[f32], cols: usize, rows: usize, sigma: f32) -> Vec<f32> {
+    let radius = libm::ceilf(3.0 * sigma) as i32;
+    let mut kernel: Vec<f32> = (-radius..=radius)
+        .map(|d| libm::expf(-((d * d) as f32) / (2.0 * sigma * sigma)))
+        .collect();
+    let sum: f32 = kernel.iter().sum();
+    kernel.iter_mut().for_each(|k| *k /= sum);
+
+    let mut across = vec![0.0f32; cols * rows];
+    let reach = radius as usize;
+    let mut padded = vec![0.0f32; cols + 2 * reach];
+    for (row, out) in plane.chunks_exact(cols).zip(across.chunks_exact_mut(cols)) {
+        padded[..reach].fill(row[0]);
+        padded[reach..reach + cols].copy_from_slice(row);
+        padded[reach + cols..].fill(row[cols - 1]);
+        for (k, &weight) in kernel.iter().enumerate() {
+            for (o, &v) in out.iter_mut().zip(&padded[k..]) {
+                *o += weight * v;
+            }
+        }
+    }
+    let mut down = vec![0.0f32; cols * rows];
+    for (y, out) in down.chunks_exact_mut(cols).enumerate() {
+        for (k, &weight) in kernel.iter().enumerate() {
+            let from = (y as i32 + k as i32 - radius).clamp(0, rows as i32 - 1) as usize;
+            for (o, &v) in out.iter_mut().zip(&across[from * cols..]) {
+                *o += weight * v;
+            }
+        }
+    }
+    down
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_sees_the_same_grid() {
+        let (full, half) = (Axis::new(7, 64), Axis::new(7, 32));
+        for x in 0..32 {
+            // The middle of two full-size pixels is the centre of a proxy pixel.
+            let at = |a: &Axis, x: usize| a.interval[x] as f32 + a.part[x];
+            let middle = 0.5 * (at(&full, 2 * x) + at(&full, 2 * x + 1));
+            assert!((middle - at(&half, x)).abs() < 1e-5);
+        }
+        assert_eq!(full.start[0], 0);
+        assert_eq!(full.start[8], 64);
+    }
+
+    #[test]
+    fn one_cell_and_one_pixel_are_enough() {
+        let a = Axis::new(1, 1);
+        assert_eq!((a.interval[0], a.part[0]), (1, 0.0));
+        assert_eq!(a.ends(1), (0, 0));
+        assert_eq!(a.four(0), [0; 4]);
+        assert_eq!(blur(&[3.0], 1, 1, 2.0).len(), 1);
+        let many = Axis::new(5, 1);
+        assert_eq!(many.start, [0, 0, 0, 0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn blur_keeps_a_level_and_ends_at_three_deviations() {
+        let flat = blur(&[2.0; 60], 10, 6, 1.0);
+        assert!(flat.iter().all(|v| (v - 2.0).abs() < 1e-5));
+        let mut dot = vec![0.0; 21];
+        dot[10] = 1.0;
+        let spread = blur(&dot, 21, 1, 1.0);
+        assert!(spread[13] > 0.0 && spread[14] == 0.0 && spread[6] == 0.0);
+    }
+}

@@ -1,0 +1,331 @@
+//! The lowest frequencies belong to all clips near in space and time: steam,
+//! cloud and exposure drift hide a change of clip only if they do not jump.
+//!
+//! For each source a correction is found on the coarse grid, in the perceptual
+//! encoding: the soft-clipped differences to the other sources, weighed by how
+//! much those are seen within two cells and [`REACH`] frames. (Burt and Adelson
+//! 1983 blend every band; here only the lowest is, so grain and sharpness stay.)
+//!
+//! It is added to scene-linear pixels to first order: a step `d` in the
+//! perceptual encoding is `d` times the light in one such step at that pixel's
+//! own level. So a highlight is changed in proportion to itself, a shadow by
+//! next to nothing, detail far finer than a cell keeps its contrast, and a
+//! correction of 0 leaves the plate's bits. Nothing is carried across 0. Pixels
+//! are taken as premultiplied: the level is that of the colour without alpha,
+//! the change is multiplied by alpha, and alpha and further channels stay.
+
+use once_cell::sync::Lazy;
+
+use super::grid::{Axis, blur, lerp};
+use super::moment::Moment;
+use crate::engine::plate::analysis::{Analysis, UNIT};
+use crate::engine::plate::edit_list::EditList;
+use crate::frame::{PlateInfo, Transfer};
+
+/// Frames on either side over which clips share the lowest band; no more than
+/// the reach of a cut, which [`Moment`] looks ahead by.
+const REACH: i32 = 4;
+/// Cells over which they share it (deviation of a Gaussian).
+const SPREAD: f32 = 2.0;
+/// Difference, in the perceptual encoding, that counts most; those far greater
+/// are objects, not light.
+const CLIP: f32 = 0.08;
+
+/// Corrections of all sources at one moment.
+pub(super) struct LowBand {
+    cols: usize,
+    /// Source by source: cell by cell three values, or none.
+    fields: Vec<Option<Vec<[f32; 3]>>>,
+}
+
+impl LowBand {
+    /// The corrections around `moment`, or `None` where there are none.
+    pub(super) fn new(edit: &EditList, analysis: &Analysis, moment: &Moment<'_>) -> Option<Self> {
+        let reach = reach(edit, moment.t);
+        if reach < 1 || moment.cuts.is_empty() {
+            return None;
+        }
+        let (cols, rows) = (moment.cols, moment.rows);
+        let mut seen = vec![vec![0.0f32; cols * rows]; moment.sources.len()];
+        for ahead in -reach..=reach {
+            let then = moment.t + ahead;
+            if !edit.closed && !(0..edit.out_frames as i32).contains(&then) {
+                continue;
+            }
+            let share = 1.0 - ahead.abs() as f32 / (reach + 1) as f32;
+            for (cell, source) in moment.cells(ahead).into_iter().enumerate() {
+                seen[usize::from(source)][cell] += share;
+            }
+        }
+        let shared: Vec<(usize, Vec<f32>, Vec<[f32; 3]>)> = moment
+            .sources
+            .iter()
+            .enumerate()
+            .filter(|(s, source)| source.live && seen[*s].iter().any(|&w| w > 0.0))
+            .filter_map(|(s, source)| {
+                let colour = smooth_colour(analysis, source.index, cols, rows)?;
+                Some((s, blur(&seen[s], cols, rows, SPREAD), colour))
+            })
+            .collect();
+        if shared.len() < 2 {
+            return None;
+        }
+        let mut fields = vec![None; moment.sources.len()];
+        for (own, _, mine) in &shared {
+            let mut field = vec![[0.0f32; 3]; cols * rows];
+            for (cell, to) in field.iter_mut().enumerate() {
+                let mut sum = 0.0;
+                for (_, weight, _) in &shared {
+                    sum += weight[cell];
+                }
+                for (other, weight, colour) in &shared {
+                    let w = weight[cell];
+                    if other == own || w <= 0.0 {
+                        continue;
+                    }
+                    let e: [f32; 3] = std::array::from_fn(|c| colour[cell][c] - mine[cell][c]);
+                    let most = e.iter().fold(0.0f32, |m, v| m.max(v.abs())) / CLIP;
+                    let gain = w / sum / (1.0 + most * most);
+                    for (t, e) in to.iter_mut().zip(e) {
+                        *t += gain * e;
+                    }
+                }
+            }
+            fields[*own] = Some(field);
+        }
+        Some(Self { cols, fields })
+    }
+
+    /// Whether the correction of `source` is anything but 0 between the given
+    /// columns and rows of the grid.
+    pub(super) fn differs(
+        &self,
+        source: usize,
+        cols: (usize, usize),
+        rows: (usize, usize),
+    ) -> bool {
+        self.fields[source].as_ref().is_some_and(|f| {
+            [rows.0, rows.1].iter().any(|r| {
+                [cols.0, cols.1]
+                    .iter()
+                    .any(|c| f[r * self.cols + c] != [0.0; 3])
+            })
+        })
+    }
+
+    /// The correction of `source` along pixel row `y`, for each column of the
+    /// grid.
+    pub(super) fn row(&self, source: usize, down: &Axis, y: usize) -> Vec<[f32; 3]> {
+        let (r0, r1) = down.ends(down.interval[y] as usize);
+        let part = down.part[y];
+        match &self.fields[source] {
+            None => vec![[0.0; 3]; self.cols],
+            Some(f) => (0..self.cols)
+                .map(|c| {
+                    let (a, b) = (f[r0 * self.cols + c], f[r1 * self.cols + c]);
+                    std::array::from_fn(|i| lerp(a[i], b[i], part))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Frames within which clips share their lowest band at output index `t`: fewer
+/// near kept frames, none at them.
+fn reach(edit: &EditList, t: i32) -> i32 {
+    let length = edit.out_frames as i32;
+    let shifts: &[i32] = if edit.closed { &[-1, 0, 1] } else { &[0] };
+    let mut reach = REACH;
+    for (&(from, to), shift) in edit
+        .kept
+        .iter()
+        .flat_map(|k| shifts.iter().map(move |s| (k, s * length)))
+    {
+        let (from, to) = (from as i32 + shift, to as i32 + shift);
+        reach = reach.min(if t >= to {
+            t - to + 1
+        } else if t < from {
+            from - t
+        } else {
+            0
+        });
+    }
+    reach
+}
+
+/// The colour of plate index `index` on the grid, smoothed by a cell, white 1.
+fn smooth_colour(
+    analysis: &Analysis,
+    index: i32,
+    cols: usize,
+    rows: usize,
+) -> Option<Vec<[f32; 3]>> {
+    let frame = super::coarse(analysis, index, cols * rows)?;
+    let planes: [Vec<f32>; 3] = std::array::from_fn(|c| {
+        let plane: Vec<f32> = frame
+            .iter()
+            .skip(c)
+            .step_by(3)
+            .map(|&v| f32::from(v) / UNIT)
+            .collect();
+        blur(&plane, cols, rows, 0.8)
+    });
+    Some(
+        (0..cols * rows)
+            .map(|i| [planes[0][i], planes[1][i], planes[2][i]])
+            .collect(),
+    )
+}
+
+/// Which channels of a pixel are corrected, and how.
+pub(super) struct Grade {
+    /// Channel, and which of the three values of a correction is its own.
+    colour: Vec<(usize, usize)>,
+    alpha: Option<usize>,
+    transfer: Transfer,
+}
+
+impl Grade {
+    pub(super) fn of(info: &PlateInfo) -> Self {
+        let named = ["R", "G", "B"]
+            .iter()
+            .enumerate()
+            .filter_map(|(i, name)| Some((info.channel(name)?, i)))
+            .collect::<Vec<_>>();
+        let colour = if named.is_empty() {
+            info.channel("Y").map(|c| (c, 0)).into_iter().collect()
+        } else {
+            named
+        };
+        Self {
+            colour,
+            alpha: info.channel("A"),
+            transfer: info.transfer,
+        }
+    }
+
+    /// Adds the perceptual step `step` to `pixel`.
+    pub(super) fn add(&self, pixel: &mut [f32], step: [f32; 3]) {
+        if step == [0.0; 3] {
+            return;
+        }
+        let alpha = self.alpha.map_or(1.0, |a| pixel[a]);
+        // Neither light without cover nor a broken alpha tells a level.
+        if alpha.is_nan() || alpha <= 0.0 {
+            return;
+        }
+        for &(c, i) in &self.colour {
+            let v = pixel[c];
+            let changed = if alpha < 1.0 {
+                v + alpha * step[i] * light_in_step(self.transfer, v / alpha)
+            } else {
+                v + step[i] * light_in_step(self.transfer, v)
+            };
+            if changed.is_finite() {
+                pixel[c] = if v >= 0.0 {
+                    changed.max(0.0)
+                } else {
+                    changed.min(0.0)
+                };
+            }
+        }
+    }
+}
+
+/// Derivative of light by [`Transfer::perceptual`] at `value`.
+fn light_in_step(transfer: Transfer, value: f32) -> f32 {
+    let a = value.abs();
+    match transfer {
+        Transfer::Display => a.max(1.0),
+        Transfer::Linear if a <= 0.003_130_8 => 1.0 / 12.92,
+        Transfer::Linear if a < 1.0 => {
+            let bits = a.to_bits() - LEAST;
+            let (i, part) = ((bits >> 15) as usize, (bits & 0x7fff) as f32 / 32768.0);
+            lerp(POWER[i], POWER[i + 1], part)
+        }
+        Transfer::Linear => 2.4 / 1.055 * a,
+    }
+}
+
+/// Bits of 2⁻⁹, below the end of the sRGB curve's straight part.
+const LEAST: u32 = 0x3b00_0000;
+
+/// The derivative of the curved part, at every 2⁻⁸ of each octave up to 1: a
+/// power for each sample of a frame would cost more than all else.
+static POWER: Lazy<Vec<f32>> = Lazy::new(|| {
+    (0..=(0x3f80_0000 - LEAST) >> 15)
+        .map(|i| {
+            let v = f64::from(f32::from_bits(LEAST + (i << 15)));
+            (2.4 / 1.055 * libm::pow(v, 1.0 - 1.0 / 2.4)) as f32
+        })
+        .collect()
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn light_in_a_step_is_the_derivative_of_the_encoding() {
+        for transfer in [Transfer::Linear, Transfer::Display] {
+            for i in 0..4000 {
+                let v = libm::exp2(f64::from(i) / 4000.0 * 22.0 - 12.0) as f32;
+                let h = v * 1e-2;
+                if transfer == Transfer::Linear && (v - 0.003_130_8).abs() < 2.0 * h
+                    || (v - 1.0).abs() < 2.0 * h
+                {
+                    continue;
+                }
+                let slope =
+                    (transfer.perceptual(v + h) - transfer.perceptual(v - h)) / ((v + h) - (v - h));
+                let got = light_in_step(transfer, v) * slope;
+                assert!((got - 1.0).abs() < 2e-3, "{transfer:?} {v}: {got}");
+                assert_eq!(light_in_step(transfer, -v), light_in_step(transfer, v));
+            }
+        }
+    }
+
+    fn grade(channels: &[&str]) -> Grade {
+        Grade::of(&PlateInfo {
+            range: crate::frame::FrameRange { first: 1, last: 1 },
+            width: 1,
+            height: 1,
+            full_size: (1, 1),
+            channels: channels.iter().map(|&c| c.to_owned()).collect(),
+            fps: 25.0,
+            transfer: Transfer::Linear,
+            pixel_aspect: 1.0,
+        })
+    }
+
+    #[test]
+    fn a_correction_respects_alpha_black_and_bad_values() {
+        let g = grade(&["R", "G", "B", "A", "Z"]);
+        let step = [0.04, -0.04, 0.04];
+        let mut whole = [0.2, 0.2, 50.0, 1.0, 7.0];
+        g.add(&mut whole, step);
+        let mut half = [0.1, 0.1, 25.0, 0.5, 7.0];
+        g.add(&mut half, step);
+        for c in 0..3 {
+            assert!(
+                (half[c] - 0.5 * whole[c]).abs() < 1e-5 * whole[c],
+                "as if unpremultiplied"
+            );
+        }
+        assert!(whole[0] > 0.2 && whole[1] < 0.2 && whole[2] > 50.0 && whole[2] < 56.0);
+        assert_eq!((whole[3], whole[4], half[3], half[4]), (1.0, 7.0, 0.5, 7.0));
+        let mut dark = [0.0, 1e-4, -0.5, 1.0, 0.0];
+        g.add(&mut dark, step);
+        assert!(dark[1] == 0.0 && dark[0] > 0.0 && dark[2] < 0.0);
+        let mut glow = [3.0, 3.0, 3.0, 0.0, 0.0];
+        g.add(&mut glow, step);
+        assert_eq!(glow, [3.0, 3.0, 3.0, 0.0, 0.0]);
+        let mut bad = [f32::INFINITY, f32::NAN, f32::NEG_INFINITY, 1.0, f32::NAN];
+        let before = bad.map(f32::to_bits);
+        g.add(&mut bad, step);
+        assert_eq!(bad.map(f32::to_bits), before);
+        let mut alone = [0.5];
+        grade(&["A"]).add(&mut alone, step);
+        assert_eq!(alone, [0.5], "alpha alone is no colour");
+    }
+}

@@ -1,0 +1,204 @@
+//! How far the flow between two plate frames is to be trusted, and a bounded
+//! cache of what was found.
+//!
+//! Flow is found on the grid of the analysis, in its perceptual encoding. So it
+//! depends on the analysis alone: a proxy warps as the full size does, no plate
+//! frame is read for it, and equal keys mean equal fields.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
+
+use super::flow::{Field, Plane, flow};
+use super::grid::{Axis, blur, lerp};
+use crate::engine::plate::analysis::{Analysis, UNIT};
+
+/// Longest displacement, as a share of the picture's height.
+const LONGEST: f32 = 0.15;
+/// Bytes that the fields of all plates may take in this process.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// Displacements between two frames, either way, faded where they are not to be
+/// trusted; cell by cell, across and down, in cells.
+pub(super) struct Pair {
+    /// From the frame with the lower index to the other.
+    pub(super) forth: Vec<[f32; 2]>,
+    /// From the frame with the higher index to the other.
+    pub(super) back: Vec<[f32; 2]>,
+}
+
+impl Pair {
+    /// The displacements from plate index `from` to `to` between `frames` of
+    /// `analysis`, found or remembered.
+    pub(super) fn between(analysis: &Analysis, a: i32, b: i32) -> Option<Arc<Self>> {
+        let (cols, rows) = (analysis.cols, analysis.rows);
+        let (a, b) = (a.min(b), a.max(b));
+        let first = super::coarse(analysis, a, cols * rows)?;
+        let second = super::coarse(analysis, b, cols * rows)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(cols as u64).to_le_bytes());
+        for frame in [first, second] {
+            for chunk in frame.chunks(512) {
+                let mut bytes = [0u8; 1024];
+                for (to, v) in bytes.chunks_exact_mut(2).zip(chunk) {
+                    to.copy_from_slice(&v.to_le_bytes());
+                }
+                hasher.update(&bytes[..2 * chunk.len()]);
+            }
+        }
+        let key = *hasher.finalize().as_bytes();
+        if let Some(pair) = CACHE.lock().get(&key) {
+            return Some(pair);
+        }
+        let pair = Arc::new(Self::find(
+            &luma(first, cols, rows),
+            &luma(second, cols, rows),
+        ));
+        CACHE.lock().put(key, &pair);
+        Some(pair)
+    }
+
+    fn find(a: &Plane, b: &Plane) -> Self {
+        let (forth, back) = (flow(a, b), flow(b, a));
+        Self {
+            forth: trusted(a, b, &forth, &back),
+            back: trusted(b, a, &back, &forth),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        (self.forth.len() + self.back.len()) * size_of::<[f32; 2]>()
+    }
+}
+
+/// One way of a [`Pair`] along a row of pixels: for each column of the grid.
+pub(super) fn row(field: &[[f32; 2]], across: &Axis, down: &Axis, y: usize) -> Vec<[f32; 2]> {
+    let cols = across.cells;
+    let (r0, r1) = down.ends(down.interval[y] as usize);
+    (0..cols)
+        .map(|c| {
+            let (a, b) = (field[r0 * cols + c], field[r1 * cols + c]);
+            [
+                lerp(a[0], b[0], down.part[y]),
+                lerp(a[1], b[1], down.part[y]),
+            ]
+        })
+        .collect()
+}
+
+/// Rec. 601 luma of encoded values, white 1.
+fn luma(frame: &[i16], cols: usize, rows: usize) -> Plane {
+    let data = frame
+        .chunks_exact(3)
+        .map(|c| {
+            (0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2])) / UNIT
+        })
+        .collect();
+    Plane { cols, rows, data }
+}
+
+/// The flow `way` from `a` to `b`, smoothed, times how far it is trusted: there
+/// and back must end where it began, it must explain the difference that was
+/// there, and it must not be too long to be hidden.
+fn trusted(a: &Plane, b: &Plane, way: &Field, back: &Field) -> Vec<[f32; 2]> {
+    let (cols, rows) = (a.cols, a.rows);
+    let limit = LONGEST * rows as f32;
+    let mut before = vec![0.0f32; cols * rows];
+    let mut after = before.clone();
+    let mut trust = before.clone();
+    for y in 0..rows {
+        for x in 0..cols {
+            let p = y * cols + x;
+            let (u, v) = (way.u.data[p], way.v.data[p]);
+            let (mx, my) = (x as f32 + u, y as f32 + v);
+            let (ru, rv) = (u + back.u.at(mx, my), v + back.v.at(mx, my));
+            let astray = (ru * ru + rv * rv).sqrt();
+            let length = (u * u + v * v).sqrt();
+            // A cell is about two of the pixels that these numbers were found on.
+            let ratio = astray / (0.8 + 0.15 * length);
+            before[p] = (a.data[p] - b.data[p]).abs();
+            after[p] = (a.data[p] - b.at(mx, my)).abs();
+            trust[p] =
+                libm::expf(-ratio * ratio) * (2.0 * limit / length.max(1e-3) - 1.0).clamp(0.0, 1.0);
+        }
+    }
+    let (before, after) = (
+        blur(&before, cols, rows, 1.6),
+        blur(&after, cols, rows, 1.6),
+    );
+    for p in 0..cols * rows {
+        if after[p] >= 0.7 * before[p] {
+            trust[p] = 0.0;
+        }
+    }
+    let trust = blur(&trust, cols, rows, 1.3);
+    let (u, v) = (
+        blur(&way.u.data, cols, rows, 0.8),
+        blur(&way.v.data, cols, rows, 0.8),
+    );
+    (0..cols * rows)
+        .map(|p| [u[p] * trust[p], v[p] * trust[p]])
+        .collect()
+}
+
+/// Fields of this process, the least recently used forgotten first.
+static CACHE: Lazy<Mutex<Cache>> = Lazy::new(Mutex::default);
+
+#[derive(Default)]
+struct Cache {
+    kept: HashMap<[u8; 32], (Arc<Pair>, u64)>,
+    bytes: usize,
+    clock: u64,
+}
+
+impl Cache {
+    fn get(&mut self, key: &[u8; 32]) -> Option<Arc<Pair>> {
+        self.clock += 1;
+        let (pair, used) = self.kept.get_mut(key)?;
+        *used = self.clock;
+        Some(Arc::clone(pair))
+    }
+
+    fn put(&mut self, key: [u8; 32], pair: &Arc<Pair>) {
+        if pair.bytes() > CACHE_BYTES {
+            return;
+        }
+        self.clock += 1;
+        if let Some((old, _)) = self.kept.insert(key, (Arc::clone(pair), self.clock)) {
+            self.bytes -= old.bytes();
+        }
+        self.bytes += pair.bytes();
+        while self.bytes > CACHE_BYTES {
+            let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used);
+            let Some(key) = oldest.map(|(k, _)| *k) else {
+                return;
+            };
+            if let Some((old, _)) = self.kept.remove(&key) {
+                self.bytes -= old.bytes();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_bounded_and_forgets_the_oldest() {
+        let mut cache = Cache::default();
+        let pair = Arc::new(Pair {
+            forth: vec![[0.0; 2]; CACHE_BYTES / 80],
+            back: Vec::new(),
+        });
+        for i in 0..15u8 {
+            cache.put([i; 32], &pair);
+            assert!(cache.get(&[0; 32]).is_some(), "just used");
+        }
+        assert!(cache.bytes <= CACHE_BYTES);
+        assert!(cache.get(&[1; 32]).is_none());
+        assert!(cache.get(&[14; 32]).is_some());
+    }
+}
