@@ -1,16 +1,24 @@
 //! What is learned of the plate: a small copy of every frame, on the grid that
-//! decisions are made on.
+//! decisions are made on. A frame is read once, reduced and forgotten, so that
+//! memory does not grow with the size of the frames.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::device::Task;
+use crate::device::{self, Task};
 use crate::engine::{EngineError, Sources};
 use crate::frame::{Picture, PlateInfo};
 
 /// Rows of the grid for plates at least as tall.
 const ROWS: usize = 60;
+/// Most cells of a grid, for plates of odd shapes.
+const MOST_CELLS: usize = 16_384;
 /// Steps of the quantised perceptual encoding from black to white.
 pub(super) const UNIT: f32 = 4096.0;
+/// Largest mean difference of two frames, in 1/4096, at which the second is
+/// taken for a copy of the first (footage of a lower rate in a container of a
+/// higher one). Compression leaves about half a code value of difference.
+const SAME: i64 = 4;
 
 /// What is learned of a plate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,52 +35,323 @@ pub struct Analysis {
     /// Frame by frame, one a cell: whether any of the cell is matted. Empty
     /// where there is no matte.
     pub matte: Vec<bool>,
+    /// A hash of each frame's coarse picture: tells whether a frame fetched
+    /// later is the one that was analysed. See [`fingerprint`].
+    pub fingerprints: Vec<u64>,
+    /// Indices of frames that are (nearly) copies of the frame before.
+    pub duplicates: Vec<u32>,
+    /// Indices of frames that hold values which are not finite; such values
+    /// were left out of the means.
+    pub not_finite: Vec<u32>,
+}
+
+impl Analysis {
+    /// Number of cells of the grid.
+    pub fn cells(&self) -> usize {
+        self.cols * self.rows
+    }
+}
+
+/// Columns and rows of the grid that a plate is decided on: the same for a
+/// proxy and the full size.
+pub(super) fn grid(info: &PlateInfo) -> (usize, usize) {
+    let (w, h) = (info.full_size.0.max(1), info.full_size.1.max(1));
+    let rows = ROWS.min(h);
+    let cols = ((w * rows + h / 2) / h).clamp(1, w);
+    (cols.min(MOST_CELLS / rows), rows)
 }
 
 pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analysis, EngineError> {
     let info = sources.plate.info().clone();
-    let (full_w, full_h) = info.full_size;
-    let rows = ROWS.min(full_h).max(1);
-    let cols = ((full_w * rows + full_h / 2) / full_h).max(1);
+    let (cols, rows) = grid(&info);
     let n = info.range.count();
-    let mut colour = Vec::with_capacity(n * rows * cols * 3);
+    let width = cols * rows * 3;
+    let mut colour: Vec<i16> = Vec::with_capacity(n * width);
+    let mut matte = Vec::new();
+    let mut fingerprints = Vec::with_capacity(n);
+    let (mut duplicates, mut not_finite) = (Vec::new(), Vec::new());
+    let samples = colour_channels(&info);
     for (i, frame) in info.range.iter().enumerate() {
         task.step("Reading the plate", i, n)?;
-        reduce(&*sources.plate.read(frame)?, &info, cols, rows, &mut colour);
+        let (cells, finite) = reduce(&*sources.plate.read(frame)?, &info, samples, cols, rows);
+        if !finite {
+            not_finite.push(i as u32);
+        }
+        if i > 0 {
+            let before = &colour[(i - 1) * width..];
+            let sum: i64 = cells
+                .iter()
+                .zip(before)
+                .map(|(a, b)| i64::from((i32::from(*a) - i32::from(*b)).abs()))
+                .sum();
+            if sum <= SAME * width as i64 {
+                duplicates.push(i as u32);
+            }
+        }
+        fingerprints.push(hash(&cells));
+        colour.extend_from_slice(&cells);
+        if let Some(reader) = sources.matte.as_deref_mut() {
+            matte.extend(occupied(&*reader.read(frame)?, cols, rows));
+        }
     }
     Ok(Analysis {
         info,
         cols,
         rows,
         colour,
-        matte: Vec::new(),
+        matte,
+        fingerprints,
+        duplicates,
+        not_finite,
     })
 }
 
-/// Appends the mean of each cell, by nearest whole pixels.
-fn reduce(picture: &Picture, info: &PlateInfo, cols: usize, rows: usize, out: &mut Vec<i16>) {
-    let (w, h) = (picture.width(), picture.height());
-    for r in 0..rows {
-        let (y0, y1) = (
-            r * h / rows,
-            ((r + 1) * h / rows).max(r * h / rows + 1).min(h),
-        );
-        for c in 0..cols {
-            let (x0, x1) = (
-                c * w / cols,
-                ((c + 1) * w / cols).max(c * w / cols + 1).min(w),
-            );
-            for k in 0..3 {
-                let k = k.min(picture.channels() - 1);
-                let mut sum = 0.0f64;
-                for y in y0..y1 {
-                    for x in x0..x1 {
-                        sum += f64::from(picture.pixel(x, y)[k]);
+/// A hash of the coarse picture of a plate frame, as kept in
+/// [`Analysis::fingerprints`]: equal where the frame is the one that was
+/// analysed, at the same render scale.
+pub fn fingerprint(picture: &Picture, info: &PlateInfo) -> u64 {
+    let (cols, rows) = grid(info);
+    hash(&reduce(picture, info, colour_channels(info), cols, rows).0)
+}
+
+fn hash(cells: &[i16]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for c in cells {
+        hasher.update(&c.to_le_bytes());
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// Positions in a pixel of red, green and blue; one channel stands for all
+/// three where there is no colour.
+fn colour_channels(info: &PlateInfo) -> [usize; 3] {
+    match (info.channel("R"), info.channel("G"), info.channel("B")) {
+        (Some(r), Some(g), Some(b)) => [r, g, b],
+        (r, g, b) => [r.or(g).or(b).unwrap_or(0); 3],
+    }
+}
+
+/// The stretches of `n` pixels that `cells` equal cells cover: first pixel, one
+/// past the last, and how much of the first and of the last pixel is covered.
+/// One fractional border is shared, so that a proxy averages the same light.
+fn cover(n: usize, cells: usize) -> Vec<(usize, usize, f64, f64)> {
+    (0..cells)
+        .map(|c| {
+            let (a, b) = (c * n, (c + 1) * n);
+            let (first, last) = (a / cells, b.div_ceil(cells).max(a / cells + 1));
+            let k = cells as f64;
+            if last - first == 1 {
+                return (first, last, (b - a) as f64 / k, 0.0);
+            }
+            let head = ((first + 1) * cells - a) as f64 / k;
+            let tail = (b - (last - 1) * cells) as f64 / k;
+            (first, last, head, tail)
+        })
+        .collect()
+}
+
+/// The mean of each cell in the perceptual encoding, three values a cell, and
+/// whether all values were finite.
+fn reduce(
+    picture: &Picture,
+    info: &PlateInfo,
+    samples: [usize; 3],
+    cols: usize,
+    rows: usize,
+) -> (Vec<i16>, bool) {
+    let across = cover(picture.width(), cols);
+    let down = cover(picture.height(), rows);
+    let one = samples[0] == samples[1] && samples[1] == samples[2];
+    let mut cells = vec![0i16; cols * rows * 3];
+    let finite = device::install(|| {
+        cells
+            .par_chunks_mut(cols * 3)
+            .zip(down.par_iter())
+            .map(|(row, &(first, last, head, tail))| {
+                let mut sums = vec![[0.0f64; 4]; cols];
+                let mut finite = true;
+                for y in first..last {
+                    let share = match y {
+                        _ if y == first => head,
+                        _ if y + 1 == last => tail,
+                        _ => 1.0,
+                    };
+                    if share > 0.0 {
+                        finite &= add_row(
+                            picture.row(y),
+                            picture.channels(),
+                            samples,
+                            &across,
+                            share,
+                            &mut sums,
+                        );
                     }
                 }
-                let mean = (sum / ((y1 - y0) * (x1 - x0)).max(1) as f64) as f32;
-                out.push((info.transfer.perceptual(mean) * UNIT) as i16);
+                for (cell, sum) in row.chunks_exact_mut(3).zip(&sums) {
+                    for k in 0..3 {
+                        let k = if one { 0 } else { k };
+                        let mean = if sum[3] > 0.0 { sum[k] / sum[3] } else { 0.0 };
+                        let e = info.transfer.perceptual(mean as f32) * UNIT;
+                        cell[k] = e.round().clamp(-32_767.0, 32_767.0) as i16;
+                    }
+                    if one {
+                        cell[1] = cell[0];
+                        cell[2] = cell[0];
+                    }
+                }
+                finite
+            })
+            .reduce(|| true, |a, b| a && b)
+    });
+    (cells, finite)
+}
+
+/// Adds a row of pixels to the sums of the cells that it crosses: three
+/// colours and the weight.
+fn add_row(
+    row: &[f32],
+    channels: usize,
+    samples: [usize; 3],
+    across: &[(usize, usize, f64, f64)],
+    share: f64,
+    sums: &mut [[f64; 4]],
+) -> bool {
+    let mut finite = true;
+    for (sum, &(first, last, head, tail)) in sums.iter_mut().zip(across) {
+        let mut own = [0.0f64; 3];
+        let mut weight = 0.0;
+        let mut add = |x: usize, w: f64| {
+            let p = &row[x * channels..(x + 1) * channels];
+            let v = samples.map(|s| f64::from(p[s.min(channels - 1)]));
+            let total = v[0] + v[1] + v[2];
+            if total.is_finite() {
+                for k in 0..3 {
+                    own[k] += w * v[k];
+                }
+                weight += w;
+            } else {
+                finite = false;
+            }
+        };
+        add(first, head);
+        for x in first + 1..last.max(first + 1) - usize::from(last > first + 1) {
+            add(x, 1.0);
+        }
+        if last > first + 1 && tail > 0.0 {
+            add(last - 1, tail);
+        }
+        for k in 0..3 {
+            sum[k] += share * own[k];
+        }
+        sum[3] += share * weight;
+    }
+    finite
+}
+
+/// For each cell whether the matte covers any of it.
+fn occupied(matte: &Picture, cols: usize, rows: usize) -> Vec<bool> {
+    let across = cover(matte.width(), cols);
+    cover(matte.height(), rows)
+        .into_iter()
+        .flat_map(|(y0, y1, _, _)| {
+            across
+                .iter()
+                .map(|&(x0, x1, _, _)| {
+                    (y0..y1).any(|y| (x0..x1).any(|x| matte.pixel(x, y)[0] > 0.0))
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameRange, Transfer};
+
+    fn info(width: usize, height: usize, full: (usize, usize), channels: &[&str]) -> PlateInfo {
+        PlateInfo {
+            range: FrameRange { first: 1, last: 1 },
+            width,
+            height,
+            full_size: full,
+            channels: channels.iter().map(|c| c.to_string()).collect(),
+            fps: 25.0,
+            transfer: Transfer::Linear,
+            pixel_aspect: 1.0,
+        }
+    }
+
+    fn picture(width: usize, height: usize) -> Picture {
+        let data = (0..width * height * 3)
+            .map(|i| ((i * 7919) % 1013) as f32 / 300.0)
+            .collect();
+        Picture::from_data(width, height, 3, data).unwrap()
+    }
+
+    fn coarse(p: &Picture, info: &PlateInfo) -> Vec<i16> {
+        let (cols, rows) = grid(info);
+        reduce(p, info, colour_channels(info), cols, rows).0
+    }
+
+    #[test]
+    fn a_half_size_proxy_gives_the_same_cells_up_to_rounding() {
+        let full = picture(354, 290);
+        let mut half = Picture::new(177, 145, 3);
+        for y in 0..145 {
+            for x in 0..177 {
+                for k in 0..3 {
+                    let sum: f32 = [(0, 0), (1, 0), (0, 1), (1, 1)]
+                        .iter()
+                        .map(|(i, j)| full.pixel(2 * x + i, 2 * y + j)[k])
+                        .sum();
+                    half.row_mut(y)[x * 3 + k] = sum / 4.0;
+                }
             }
         }
+        let rgb = ["R", "G", "B"];
+        let a = coarse(&full, &info(354, 290, (354, 290), &rgb));
+        let b = coarse(&half, &info(177, 145, (354, 290), &rgb));
+        assert_eq!(a.len(), b.len());
+        let inner = a.iter().zip(&b).filter(|(a, b)| (**a - **b).abs() > 1);
+        // Cells that end inside a proxy pixel share its light with a neighbour.
+        let off = inner.count();
+        assert!(off < a.len(), "{off}");
+        let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).max();
+        assert!(worst < Some(160), "{worst:?}");
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_left_out_and_told() {
+        let rgb = ["R", "G", "B"];
+        let i = info(120, 120, (120, 120), &rgb);
+        let clean = Picture::from_data(120, 120, 3, vec![0.5; 120 * 120 * 3]).unwrap();
+        let mut bad = clean.clone();
+        bad.data_mut()[1000] = f32::NAN;
+        bad.data_mut()[5000] = f32::INFINITY;
+        let (cells, finite) = reduce(&bad, &i, colour_channels(&i), 60, 60);
+        assert!(!finite);
+        assert_eq!(cells, coarse(&clean, &i));
+    }
+
+    #[test]
+    fn one_pixel_and_one_channel_are_a_plate_too() {
+        let i = info(1, 1, (1, 1), &["A"]);
+        let p = Picture::from_data(1, 1, 1, vec![1.0]).unwrap();
+        assert_eq!(coarse(&p, &i), [4096; 3]);
+    }
+
+    #[test]
+    fn highlights_and_negative_light_survive_the_reduction() {
+        let i = info(60, 60, (60, 60), &["R", "G", "B"]);
+        let at = |v: f32| {
+            coarse(
+                &Picture::from_data(60, 60, 3, vec![v; 60 * 60 * 3]).unwrap(),
+                &i,
+            )[0]
+        };
+        assert!(at(40.0) > at(4.0) && at(4.0) > at(1.0) && at(-0.1) < 0);
     }
 }

@@ -6,14 +6,23 @@
 //! is seen anywhere. It makes no new shapes.
 
 mod analysis;
+mod asides;
 mod decide;
 mod edit_list;
+mod features;
 mod gather;
+mod jumps;
+mod plan;
+mod playing;
+mod score;
 mod settings;
+mod solve;
+mod switch;
+mod trws;
 
 use std::sync::Arc;
 
-pub use analysis::Analysis;
+pub use analysis::{Analysis, fingerprint};
 pub use edit_list::{EditList, Event, Kind, NEVER};
 pub use settings::Settings;
 

@@ -1,0 +1,231 @@
+//! How well every plate frame could follow every other: a jump is a window of
+//! frames, not a frame, since each place takes it at its own best moment
+//! (after Schödl, Szeliski, Salesin and Essa, "Video textures", 2000).
+
+use rayon::prelude::*;
+
+use super::features::{Features, NATURAL};
+use crate::device::{self, Cancelled, Task};
+
+/// Largest squared jump that is told apart, in natural steps.
+const CAP: i32 = 40 * NATURAL;
+/// Landings kept for each frame.
+const KEPT: usize = 96;
+/// Natural steps beyond which a jump is as bad as any.
+const WORST: f64 = 30.0;
+/// Most pairs of frames of a plate that are compared on the whole grid.
+const PAIRS: usize = 1 << 19;
+
+/// A jump from some plate frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Landing {
+    /// Plate index landed on.
+    pub(super) to: u32,
+    /// Cost, [`NATURAL`] for a natural step.
+    pub(super) cost: i32,
+    /// Cost before penalties and before squaring.
+    pub(super) bare: i32,
+}
+
+/// Jumps between the frames of a plate.
+pub(super) struct Jumps {
+    /// Number of plate frames.
+    pub(super) frames: usize,
+    /// Frames that a jump takes at most.
+    pub(super) window: usize,
+    /// For each frame that a jump may start from, the cheapest landings.
+    pub(super) from: Vec<Vec<Landing>>,
+    /// Median over frames of the best jump: what is natural for this plate.
+    pub(super) natural: f64,
+    /// Median over all jumps.
+    pub(super) median: f64,
+}
+
+impl Jumps {
+    /// Compares windows of `window` frames. `fps` tells how close in time two
+    /// frames must be to be called the same moment; `eager` (0 to 1) is how
+    /// many natural jumps a jump may cost before it is dear.
+    pub(super) fn new(
+        features: &Features,
+        window: usize,
+        fps: f64,
+        task: Task<'_>,
+    ) -> Result<Self, Cancelled> {
+        let n = features.frames;
+        let last = n.saturating_sub(window + 1);
+        // A long plate is compared on fewer cells.
+        let stride = ((n * n / 2).div_ceil(PAIRS)).clamp(1, 16);
+        let cells: Vec<usize> = (0..features.cells())
+            .filter(|c| (c % features.cols + c / features.cols * 3) % stride == 0)
+            .collect();
+        // Time runs along the inner loop: colour by colour, cell by cell.
+        let mut along = vec![0i16; cells.len() * 6 * n];
+        for (q, &c) in cells.iter().enumerate() {
+            for t in 0..n {
+                let m = &features.motion[t * features.cells() + c];
+                for k in 0..6 {
+                    along[(q * 6 + k) * n + t] = m[k];
+                }
+            }
+        }
+        task.check()?;
+        let distances: Vec<usize> = (1..last.max(1)).collect();
+        let rows: Vec<Vec<u32>> = device::install(|| {
+            distances
+                .par_iter()
+                .map(|&d| {
+                    task.check()?;
+                    Ok(diagonal(&along, n, cells.len(), d, window))
+                })
+                .collect::<Result<_, Cancelled>>()
+        })?;
+        // rows[d - 1][i]: the jump between i and i + d, both ways alike.
+        let bare = |i: usize, j: usize| -> Option<u32> {
+            let (a, b) = (i.min(j), i.max(j));
+            if a == b {
+                return None;
+            }
+            rows.get(b - a - 1)?.get(a).copied()
+        };
+        let mut all: Vec<u32> = rows.iter().flatten().copied().collect();
+        let median = middle(&mut all);
+        let near = |a: usize, b: usize, seconds: f64| {
+            let d = (a as f64 - b as f64).abs();
+            (1.0 - d / (seconds * fps)).clamp(0.0, 1.0)
+        };
+        // Near frames are a stutter rather than a change.
+        let full = f64::from(median);
+        let dear = |i: usize, j: usize| -> Option<f64> {
+            let b = f64::from(bare(i, j)?);
+            Some(b + full * (2.0 * near(i, j, 0.3) + 0.5 * near(i, j, 1.0)))
+        };
+        let mut best: Vec<u32> = (0..last)
+            .filter_map(|i| {
+                let all = (0..last).filter_map(|j| dear(i, j));
+                all.min_by(f64::total_cmp).map(|b| libm::rint(b) as u32)
+            })
+            .collect();
+        let natural = f64::from(middle(&mut best)).max(1.0);
+        let median = full.max(natural);
+        let from = (0..n)
+            .into_par_iter()
+            .map(|i| {
+                let mut landings: Vec<Landing> = (0..n)
+                    .filter_map(|j| {
+                        let b = dear(i, j)?;
+                        let q = (b / natural).min(WORST);
+                        Some(Landing {
+                            to: j as u32,
+                            cost: libm::rint(natural * q * q) as i32,
+                            bare: libm::rint(b) as i32,
+                        })
+                    })
+                    .collect();
+                landings.sort_by_key(|l| (l.cost, l.to));
+                landings.truncate(KEPT.max(n / 8).min(400));
+                landings
+            })
+            .collect();
+        Ok(Self {
+            frames: n,
+            window,
+            from,
+            natural,
+            median,
+        })
+    }
+
+    /// The spread between a good jump and an ordinary one.
+    pub(super) fn scale(&self) -> f64 {
+        (self.median - self.natural).max(0.2 * self.natural)
+    }
+
+    /// The cost of the jump from `i` to `j`, if it is among those kept.
+    pub(super) fn cost(&self, i: usize, j: usize) -> Option<i32> {
+        let landings = self.from.get(i)?;
+        landings
+            .iter()
+            .find(|l| l.to as usize == j)
+            .map(|l| l.cost)
+    }
+}
+
+/// The middle value; 0 of none.
+fn middle(values: &mut [u32]) -> u32 {
+    if values.is_empty() {
+        return 0;
+    }
+    let k = values.len() / 2;
+    *values.select_nth_unstable(k).1
+}
+
+/// For each frame `i` the cost of the jump between `i` and `i + d`: the mean
+/// over cells of a fifth of the best moment of the window and four fifths of
+/// the window's mean.
+fn diagonal(along: &[i16], n: usize, cells: usize, d: usize, window: usize) -> Vec<u32> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor was just found to have AVX2; the function is
+        // the portable one, compiled for it.
+        return unsafe { diagonal_avx2(along, n, cells, d, window) };
+    }
+    diagonal_any(along, n, cells, d, window)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn diagonal_avx2(along: &[i16], n: usize, cells: usize, d: usize, window: usize) -> Vec<u32> {
+    diagonal_any(along, n, cells, d, window)
+}
+
+#[inline(always)]
+fn diagonal_any(along: &[i16], n: usize, cells: usize, d: usize, window: usize) -> Vec<u32> {
+    let m = n - d;
+    if m <= window {
+        return Vec::new();
+    }
+    let starts = m - window;
+    let mut least = vec![0u64; starts];
+    let mut total = vec![0u64; m];
+    let mut c = vec![0i32; m];
+    let mut low = vec![0u16; m];
+    for q in 0..cells {
+        c.fill(0);
+        for k in 0..6 {
+            let line = &along[(q * 6 + k) * n..(q * 6 + k + 1) * n];
+            let (a, b) = (&line[..m], &line[d..]);
+            for ((c, a), b) in c.iter_mut().zip(a).zip(b) {
+                let e = i32::from(*a) - i32::from(*b);
+                *c += e * e;
+            }
+        }
+        for ((low, total), c) in low.iter_mut().zip(&mut total).zip(&c) {
+            let v = (*c).min(CAP);
+            *low = v as u16;
+            *total += v as u64;
+        }
+        // The least of each window, by doubling.
+        let (mut span, mut valid) = (1, m);
+        while span < window + 1 {
+            let hop = span.min(window + 1 - span);
+            valid -= hop;
+            for i in 0..valid {
+                low[i] = low[i].min(low[i + hop]);
+            }
+            span += hop;
+        }
+        for (s, l) in least.iter_mut().zip(&low) {
+            *s += u64::from(*l);
+        }
+    }
+    let mut sum: u64 = total[..window + 1].iter().sum();
+    let mut out = Vec::with_capacity(starts);
+    for i in 0..starts {
+        let mean = sum / (window as u64 + 1);
+        out.push(((least[i] + 4 * mean) / (5 * cells.max(1) as u64)) as u32);
+        if i + window + 1 < m {
+            sum = sum + total[i + window + 1] - total[i];
+        }
+    }
+    out
+}

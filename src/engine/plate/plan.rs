@@ -1,0 +1,368 @@
+//! Which clips follow one another: a Bellman cost-to-go over output time and
+//! plate frame, backwards from the end that is wanted, and seeded walks that
+//! prefer what is cheap.
+
+use super::features::{Features, NATURAL};
+use super::jumps::Jumps;
+use crate::device::{Cancelled, Task};
+use crate::sampler::Philox;
+
+/// No way from here.
+const BLOCKED: i64 = 1 << 50;
+
+/// A stretch of output frames to be made, and what must be true at its ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    /// Number of frames.
+    pub(super) length: usize,
+    /// The plate index that plays at its first frame, where that is given.
+    pub(super) start: Option<usize>,
+    /// The plate index that must play right after its last frame, where that
+    /// is given.
+    pub(super) end: Option<usize>,
+    /// The frame after the last is the first.
+    pub(super) closed: bool,
+}
+
+/// A change of clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// Frame of the stretch at which it begins.
+    pub(super) at: usize,
+    /// Plate index less frame of the stretch, of the clip that begins.
+    pub(super) offset: i32,
+}
+
+/// A plan of a stretch.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Plate index that plays at the first frame.
+    pub(super) start: usize,
+    /// The changes in order.
+    pub(super) changes: Vec<Change>,
+}
+
+/// How plans are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taste {
+    /// How many natural jumps a jump may cost before it is dear.
+    pub(super) eager: f64,
+    /// Fewest frames of a clip.
+    pub(super) shortest: usize,
+    /// How random a walk is, in spreads between good and ordinary jumps.
+    pub(super) heat: f64,
+}
+
+/// Walks tried for a plan.
+const WALKS: u32 = 24;
+/// Share of the future in a decision, of 256.
+const FUTURE: i64 = 230;
+/// Spreads by which a used jump becomes dear.
+const AGAIN: f64 = 0.5;
+/// Spreads by which frames much used become dear.
+const COVER: f64 = 0.4;
+
+/// Cheapest future of a clip that shows plate frame `j` at frame `t`.
+struct Future {
+    frames: usize,
+    cost: Vec<i64>,
+}
+
+impl Future {
+    fn at(&self, t: usize, j: usize) -> i64 {
+        self.cost[t * self.frames + j]
+    }
+
+    /// Whether the clip may simply run on to the end.
+    fn runs_out(s: &Stretch, end: Option<usize>, frames: usize, t: usize, j: usize) -> bool {
+        match end {
+            None => j + (s.length - t) <= frames - 1 + usize::from(s.length > t),
+            Some(e) => j + (s.length - t) == e,
+        }
+    }
+
+    fn new(
+        s: &Stretch,
+        end: Option<usize>,
+        jumps: &Jumps,
+        taste: &Taste,
+        task: Task<'_>,
+    ) -> Result<Self, Cancelled> {
+        let n = jumps.frames;
+        let bonus = libm::rint(taste.eager * jumps.natural) as i64;
+        let mut cost = vec![BLOCKED; (s.length + 1) * n];
+        // ahead[t][i]: the best that a clip at frame i can do by a change at t
+        // or later along its way.
+        let mut ahead = vec![BLOCKED; (s.length + 1) * n];
+        for t in (0..=s.length).rev() {
+            if t % 16 == 0 {
+                task.check()?;
+            }
+            for j in 0..n {
+                let mut best = BLOCKED;
+                if Self::runs_out(s, end, n, t, j) {
+                    best = 0;
+                }
+                let (q, i) = (t + taste.shortest, j + taste.shortest);
+                if q <= s.length && i < n {
+                    best = best.min(ahead[q * n + i]);
+                }
+                cost[t * n + j] = best;
+            }
+            for i in 0..n {
+                let mut best = BLOCKED;
+                if t + jumps.window <= s.length {
+                    for l in &jumps.from[i] {
+                        let after = cost[t * n + l.to as usize];
+                        best = best.min(i64::from(l.cost) - bonus + ((after * FUTURE) >> 8));
+                    }
+                }
+                if t < s.length && i + 1 < n {
+                    best = best.min(ahead[(t + 1) * n + i + 1]);
+                }
+                ahead[t * n + i] = best;
+            }
+        }
+        Ok(Self { frames: n, cost })
+    }
+}
+
+/// One plan, the best of several walks.
+pub(super) fn plan(
+    s: &Stretch,
+    jumps: &Jumps,
+    look: &Features,
+    taste: &Taste,
+    rng: &mut Philox,
+    task: Task<'_>,
+) -> Result<Plan, Cancelled> {
+    let n = jumps.frames;
+    let (start, end, future) = ends(s, jumps, taste, rng, task)?;
+    let own = spread(look, &vec![1; n]);
+    let mut best: Option<(f64, Plan)> = None;
+    for _ in 0..WALKS {
+        task.check()?;
+        let walk = walk(s, start, end, &future, jumps, taste, rng);
+        let use_of = |t: usize| {
+            let change = walk.changes.iter().rev().find(|c| c.at <= t);
+            let offset = change.map_or(start as i32, |c| c.offset);
+            (t as i32 + offset).clamp(0, n as i32 - 1) as usize
+        };
+        let mut used = vec![0u64; n];
+        for t in 0..s.length {
+            used[use_of(t)] += 1;
+        }
+        let mut score = walk.worst / jumps.natural;
+        let (mean, deviation) = evenness(&used, jumps.window);
+        score += 0.25 * deviation / mean.max(1e-3);
+        score += 6.0 * (0.97 - spread(look, &used) / own.max(1e-9)).max(0.0);
+        if !walk.arrived {
+            score += 1e9;
+        }
+        if best.as_ref().is_none_or(|(b, _)| score < *b) {
+            best = Some((
+                score,
+                Plan {
+                    start,
+                    changes: walk.changes,
+                },
+            ));
+        }
+    }
+    Ok(best.map(|b| b.1).unwrap_or(Plan {
+        start,
+        changes: Vec::new(),
+    }))
+}
+
+/// The plate frames to begin and to end with, and the future that leads there.
+fn ends(
+    s: &Stretch,
+    jumps: &Jumps,
+    taste: &Taste,
+    rng: &mut Philox,
+    task: Task<'_>,
+) -> Result<(usize, Option<usize>, Future), Cancelled> {
+    let n = jumps.frames;
+    if s.closed {
+        // The first frame is also the one after the last.
+        let room = n.saturating_sub(jumps.window + taste.shortest).max(1);
+        let step = (room / 24).max(1);
+        let mut best: Option<(i64, usize, Future)> = None;
+        for f in (jumps.window.min(room - 1)..room).step_by(step) {
+            let future = Future::new(s, Some(f), jumps, taste, task)?;
+            let cost = future.at(0, f);
+            if best.as_ref().is_none_or(|b| cost < b.0) {
+                best = Some((cost, f, future));
+            }
+        }
+        if let Some((_, f, future)) = best {
+            return Ok((f, Some(f), future));
+        }
+    }
+    let future = Future::new(s, s.end, jumps, taste, task)?;
+    let start = match s.start {
+        Some(j) => j,
+        None => {
+            let costs: Vec<i64> = (0..n).map(|j| future.at(0, j)).collect();
+            draw(&costs, taste.heat * jumps.scale(), rng)
+        }
+    };
+    Ok((start, s.end, future))
+}
+
+/// An index, the likelier the cheaper.
+pub(super) fn draw(costs: &[i64], heat: f64, rng: &mut Philox) -> usize {
+    let least = costs.iter().copied().min().unwrap_or(0);
+    let heat = heat.max(1e-6);
+    let weights: Vec<f64> = costs
+        .iter()
+        .map(|c| {
+            let q = (c - least) as f64 / heat;
+            if q > 60.0 { 0.0 } else { libm::exp(-q) }
+        })
+        .collect();
+    let mut left = rng.uniform() * weights.iter().sum::<f64>();
+    for (i, w) in weights.iter().enumerate() {
+        left -= w;
+        if left < 0.0 {
+            return i;
+        }
+    }
+    costs.iter().position(|c| *c == least).unwrap_or(0)
+}
+
+struct Walk {
+    changes: Vec<Change>,
+    worst: f64,
+    arrived: bool,
+}
+
+fn walk(
+    s: &Stretch,
+    start: usize,
+    end: Option<usize>,
+    future: &Future,
+    jumps: &Jumps,
+    taste: &Taste,
+    rng: &mut Philox,
+) -> Walk {
+    let n = jumps.frames;
+    let scale = jumps.scale();
+    let near = 0.15 / 0.9 * jumps.window as f64;
+    let mut changes: Vec<Change> = Vec::new();
+    let mut taken: Vec<(usize, usize)> = Vec::new();
+    let mut used = vec![0u32; n];
+    let mut worst = f64::MIN;
+    let (mut t, mut j) = (0usize, start);
+    loop {
+        let done = Future::runs_out(s, end, n, t, j);
+        // A stretch with a way out of its first clip takes it, so that what is
+        // made is not merely the plate.
+        if done && (t > 0 || s.start.is_none() && !s.closed && end.is_some()) {
+            break;
+        }
+        let shortest = if t == 0 && s.start.is_some() && !s.closed {
+            0
+        } else {
+            taste.shortest
+        };
+        let mean = used.iter().sum::<u32>() as f64 / n as f64;
+        let crowded: Vec<f64> = {
+            // Mean use of the window of frames that follows each frame.
+            let l = jumps.window;
+            let mut sums = vec![0u32; n + 1];
+            for i in 0..n {
+                sums[i + 1] = sums[i] + used[i];
+            }
+            (0..n)
+                .map(|i| f64::from(sums[(i + l).min(n)] - sums[i]) / l as f64 / mean.max(0.3))
+                .collect()
+        };
+        let (mut costs, mut moves) = (Vec::new(), Vec::new());
+        let mut r = shortest;
+        while j + r < n && t + r + jumps.window <= s.length + if end.is_none() { jumps.window } else { 0 } && t + r < s.length {
+            let i = j + r;
+            for l in &jumps.from[i] {
+                let k = l.to as usize;
+                let after = future.at(t + r, k);
+                if after >= BLOCKED / 2 {
+                    continue;
+                }
+                let mut q = f64::from(l.cost) + after as f64 * 0.9 + COVER * scale * crowded[k];
+                for &(a, b) in &taken {
+                    let (da, db) = (a as f64 - i as f64, b as f64 - k as f64);
+                    let d = (da * da + db * db) / (2.0 * near * near);
+                    if d < 12.0 {
+                        q += AGAIN * scale * libm::exp(-d);
+                    }
+                }
+                costs.push(libm::rint(q) as i64);
+                moves.push((r, k, l.bare));
+            }
+            r += 1;
+        }
+        if costs.is_empty() {
+            break;
+        }
+        let (r, k, _) = moves[draw(&costs, taste.heat * scale, rng)];
+        let cost = jumps.cost(j + r, k).unwrap_or(NATURAL * 40);
+        worst = worst.max(f64::from(cost));
+        for u in &mut used[j..j + r] {
+            *u += 1;
+        }
+        taken.push((j + r, k));
+        t += r;
+        j = k;
+        changes.push(Change {
+            at: t,
+            offset: k as i32 - t as i32,
+        });
+    }
+    Walk {
+        arrived: Future::runs_out(s, end, n, t, j),
+        changes,
+        worst,
+    }
+}
+
+/// Mean and deviation of how often the windows of the plate are used.
+fn evenness(used: &[u64], window: usize) -> (f64, f64) {
+    let n = used.len();
+    let half = window / 2;
+    let windows: Vec<f64> = (0..n)
+        .map(|i| {
+            let (a, b) = (i.saturating_sub(half), (i + half + 1).min(n));
+            used[a..b].iter().sum::<u64>() as f64 / window.max(1) as f64
+        })
+        .collect();
+    let mean = windows.iter().sum::<f64>() / n as f64;
+    let var = windows.iter().map(|w| (w - mean) * (w - mean)).sum::<f64>() / n as f64;
+    (mean, libm::sqrt(var))
+}
+
+/// Mean over cells of the deviation in time, each frame counted as often as it
+/// is used.
+fn spread(look: &Features, used: &[u64]) -> f64 {
+    let cells = look.cells();
+    let total: u64 = used.iter().sum();
+    let mut sum = vec![0i64; cells];
+    let mut square = vec![0i64; cells];
+    for (t, &u) in used.iter().enumerate() {
+        if u > 0 {
+            let frame = &look.luma[t * cells..(t + 1) * cells];
+            for ((s, q), l) in sum.iter_mut().zip(&mut square).zip(frame) {
+                let l = i64::from(*l);
+                *s += u as i64 * l;
+                *q += u as i64 * l * l;
+            }
+        }
+    }
+    let n = total.max(1) as f64;
+    let mut out = 0.0;
+    for (s, q) in sum.iter().zip(&square) {
+        let mean = *s as f64 / n;
+        out += libm::sqrt((*q as f64 / n - mean * mean).max(0.0));
+    }
+    out / cells as f64
+}

@@ -1,0 +1,72 @@
+//! What each cell plays in the frames around the event that is being decided.
+
+use std::collections::VecDeque;
+
+use super::edit_list::NEVER;
+
+/// A rolling window of frames, each a plate offset (plate index less output
+/// index) per cell.
+#[derive(Clone)]
+pub(super) struct Playing {
+    first: usize,
+    frames: VecDeque<Vec<i32>>,
+    /// What plays after the frames of the window, until another event.
+    now: Vec<i32>,
+}
+
+impl Playing {
+    pub(super) fn new(cells: usize, offset: i32) -> Self {
+        Self {
+            first: 0,
+            frames: VecDeque::new(),
+            now: vec![offset; cells],
+        }
+    }
+
+    /// The offsets at output index `t`, which must not have been forgotten.
+    pub(super) fn at(&self, t: usize) -> &[i32] {
+        t.checked_sub(self.first)
+            .and_then(|i| self.frames.get(i))
+            .unwrap_or(&self.now)
+    }
+
+    /// Lays an event over what plays: cell `c` plays `offset` from `at +
+    /// switch[c]` on.
+    pub(super) fn lay(&mut self, at: usize, offset: i32, window: usize, switch: &[u8]) {
+        if self.frames.is_empty() {
+            self.first = at;
+        }
+        while self.first + self.frames.len() < at + window {
+            self.frames.push_back(self.now.clone());
+        }
+        for (i, frame) in self.frames.iter_mut().enumerate() {
+            let t = self.first + i;
+            if t < at {
+                continue;
+            }
+            for (o, &s) in frame.iter_mut().zip(switch) {
+                if s != NEVER && t - at >= usize::from(s) {
+                    *o = offset;
+                }
+            }
+        }
+        for (o, &s) in self.now.iter_mut().zip(switch) {
+            if s != NEVER {
+                *o = offset;
+            }
+        }
+    }
+
+    /// Forgets the frames before `t` and hands them over in order, with their
+    /// output indices. Frames never touched by an event are handed over too.
+    pub(super) fn retire(&mut self, done: &mut usize, t: usize, mut each: impl FnMut(usize, &[i32])) {
+        while *done < t {
+            each(*done, self.at(*done));
+            *done += 1;
+            while self.first < *done && !self.frames.is_empty() {
+                self.frames.pop_front();
+                self.first += 1;
+            }
+        }
+    }
+}

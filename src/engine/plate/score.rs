@@ -1,0 +1,290 @@
+//! How a solution would look, measured on the coarse grid: gradient that no
+//! clip has (tears), steps beyond the plate's own, spread in time, novelty.
+
+use super::features::Features;
+
+/// What the plate itself is like.
+pub(super) struct Own {
+    /// Mean absolute step of the luma between frames, per cell.
+    pub(super) step: f64,
+    /// Smallest and largest step over the mean.
+    pub(super) least: f64,
+    pub(super) most: f64,
+    /// Sum of the absolute gradient of a frame, over 1000.
+    gradient: f64,
+    /// Mean deviation in time of a cell.
+    spread: f64,
+    luma: f64,
+    moving: usize,
+}
+
+impl Own {
+    pub(super) fn new(f: &Features) -> Self {
+        let cells = f.cells();
+        let frame = |t: usize| &f.luma[t * cells..(t + 1) * cells];
+        let steps: Vec<f64> = (1..f.frames)
+            .map(|t| {
+                let sum: i64 = frame(t)
+                    .iter()
+                    .zip(frame(t - 1))
+                    .map(|(a, b)| i64::from((i32::from(*a) - i32::from(*b)).abs()))
+                    .sum();
+                sum as f64 / cells as f64
+            })
+            .collect();
+        let step = (steps.iter().sum::<f64>() / steps.len().max(1) as f64).max(1e-3);
+        let least = steps.iter().copied().fold(f64::MAX, f64::min) / step;
+        let most = steps.iter().copied().fold(0.0, f64::max) / step;
+        let mut gradient = 0i64;
+        for t in 0..f.frames {
+            let g = frame(t);
+            for y in 0..f.rows {
+                for x in 0..f.cols {
+                    let c = y * f.cols + x;
+                    if x + 1 < f.cols {
+                        gradient += i64::from((i32::from(g[c + 1]) - i32::from(g[c])).abs());
+                    }
+                    if y + 1 < f.rows {
+                        gradient += i64::from((i32::from(g[c + f.cols]) - i32::from(g[c])).abs());
+                    }
+                }
+            }
+        }
+        let mut spread = Spread::new(cells);
+        let mut luma = 0.0;
+        for t in 0..f.frames {
+            spread.add(frame(t).iter().map(|l| i32::from(*l)));
+            luma += frame(t).iter().map(|l| f64::from(*l)).sum::<f64>();
+        }
+        Self {
+            step,
+            least: if least == f64::MAX { 0.0 } else { least },
+            most,
+            gradient: (gradient as f64 / f.frames as f64 / 1000.0).max(1.0),
+            spread: spread.mean().max(1e-3),
+            luma: luma / (cells * f.frames) as f64,
+            moving: f.moving.iter().filter(|m| **m).count().max(1),
+        }
+    }
+}
+
+/// Running deviation in time of each cell.
+#[derive(Clone)]
+struct Spread {
+    frames: u32,
+    sum: Vec<i64>,
+    square: Vec<i64>,
+}
+
+impl Spread {
+    fn new(cells: usize) -> Self {
+        Self {
+            frames: 0,
+            sum: vec![0; cells],
+            square: vec![0; cells],
+        }
+    }
+
+    fn add(&mut self, values: impl Iterator<Item = i32>) {
+        self.frames += 1;
+        for ((s, q), v) in self.sum.iter_mut().zip(&mut self.square).zip(values) {
+            *s += i64::from(v);
+            *q += i64::from(v) * i64::from(v);
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        let n = f64::from(self.frames.max(1));
+        let total: f64 = self
+            .sum
+            .iter()
+            .zip(&self.square)
+            .map(|(s, q)| {
+                let m = *s as f64 / n;
+                libm::sqrt((*q as f64 / n - m * m).max(0.0))
+            })
+            .sum();
+        total / self.sum.len().max(1) as f64
+    }
+}
+
+/// What a frame looks like at given offsets.
+fn show(f: &Features, offsets: &[i32], t: usize, source: &mut [usize], luma: &mut [i32]) {
+    let cells = f.cells();
+    let last = f.frames as i32 - 1;
+    for c in 0..cells {
+        let p = (t as i32 + offsets[c]).clamp(0, last) as usize;
+        source[c] = p;
+        luma[c] = i32::from(f.luma[p * cells + c]);
+    }
+}
+
+/// Sum over borders of the gradient beyond what either clip has there.
+fn torn(f: &Features, source: &[usize], luma: &[i32]) -> i64 {
+    let cells = f.cells();
+    let mut sum = 0;
+    let edge = |a: usize, b: usize| -> i64 {
+        let (p, q) = (source[a], source[b]);
+        if p == q {
+            return 0;
+        }
+        let here = (luma[b] - luma[a]).abs();
+        let first = (i32::from(f.luma[p * cells + b]) - luma[a]).abs();
+        let second = (luma[b] - i32::from(f.luma[q * cells + a])).abs();
+        i64::from((here - first.max(second)).max(0))
+    };
+    for y in 0..f.rows {
+        for x in 0..f.cols {
+            let c = y * f.cols + x;
+            if x + 1 < f.cols {
+                sum += edge(c, c + 1);
+            }
+            if y + 1 < f.rows {
+                sum += edge(c, c + f.cols);
+            }
+        }
+    }
+    sum
+}
+
+/// How bad some frames look: torn gradient in per mille of a frame's, summed
+/// over frames, and steps beyond the plate's own.
+pub(super) fn load<'a>(
+    f: &Features,
+    own: &Own,
+    frames: std::ops::Range<usize>,
+    offsets: impl Fn(usize) -> &'a [i32],
+) -> f64 {
+    let cells = f.cells();
+    let (mut source, mut luma) = (vec![0; cells], vec![0; cells]);
+    let mut before: Vec<i32> = Vec::new();
+    let (mut tears, mut worst) = (0i64, 0i64);
+    for t in frames {
+        show(f, offsets(t), t, &mut source, &mut luma);
+        tears += torn(f, &source, &luma);
+        if !before.is_empty() {
+            let step: i64 = luma
+                .iter()
+                .zip(&before)
+                .map(|(a, b)| i64::from((a - b).abs()))
+                .sum();
+            worst = worst.max(step);
+        }
+        before.clone_from(&luma);
+    }
+    let worst = worst as f64 / cells as f64 / own.step;
+    tears as f64 / own.gradient + 30.0 * (worst - own.most.max(1.1)).max(0.0)
+}
+
+/// The measures of a whole solution, over the plate's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    /// Worst and smallest step over the plate's mean step.
+    pub(super) most: f64,
+    pub(super) least: f64,
+    /// Deviation in time over the plate's.
+    pub(super) spread: f64,
+    /// Torn gradient, per mille.
+    pub(super) torn: f64,
+    /// Share of moving cells on one offset through half a second.
+    pub(super) copy: f64,
+    /// Mean luma over the plate's.
+    pub(super) luma: f64,
+}
+
+/// Gathers marks as frames are decided, in order.
+#[derive(Clone)]
+pub(super) struct Marker {
+    source: Vec<usize>,
+    luma: Vec<i32>,
+    before: Vec<i32>,
+    steps: Vec<f64>,
+    spread: Spread,
+    torn: f64,
+    total: f64,
+    /// How long each cell has played its offset.
+    since: Vec<u32>,
+    offsets: Vec<i32>,
+    half: u32,
+    copies: Vec<f64>,
+    frames: usize,
+}
+
+impl Marker {
+    pub(super) fn new(f: &Features, fps: f64) -> Self {
+        let cells = f.cells();
+        Self {
+            source: vec![0; cells],
+            luma: vec![0; cells],
+            before: Vec::new(),
+            steps: Vec::new(),
+            spread: Spread::new(cells),
+            torn: 0.0,
+            total: 0.0,
+            since: vec![0; cells],
+            offsets: vec![i32::MIN; cells],
+            half: (libm::rint(0.5 * fps) as u32).max(2),
+            copies: Vec::new(),
+            frames: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, f: &Features, own: &Own, t: usize, offsets: &[i32]) {
+        let cells = f.cells();
+        show(f, offsets, t, &mut self.source, &mut self.luma);
+        self.torn += torn(f, &self.source, &self.luma) as f64 / own.gradient;
+        self.total += self.luma.iter().map(|l| f64::from(*l)).sum::<f64>() / cells as f64;
+        self.spread.add(self.luma.iter().copied());
+        if !self.before.is_empty() {
+            let step: i64 = self
+                .luma
+                .iter()
+                .zip(&self.before)
+                .map(|(a, b)| i64::from((a - b).abs()))
+                .sum();
+            self.steps.push(step as f64 / cells as f64 / own.step);
+        }
+        self.before.clone_from(&self.luma);
+        for c in 0..cells {
+            if self.offsets[c] == offsets[c] {
+                self.since[c] += 1;
+            } else {
+                self.since[c] = 1;
+                self.offsets[c] = offsets[c];
+            }
+        }
+        self.frames += 1;
+        if self.frames as u32 >= self.half && (self.frames as u32 - self.half) % (self.half / 3).max(1) == 0 {
+            let mut held: Vec<i32> = (0..cells)
+                .filter(|&c| f.moving[c] && self.since[c] >= self.half)
+                .map(|c| offsets[c])
+                .collect();
+            held.sort_unstable();
+            let most = held.chunk_by(|a, b| a == b).map(<[i32]>::len).max();
+            self.copies.push(most.unwrap_or(0) as f64 / own.moving as f64);
+        }
+    }
+
+    pub(super) fn marks(&self, own: &Own) -> Marks {
+        Marks {
+            most: self.steps.iter().copied().fold(0.0, f64::max),
+            least: self.steps.iter().copied().fold(f64::MAX, f64::min),
+            spread: self.spread.mean() / own.spread,
+            torn: self.torn / self.frames.max(1) as f64,
+            copy: self.copies.iter().sum::<f64>() / self.copies.len().max(1) as f64,
+            luma: self.total / self.frames.max(1) as f64 / own.luma.max(1e-3),
+        }
+    }
+}
+
+impl Marks {
+    /// One figure to choose by; lower is better.
+    pub(super) fn score(&self, own: &Own) -> f64 {
+        3.0 * (self.most - own.most.max(1.1)).max(0.0)
+            + 3.0 * (own.least.min(0.7) - self.least).max(0.0)
+            + 4.0 * (0.97 - self.spread).max(0.0)
+            + 0.7 * self.copy
+            + 3.0 * ((self.luma - 1.0).abs() - 0.008).max(0.0) / 0.01
+            + 0.4 * self.torn
+    }
+}

@@ -1,0 +1,386 @@
+//! Labelling a grid of cells by sequential tree-reweighted message passing
+//! (TRW-S; Kolmogorov, "Convergent tree-reweighted message passing for energy
+//! minimization", PAMI 2006), in integers.
+//!
+//! A label is a switch time. Two neighbours that switch at different times pay
+//! for every frame in between, and the price of a frame may differ with which
+//! of the two went first. A message is then two linear scans over the labels
+//! (after Felzenszwalb and Huttenlocher, "Efficient belief propagation for early
+//! vision", 2006).
+//!
+//! The nodes of an anti-diagonal do not depend on each other, so that sixteen of
+//! them are worked on at once: cell (x, y) is kept at place `y` of diagonal
+//! `x + y`.
+
+/// Nodes worked on at once.
+const LANES: usize = 16;
+/// The price of what is forbidden.
+pub(super) const NEVERMORE: i16 = 12_000;
+/// Largest value of a message; a label that is worse than that is hopeless.
+const CEILING: i16 = 8_000;
+
+type Lanes = [i16; LANES];
+
+/// Costs of a labelling, in units of the caller's choice.
+#[derive(Default)]
+pub(super) struct Problem {
+    cols: usize,
+    rows: usize,
+    labels: usize,
+    pitch: usize,
+    /// Cost of each label at each cell.
+    unary: Vec<i16>,
+    /// Per frame between two switches, to the right: this cell went first;
+    /// the neighbour went first. Then the same downwards.
+    pair: [Vec<i16>; 4],
+}
+
+/// Which neighbour, and which of the two went first.
+#[derive(Clone, Copy)]
+pub(super) enum Pair {
+    RightThisFirst = 0,
+    RightThatFirst = 1,
+    DownThisFirst = 2,
+    DownThatFirst = 3,
+}
+
+impl Problem {
+    /// A problem without costs.
+    pub(super) fn new(cols: usize, rows: usize, labels: usize) -> Self {
+        let mut p = Self::default();
+        p.reset(cols, rows, labels);
+        p
+    }
+
+    /// Makes it a problem without costs again, in the same memory.
+    pub(super) fn reset(&mut self, cols: usize, rows: usize, labels: usize) {
+        let pitch = (rows + 1).next_multiple_of(LANES);
+        let size = (cols + rows + 1) * labels * pitch + 3 * LANES;
+        (self.cols, self.rows, self.labels, self.pitch) = (cols, rows, labels, pitch);
+        for v in self.pair.iter_mut().chain([&mut self.unary]) {
+            v.clear();
+            v.resize(size, 0);
+        }
+    }
+
+    /// The place of diagonal `d`, label `k`, row `y`. There is slack in front
+    /// for the row above the first.
+    #[inline(always)]
+    fn at(&self, d: usize, k: usize, y: usize) -> usize {
+        LANES + (d * self.labels + k) * self.pitch + y
+    }
+
+    /// Sets the cost of `label` for the cell at column `x` of row `y`.
+    #[inline(always)]
+    pub(super) fn set_unary(&mut self, x: usize, y: usize, label: usize, cost: i32) {
+        let i = self.at(x + y, label, y);
+        self.unary[i] = cost.clamp(-i32::from(NEVERMORE), i32::from(NEVERMORE)) as i16;
+    }
+
+    /// The cost of `label` for a cell.
+    #[cfg(test)]
+    pub(super) fn unary(&self, x: usize, y: usize, label: usize) -> i32 {
+        i32::from(self.unary[self.at(x + y, label, y)])
+    }
+
+    /// Sets the price of frame `frame` passing between the switches of a cell
+    /// and of its neighbour to the right or below.
+    #[inline(always)]
+    pub(super) fn set_pair(&mut self, pair: Pair, x: usize, y: usize, frame: usize, cost: i32) {
+        let i = self.at(x + y, frame, y);
+        self.pair[pair as usize][i] = cost.clamp(0, i32::from(NEVERMORE)) as i16;
+    }
+
+    /// The labels, row by row, after `passes` passes forth and back. The same
+    /// on every machine.
+    pub(super) fn solve(&self, passes: usize, messages: &mut Messages) -> Vec<u8> {
+        messages.reset(self);
+        for _ in 0..passes {
+            messages.sweep(self, true);
+            messages.sweep(self, false);
+        }
+        messages.decode(self)
+    }
+
+    /// The cost of a labelling.
+    #[cfg(test)]
+    pub(super) fn energy(&self, labels: &[u8]) -> i64 {
+        let mut sum = 0;
+        for y in 0..self.rows {
+            for x in 0..self.cols {
+                let a = usize::from(labels[y * self.cols + x]);
+                sum += i64::from(self.unary(x, y, a));
+                let mut edge = |first: Pair, second: Pair, b: usize| {
+                    let (pair, from, to) = if a < b { (first, a, b) } else { (second, b, a) };
+                    for k in from..to {
+                        sum += i64::from(self.pair[pair as usize][self.at(x + y, k, y)]);
+                    }
+                };
+                if x + 1 < self.cols {
+                    let b = usize::from(labels[y * self.cols + x + 1]);
+                    edge(Pair::RightThisFirst, Pair::RightThatFirst, b);
+                }
+                if y + 1 < self.rows {
+                    let b = usize::from(labels[(y + 1) * self.cols + x]);
+                    edge(Pair::DownThisFirst, Pair::DownThatFirst, b);
+                }
+            }
+        }
+        sum
+    }
+}
+
+/// Messages into each node from its left, right, upper and lower neighbour.
+/// Kept between labellings, which start from nothing, for its memory.
+#[derive(Default)]
+pub(super) struct Messages([Vec<i16>; 4]);
+
+#[inline(always)]
+fn load(from: &[i16], i: usize) -> Lanes {
+    let mut lanes = [0; LANES];
+    lanes.copy_from_slice(&from[i..i + LANES]);
+    lanes
+}
+
+impl Messages {
+    fn reset(&mut self, p: &Problem) {
+        for m in &mut self.0 {
+            m.clear();
+            m.resize(p.unary.len(), 0);
+        }
+    }
+
+    fn sweep(&mut self, p: &Problem, forward: bool) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor was just found to have AVX2; the function
+            // is the portable one, compiled for it.
+            return unsafe { self.sweep_avx2(p, forward) };
+        }
+        self.sweep_any(p, forward);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn sweep_avx2(&mut self, p: &Problem, forward: bool) {
+        self.sweep_any(p, forward);
+    }
+
+    #[inline(always)]
+    fn sweep_any(&mut self, p: &Problem, forward: bool) {
+        let mut belief = vec![[0i16; LANES]; p.labels];
+        let mut scratch = vec![[0i16; LANES]; p.labels];
+        let diagonals = p.cols + p.rows - 1;
+        for i in 0..diagonals {
+            let d = if forward { i } else { diagonals - 1 - i };
+            // Rows that the diagonal crosses.
+            let first = (d + 1).saturating_sub(p.cols) / LANES * LANES;
+            let last = d.min(p.rows - 1);
+            for y in (first..=last).step_by(LANES) {
+                for (k, b) in belief.iter_mut().enumerate() {
+                    let at = p.at(d, k, y);
+                    *b = load(&p.unary, at);
+                    for m in &self.0 {
+                        let m = load(m, at);
+                        for l in 0..LANES {
+                            b[l] = b[l].saturating_add(m[l]);
+                        }
+                    }
+                }
+                for down in [false, true] {
+                    // The message that came along this edge, the one that goes
+                    // along it, where it lands, and the edge's prices.
+                    let (came, goes) = match (forward, down) {
+                        (true, false) => (1, 0),
+                        (true, true) => (3, 2),
+                        (false, false) => (0, 1),
+                        (false, true) => (2, 3),
+                    };
+                    let that = match (forward, d) {
+                        (true, d) => d + 1,
+                        (false, 0) => continue,
+                        (false, d) => d - 1,
+                    };
+                    let own = p.at(d, 0, y);
+                    let lands = match (forward, down) {
+                        (_, false) => p.at(that, 0, y),
+                        (true, true) => p.at(that, 0, y) + 1,
+                        (false, true) => p.at(that, 0, y) - 1,
+                    };
+                    let edge = if forward { own } else { lands };
+                    let (a, b) = match down {
+                        false => (&p.pair[0], &p.pair[1]),
+                        true => (&p.pair[2], &p.pair[3]),
+                    };
+                    // Rising switch times: this node went first.
+                    let (rising, falling) = if forward { (a, b) } else { (b, a) };
+                    let mut before = [0i16; LANES];
+                    for k in 0..p.labels {
+                        let m = load(&self.0[came], own + k * p.pitch);
+                        let mut h = belief[k];
+                        for l in 0..LANES {
+                            h[l] = (h[l] >> 1).saturating_sub(m[l]);
+                        }
+                        if k > 0 {
+                            let e = load(rising, edge + (k - 1) * p.pitch);
+                            for l in 0..LANES {
+                                h[l] = h[l].min(before[l].saturating_add(e[l]));
+                            }
+                        }
+                        scratch[k] = h;
+                        before = h;
+                    }
+                    let mut least = before;
+                    for k in (0..p.labels - 1).rev() {
+                        let e = load(falling, edge + k * p.pitch);
+                        for l in 0..LANES {
+                            let h = scratch[k][l].min(before[l].saturating_add(e[l]));
+                            scratch[k][l] = h;
+                            before[l] = h;
+                            least[l] = least[l].min(h);
+                        }
+                    }
+                    for (k, h) in scratch.iter().enumerate() {
+                        let i = lands + k * p.pitch;
+                        let to = &mut self.0[goes][i..i + LANES];
+                        for l in 0..LANES {
+                            to[l] = h[l].saturating_sub(least[l]).min(CEILING);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The labels in raster order, each chosen with those already chosen in
+    /// view.
+    fn decode(&self, p: &Problem) -> Vec<u8> {
+        let mut labels = vec![0u8; p.cols * p.rows];
+        let mut belief = vec![0i32; p.labels];
+        for y in 0..p.rows {
+            for x in 0..p.cols {
+                let d = x + y;
+                for (k, b) in belief.iter_mut().enumerate() {
+                    let at = p.at(d, k, y);
+                    *b = i32::from(p.unary[at])
+                        + i32::from(self.0[1][at])
+                        + i32::from(self.0[3][at]);
+                    if x == 0 {
+                        *b += i32::from(self.0[0][at]);
+                    }
+                    if y == 0 {
+                        *b += i32::from(self.0[2][at]);
+                    }
+                }
+                let mut toward = |label: u8, first: &[i16], second: &[i16], fy: usize| {
+                    let label = usize::from(label);
+                    let mut cost = 0;
+                    for k in label + 1..p.labels {
+                        cost += i32::from(first[p.at(d - 1, k - 1, fy)]);
+                        belief[k] += cost;
+                    }
+                    cost = 0;
+                    for k in (0..label).rev() {
+                        cost += i32::from(second[p.at(d - 1, k, fy)]);
+                        belief[k] += cost;
+                    }
+                };
+                if x > 0 {
+                    toward(labels[y * p.cols + x - 1], &p.pair[0], &p.pair[1], y);
+                }
+                if y > 0 {
+                    toward(labels[(y - 1) * p.cols + x], &p.pair[2], &p.pair[3], y - 1);
+                }
+                let mut best = 0;
+                for (k, b) in belief.iter().enumerate() {
+                    if *b < belief[best] {
+                        best = k;
+                    }
+                }
+                labels[y * p.cols + x] = best as u8;
+            }
+        }
+        labels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::Philox;
+
+    fn random(cols: usize, rows: usize, labels: usize, seed: u64) -> Problem {
+        let mut rng = Philox::new(seed, [0; 3]);
+        let mut p = Problem::new(cols, rows, labels);
+        for y in 0..rows {
+            for x in 0..cols {
+                for k in 0..labels {
+                    p.set_unary(x, y, k, rng.below(400) as i32);
+                    if k + 1 < labels {
+                        if x + 1 < cols {
+                            p.set_pair(Pair::RightThisFirst, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::RightThatFirst, x, y, k, rng.below(200) as i32);
+                        }
+                        if y + 1 < rows {
+                            p.set_pair(Pair::DownThisFirst, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::DownThatFirst, x, y, k, rng.below(200) as i32);
+                        }
+                    }
+                }
+            }
+        }
+        p
+    }
+
+    /// The least energy, by trying all labellings.
+    fn least(p: &Problem) -> i64 {
+        let n = p.cols * p.rows;
+        let mut labels = vec![0u8; n];
+        let mut best = i64::MAX;
+        loop {
+            best = best.min(p.energy(&labels));
+            let mut i = 0;
+            while i < n {
+                labels[i] += 1;
+                if usize::from(labels[i]) < p.labels {
+                    break;
+                }
+                labels[i] = 0;
+                i += 1;
+            }
+            if i == n {
+                return best;
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_is_solved_exactly_in_either_direction() {
+        for seed in 0..20 {
+            for (cols, rows) in [(7, 1), (1, 7)] {
+                let p = random(cols, rows, 4, seed);
+                assert_eq!(p.energy(&p.solve(8, &mut Messages::default())), least(&p), "{cols}x{rows} {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_grid_is_solved_to_within_a_few_per_cent() {
+        let (mut got, mut best) = (0, 0);
+        for seed in 0..20 {
+            let p = random(3, 3, 3, seed);
+            got += p.energy(&p.solve(12, &mut Messages::default()));
+            best += least(&p);
+        }
+        assert!(got as f64 <= best as f64 * 1.03, "{got} for {best}");
+    }
+
+    #[test]
+    fn a_grid_wider_than_the_lanes_beats_the_best_uniform_labelling() {
+        let p = random(45, 37, 6, 5);
+        let labels = p.solve(12, &mut Messages::default());
+        let uniform = (0..6).map(|k| p.energy(&vec![k; 45 * 37])).min().unwrap();
+        assert!(p.energy(&labels) < uniform);
+        assert!(labels.iter().all(|&l| l < 6));
+    }
+}
