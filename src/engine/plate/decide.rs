@@ -82,11 +82,12 @@ pub(super) fn decide(
                 if i == 0 {
                     edit.offset = solution.start as i32 - shift;
                 }
-                edit.events.extend(solution.events.into_iter().map(|e| Event {
-                    at: e.at + from as u32,
-                    offset: e.offset - shift,
-                    ..e
-                }));
+                edit.events
+                    .extend(solution.events.into_iter().map(|e| Event {
+                        at: e.at + from as u32,
+                        offset: e.offset - shift,
+                        ..e
+                    }));
             }
         }
     }

@@ -215,9 +215,7 @@ fn natural(
     }
     let n = blur(&n, cols, rows, rows as f64 / 12.0);
     let mean = n.iter().sum::<f64>() / cells as f64;
-    n.iter()
-        .map(|n| n + 0.25 * mean + GRAIN * GRAIN)
-        .collect()
+    n.iter().map(|n| n + 0.25 * mean + GRAIN * GRAIN).collect()
 }
 
 /// The plate's mean squared gradient around each cell.

@@ -56,7 +56,7 @@ impl Jumps {
         // A long plate is compared on fewer cells.
         let stride = ((n * n / 2).div_ceil(PAIRS)).clamp(1, 16);
         let cells: Vec<usize> = (0..features.cells())
-            .filter(|c| (c % features.cols + c / features.cols * 3) % stride == 0)
+            .filter(|c| (c % features.cols + c / features.cols * 3).is_multiple_of(stride))
             .collect();
         // Time runs along the inner loop: colour by colour, cell by cell.
         let mut along = vec![0i16; cells.len() * 6 * n];
@@ -143,10 +143,7 @@ impl Jumps {
     /// The cost of the jump from `i` to `j`, if it is among those kept.
     pub(super) fn cost(&self, i: usize, j: usize) -> Option<i32> {
         let landings = self.from.get(i)?;
-        landings
-            .iter()
-            .find(|l| l.to as usize == j)
-            .map(|l| l.cost)
+        landings.iter().find(|l| l.to as usize == j).map(|l| l.cost)
     }
 }
 

@@ -5,6 +5,9 @@
 //! one another and each place changes clip at its own moment, so that no jump
 //! is seen anywhere. It makes no new shapes.
 
+// Several planes are walked by the index of one cell.
+#![allow(clippy::needless_range_loop)]
+
 mod analysis;
 mod asides;
 mod decide;

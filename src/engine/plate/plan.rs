@@ -281,7 +281,10 @@ fn walk(
         };
         let (mut costs, mut moves) = (Vec::new(), Vec::new());
         let mut r = shortest;
-        while j + r < n && t + r + jumps.window <= s.length + if end.is_none() { jumps.window } else { 0 } && t + r < s.length {
+        while j + r < n
+            && t + r + jumps.window <= s.length + if end.is_none() { jumps.window } else { 0 }
+            && t + r < s.length
+        {
             let i = j + r;
             for l in &jumps.from[i] {
                 let k = l.to as usize;

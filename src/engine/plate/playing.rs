@@ -59,7 +59,12 @@ impl Playing {
 
     /// Forgets the frames before `t` and hands them over in order, with their
     /// output indices. Frames never touched by an event are handed over too.
-    pub(super) fn retire(&mut self, done: &mut usize, t: usize, mut each: impl FnMut(usize, &[i32])) {
+    pub(super) fn retire(
+        &mut self,
+        done: &mut usize,
+        t: usize,
+        mut each: impl FnMut(usize, &[i32]),
+    ) {
         while *done < t {
             each(*done, self.at(*done));
             *done += 1;

@@ -254,14 +254,17 @@ impl Marker {
             }
         }
         self.frames += 1;
-        if self.frames as u32 >= self.half && (self.frames as u32 - self.half) % (self.half / 3).max(1) == 0 {
+        if self.frames as u32 >= self.half
+            && (self.frames as u32 - self.half).is_multiple_of((self.half / 3).max(1))
+        {
             let mut held: Vec<i32> = (0..cells)
                 .filter(|&c| f.moving[c] && self.since[c] >= self.half)
                 .map(|c| offsets[c])
                 .collect();
             held.sort_unstable();
             let most = held.chunk_by(|a, b| a == b).map(<[i32]>::len).max();
-            self.copies.push(most.unwrap_or(0) as f64 / own.moving as f64);
+            self.copies
+                .push(most.unwrap_or(0) as f64 / own.moving as f64);
         }
     }
 

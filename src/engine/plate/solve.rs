@@ -107,6 +107,16 @@ pub(super) fn solve(
     best.map(|b| b.1).ok_or(Cancelled)
 }
 
+/// What an event wishes of each cell.
+struct Wish<'a> {
+    /// The price of not switching.
+    stay: &'a [i32],
+    /// When, from 0 to 255 of the window, the cell would rather switch.
+    rather: &'a [u8],
+    /// Whether a cell should have played its clip for a while.
+    settle: bool,
+}
+
 /// Carries a plan out.
 struct Carrier<'a> {
     g: &'a Ground,
@@ -239,10 +249,13 @@ impl<'a> Carrier<'a> {
         at: usize,
         offset: i32,
         window: usize,
-        stay: &[i32],
-        rather: &[u8],
-        settle: bool,
+        wish: &Wish<'_>,
     ) -> Vec<i16> {
+        let Wish {
+            stay,
+            rather,
+            settle,
+        } = *wish;
         let f = &self.g.fine;
         let cells = f.cells();
         let near = libm::rint(0.15 * self.g.fps) as i32;
@@ -326,11 +339,16 @@ impl<'a> Carrier<'a> {
         let offsets = self.landings(changes, index, before);
         let rather = field(f.cols, f.rows, 0.35 * f.rows as f64, self.rng);
         let stay = vec![i32::from(FORBIDDEN); f.cells()];
+        let wish = Wish {
+            stay: &stay,
+            rather: &rather,
+            settle: true,
+        };
         let frames = at.saturating_sub(1)..(at + window + 2).min(self.stretch.length);
         let mut best: Option<(f64, i32, Vec<u8>)> = None;
         for offset in offsets.into_iter().chain([offset]).take(5) {
             task.check()?;
-            let extra = self.extra(playing, at, offset, window, &stay, &rather, true);
+            let extra = self.extra(playing, at, offset, window, &wish);
             let ask = Ask {
                 at,
                 offset,
@@ -431,12 +449,13 @@ impl<'a> Carrier<'a> {
         let need = (until + l).min(length).saturating_sub(at);
         let rather = field(f.cols, f.rows, 0.35 * f.rows as f64, self.rng);
         let region = field(f.cols, f.rows, 0.42 * f.rows as f64, self.rng);
-        let pick = self.rng.uniform();
         if f.frames < need + 3 || at + window + 2 >= length {
             return Ok(None);
         }
         let landings = f.frames - 1 - need;
-        let inside: Vec<bool> = (0..f.cells()).map(|c| region[c] < 128 && f.moving[c]).collect();
+        let inside: Vec<bool> = (0..f.cells())
+            .map(|c| region[c] < 128 && f.moving[c])
+            .collect();
         let count = inside.iter().filter(|i| **i).count();
         if count * 200 < f.cells() || landings < 2 {
             return Ok(None);
@@ -485,10 +504,7 @@ impl<'a> Carrier<'a> {
                 }
             }
         }
-        let mut rng = self.rng.clone();
-        let _ = pick;
-        let j = draw(&costs, 2.0 * self.style.taste.heat * scale, &mut rng);
-        *self.rng = rng;
+        let j = draw(&costs, 2.0 * self.style.taste.heat * scale, self.rng);
         let offset = j as i32 - at as i32;
         let stay: Vec<i32> = (0..f.cells())
             .map(|c| {
@@ -499,7 +515,12 @@ impl<'a> Carrier<'a> {
                 }
             })
             .collect();
-        let extra = self.extra(playing, at, offset, window, &stay, &rather, false);
+        let wish = Wish {
+            stay: &stay,
+            rather: &rather,
+            settle: false,
+        };
+        let extra = self.extra(playing, at, offset, window, &wish);
         let end = (until + l).min(length);
         let ask = Ask {
             at,

@@ -118,21 +118,19 @@ pub(super) fn fit(
 
 /// Sets the prices of borders in one frame from the seams of the cells.
 fn seams(p: &mut Problem, f: &Features, seam: &[i32], frame: usize, times: i32, w: &Weights) {
-    let price = |a: usize, b: usize| {
-        times * (((seam[a] + seam[b]) * w.seam >> 8) + 2 * (w.border * w.seam >> 8))
-    };
+    let price = |a: usize, b: usize| times * (((seam[a] + seam[b] + 2 * w.border) * w.seam) >> 8);
     for y in 0..f.rows {
         for x in 0..f.cols {
             let c = y * f.cols + x;
             if x + 1 < f.cols {
                 let e = price(c, c + 1);
-                p.set_pair(Pair::RightThisFirst, x, y, frame, e);
-                p.set_pair(Pair::RightThatFirst, x, y, frame, e);
+                p.set_pair(Pair::RightThis, x, y, frame, e);
+                p.set_pair(Pair::RightThat, x, y, frame, e);
             }
             if y + 1 < f.rows {
                 let e = price(c, c + f.cols);
-                p.set_pair(Pair::DownThisFirst, x, y, frame, e);
-                p.set_pair(Pair::DownThatFirst, x, y, frame, e);
+                p.set_pair(Pair::DownThis, x, y, frame, e);
+                p.set_pair(Pair::DownThat, x, y, frame, e);
             }
         }
     }
@@ -176,8 +174,20 @@ impl Planes {
             self.seam[c] = seam.min(4 * MOST_SEAM);
         }
         // Gaussians of .8 and .6 cells.
-        blur(&mut self.jump, &mut self.scratch, f.cols, f.rows, [32, 15, 1]);
-        blur(&mut self.seam, &mut self.scratch, f.cols, f.rows, [42, 11, 0]);
+        blur(
+            &mut self.jump,
+            &mut self.scratch,
+            f.cols,
+            f.rows,
+            [32, 15, 1],
+        );
+        blur(
+            &mut self.seam,
+            &mut self.scratch,
+            f.cols,
+            f.rows,
+            [42, 11, 0],
+        );
         for j in &mut self.jump {
             *j = (*j).min(MOST_JUMP);
         }

@@ -38,14 +38,15 @@ pub(super) struct Problem {
 /// Which neighbour, and which of the two went first.
 #[derive(Clone, Copy)]
 pub(super) enum Pair {
-    RightThisFirst = 0,
-    RightThatFirst = 1,
-    DownThisFirst = 2,
-    DownThatFirst = 3,
+    RightThis = 0,
+    RightThat = 1,
+    DownThis = 2,
+    DownThat = 3,
 }
 
 impl Problem {
     /// A problem without costs.
+    #[cfg(test)]
     pub(super) fn new(cols: usize, rows: usize, labels: usize) -> Self {
         let mut p = Self::default();
         p.reset(cols, rows, labels);
@@ -118,11 +119,11 @@ impl Problem {
                 };
                 if x + 1 < self.cols {
                     let b = usize::from(labels[y * self.cols + x + 1]);
-                    edge(Pair::RightThisFirst, Pair::RightThatFirst, b);
+                    edge(Pair::RightThis, Pair::RightThat, b);
                 }
                 if y + 1 < self.rows {
                     let b = usize::from(labels[(y + 1) * self.cols + x]);
-                    edge(Pair::DownThisFirst, Pair::DownThatFirst, b);
+                    edge(Pair::DownThis, Pair::DownThat, b);
                 }
             }
         }
@@ -318,12 +319,12 @@ mod tests {
                     p.set_unary(x, y, k, rng.below(400) as i32);
                     if k + 1 < labels {
                         if x + 1 < cols {
-                            p.set_pair(Pair::RightThisFirst, x, y, k, rng.below(200) as i32);
-                            p.set_pair(Pair::RightThatFirst, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::RightThis, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::RightThat, x, y, k, rng.below(200) as i32);
                         }
                         if y + 1 < rows {
-                            p.set_pair(Pair::DownThisFirst, x, y, k, rng.below(200) as i32);
-                            p.set_pair(Pair::DownThatFirst, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::DownThis, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::DownThat, x, y, k, rng.below(200) as i32);
                         }
                     }
                 }
@@ -359,7 +360,11 @@ mod tests {
         for seed in 0..20 {
             for (cols, rows) in [(7, 1), (1, 7)] {
                 let p = random(cols, rows, 4, seed);
-                assert_eq!(p.energy(&p.solve(8, &mut Messages::default())), least(&p), "{cols}x{rows} {seed}");
+                assert_eq!(
+                    p.energy(&p.solve(8, &mut Messages::default())),
+                    least(&p),
+                    "{cols}x{rows} {seed}"
+                );
             }
         }
     }
