@@ -1,8 +1,11 @@
 //! What runs where: the worker threads, and the terms on which work runs on
 //! them (progress and cancellation).
 
+mod share;
 mod task;
 mod threads;
 
+pub use share::{share, share_each};
 pub use task::{Cancel, Cancelled, Progress, Silent, Task};
 pub use threads::install;
+pub(crate) use threads::{count as worker_count, spawn};

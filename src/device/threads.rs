@@ -20,3 +20,17 @@ pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
         None => work(),
     }
 }
+
+/// The number of worker threads, at least 1.
+pub(crate) fn count() -> usize {
+    POOL.as_ref().map_or(1, ThreadPool::current_num_threads)
+}
+
+/// Queues `job` for a worker; runs it here where there are none. `job` must
+/// not panic.
+pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
+    match POOL.as_ref() {
+        Some(pool) => pool.spawn(job),
+        None => job(),
+    }
+}

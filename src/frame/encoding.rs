@@ -35,6 +35,31 @@ impl Transfer {
     }
 }
 
+/// A linear value encoded for a display by the sRGB curve (IEC 61966-2-1).
+/// Above 1 the curve goes on as it is, below 0 it is mirrored, so
+/// [`to_linear`] gives every value back. Portable to the last bit.
+pub fn to_display(linear: f32) -> f32 {
+    let a = linear.abs();
+    let e = if a <= 0.003_130_8 {
+        12.92 * a
+    } else {
+        1.055 * libm::powf(a, 1.0 / 2.4) - 0.055
+    };
+    e.copysign(linear)
+}
+
+/// A display value by the sRGB curve (IEC 61966-2-1) as light; the inverse of
+/// [`to_display`].
+pub fn to_linear(display: f32) -> f32 {
+    let a = display.abs();
+    let l = if a <= 0.040_45 {
+        a / 12.92
+    } else {
+        libm::powf((a + 0.055) / 1.055, 2.4)
+    };
+    l.copysign(display)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +78,17 @@ mod tests {
             }
         }
         assert!((Transfer::Linear.perceptual(0.214_041_1) - 0.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn every_16_bit_display_value_survives_a_trip_through_light() {
+        for code in 0..=u16::MAX {
+            let value = f32::from(code) / 65535.0;
+            let back = to_display(to_linear(value));
+            assert_eq!((back * 65535.0).round() as u16, code);
+        }
+        for value in [-3.5f32, -0.01, 1.5, 40.0] {
+            assert!((to_display(to_linear(value)) / value - 1.0).abs() < 1e-5);
+        }
     }
 }

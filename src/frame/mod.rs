@@ -1,12 +1,28 @@
 //! Pictures: what they are made of, where they come from and how they are
 //! encoded. Scene-linear float inside; row 0 is the top row.
 
+mod cached;
 mod encoding;
+mod file;
+mod finite;
+mod frame_list;
+mod matte;
 mod picture;
 mod plate;
 mod range;
+mod scaled;
+mod sequence;
 
-pub use encoding::Transfer;
+pub use cached::CachedPlate;
+pub use encoding::{Transfer, to_display, to_linear};
+pub use file::{
+    ChannelFormat, Compression, FilePlate, FrameHeader, PlateOptions, SampleDepth, SequenceWriter,
+    TimeCode, WriteOptions,
+};
+pub use frame_list::{FrameList, FrameListError};
+pub use matte::MattePlate;
 pub use picture::{Picture, Window};
-pub use plate::{FrameError, PlateInfo, PlateReader};
+pub use plate::{FrameError, PlateInfo, PlateReader, Warning};
 pub use range::FrameRange;
+pub use scaled::ScaledPlate;
+pub use sequence::Sequence;

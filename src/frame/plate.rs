@@ -21,7 +21,8 @@ pub struct PlateInfo {
     /// a proxy and the full size decide alike.
     pub full_size: (usize, usize),
     /// Names of the channels in the order in which a pixel holds them; `R`,
-    /// `G`, `B`, `A` come first where they exist.
+    /// `G`, `B` (a grey plate: `Y`), `A` come first where they exist, the
+    /// others follow by name.
     pub channels: Vec<String>,
     /// Frames in a second.
     pub fps: f64,
@@ -64,13 +65,75 @@ pub enum FrameError {
         /// Width and height of the plate.
         expected: (usize, usize),
     },
-    /// A file could not be read or written.
+    /// A file could not be read: permissions, a network disk that is away.
     #[error("{path}: {message}")]
     File {
         /// The file.
         path: PathBuf,
         /// What happened and what to do.
         message: String,
+    },
+    /// No file answers to a path or pattern.
+    #[error("{path}: {advice}")]
+    NotFound {
+        /// The path or pattern as it was given.
+        path: PathBuf,
+        /// What was looked for and what to do.
+        advice: String,
+    },
+    /// A path is no file name that frames can be read from or written to.
+    #[error("{path}: {advice}")]
+    Pattern {
+        /// The path or pattern as it was given.
+        path: PathBuf,
+        /// What is wrong and how to write it.
+        advice: String,
+    },
+    /// A file is cut short or broken.
+    #[error("{path} is damaged ({message}): copy or render it again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        message: String,
+    },
+    /// A file is whole but of a kind that cannot be used.
+    #[error("{path}: {message}")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it is and what to use in its place.
+        message: String,
+    },
+    /// The matte does not lie over the plate.
+    #[error(
+        "the matte is {found:?} pixels where the plate is {expected:?}: make the matte in the plate's format"
+    )]
+    MatteSize {
+        /// Width and height of the matte.
+        found: (usize, usize),
+        /// Width and height of the plate.
+        expected: (usize, usize),
+    },
+    /// A program that is needed is not installed.
+    #[error(
+        "{path} is a movie, and {program} is needed to read it but was not found: install ffmpeg, or give the plate as EXR or PNG frames"
+    )]
+    NoProgram {
+        /// The file that needs it.
+        path: PathBuf,
+        /// The program.
+        program: &'static str,
+    },
+    /// A frame could not be written. Frames that were written before stay.
+    #[error("{path} could not be written ({source}): {advice}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        advice: &'static str,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The host did not hand over a frame.
     #[error("the host gave no picture for frame {frame}: {message}")]
@@ -94,4 +157,73 @@ pub trait PlateReader: Send {
     /// Frame `frame` whole, in the size and channels that [`info`](Self::info)
     /// tells.
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError>;
+
+    /// Tells that `frames` will be read soon, in this order, so that they can
+    /// be got ready meanwhile. A reader may ignore it, and frames that are
+    /// never read after all cost only time.
+    fn prefetch(&mut self, _frames: &[i32]) {}
+
+    /// What the artist should know of the frames read so far; each warning is
+    /// given out once.
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        Vec::new()
+    }
+}
+
+impl<R: PlateReader + ?Sized> PlateReader for Box<R> {
+    fn info(&self) -> &PlateInfo {
+        (**self).info()
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        (**self).read(frame)
+    }
+
+    fn prefetch(&mut self, frames: &[i32]) {
+        (**self).prefetch(frames);
+    }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        (**self).take_warnings()
+    }
+}
+
+/// Something about a plate that does not stop the work but that the artist
+/// should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Samples that are no numbers were replaced by their neighbours' mean.
+    NotFinite {
+        /// The frame.
+        frame: i32,
+        /// Samples that were not a number.
+        nan: usize,
+        /// Samples that were infinite.
+        infinite: usize,
+    },
+    /// Nothing tells the plate's frame rate.
+    NoRate,
+    /// A file has more in it than is used.
+    Ignored(String),
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotFinite {
+                frame,
+                nan,
+                infinite,
+            } => write!(
+                f,
+                "frame {frame} of the plate has {nan} samples that are not a number and {infinite} that are infinite; they were replaced by the mean of their neighbours"
+            ),
+            Self::NoRate => write!(
+                f,
+                "the plate does not name its frame rate; 24 frames a second are assumed"
+            ),
+            Self::Ignored(what) => f.write_str(what),
+        }
+    }
 }

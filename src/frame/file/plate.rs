@@ -1,0 +1,405 @@
+//! A plate that lies in files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use super::header::FrameHeader;
+use super::movie::Movie;
+use super::prefetch::Prefetch;
+use super::{exr_read, png};
+use crate::device;
+use crate::frame::finite::mend;
+use crate::frame::sequence::in_words;
+use crate::frame::{
+    FrameError, FrameRange, Picture, PlateInfo, PlateReader, Sequence, Transfer, Warning, Window,
+};
+
+/// What is known of a plate better than its files tell.
+#[derive(Clone, Debug, Default)]
+pub struct PlateOptions {
+    /// The frames to use; by default all that there are.
+    pub range: Option<FrameRange>,
+    /// How sample values relate to light; by default EXR is linear, PNG and
+    /// movies are for display.
+    pub transfer: Option<Transfer>,
+    /// Frames in a second; by default as the files tell, else 24.
+    pub fps: Option<f64>,
+    /// The part of the plate's coordinates that pictures show; by default all
+    /// that any frame stores. A matte takes its plate's.
+    pub canvas: Option<Window>,
+}
+
+/// A plate in EXR or PNG frames or a movie.
+///
+/// All frames must have one display window (the format of the shot) and the
+/// same channels. Their data windows may differ, as renders crop them: the
+/// pictures show the smallest window that holds them all, zero where a frame
+/// stores nothing. Samples that are not finite are replaced and reported; see
+/// [`read_untouched`](Self::read_untouched).
+pub struct FilePlate {
+    info: PlateInfo,
+    header: FrameHeader,
+    frames: Frames,
+    key: blake3::Hash,
+    warnings: Vec<Warning>,
+    prefetch: Prefetch,
+}
+
+enum Frames {
+    /// Shared with workers that read ahead.
+    Files(Arc<Files>),
+    Movie(Box<Movie>),
+}
+
+struct Files {
+    kind: Kind,
+    paths: BTreeMap<i32, PathBuf>,
+    header: FrameHeader,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Exr,
+    Png,
+}
+
+impl FilePlate {
+    /// Opens the plate that `path` names: a sequence by pattern or by one of
+    /// its files (see [`Sequence`]), a single picture, or a movie (anything
+    /// that is neither EXR nor PNG), whose frames count from 1. Reads the
+    /// headers of all frames, no pixels.
+    pub fn open(path: &Path, options: &PlateOptions) -> Result<Self, FrameError> {
+        if path.is_dir() {
+            return Err(FrameError::Pattern {
+                path: path.to_owned(),
+                advice: "this is a folder; name the frames in it, as in plate.####.exr".to_owned(),
+            });
+        }
+        if options.fps.is_some_and(|f| !(f > 0.0 && f.is_finite())) {
+            return Err(FrameError::Unsupported {
+                path: path.to_owned(),
+                message: "the frame rate must be a number above 0".to_owned(),
+            });
+        }
+        let sequence = Sequence::find(path)?;
+        match sequence.extension().as_str() {
+            "exr" | "sxr" => Self::open_files(path, &sequence, Kind::Exr, options),
+            "png" => Self::open_files(path, &sequence, Kind::Png, options),
+            _ => Self::open_movie(path, options),
+        }
+    }
+
+    fn open_files(
+        path: &Path,
+        sequence: &Sequence,
+        kind: Kind,
+        options: &PlateOptions,
+    ) -> Result<Self, FrameError> {
+        let mut paths = sequence.files()?;
+        let Some((&first, &last)) = paths.keys().next().zip(paths.keys().next_back()) else {
+            return Err(FrameError::NotFound {
+                path: path.to_owned(),
+                advice: "no such frames were found; check the folder, the name and the padding"
+                    .to_owned(),
+            });
+        };
+        let range = options.range.unwrap_or(FrameRange { first, last });
+        // Asked for from the files that there are: a range may be very long.
+        if (paths.range(range.first..=range.last).count()) < range.count() {
+            let missing = range.iter().find(|f| !paths.contains_key(f));
+            return Err(FrameError::Missing {
+                frame: missing.unwrap_or(range.first),
+                have: in_words(paths.keys().copied()),
+            });
+        }
+        paths.retain(|&frame, _| range.contains(frame));
+        let (header, mut warnings) = headers(&paths, kind, options.canvas)?;
+        let key = key("files", paths.values().map(PathBuf::as_path), options)?;
+        warnings.extend(no_rate(&header, options));
+        let header = FrameHeader {
+            fps: options.fps.or(header.fps),
+            transfer: options.transfer.unwrap_or(header.transfer),
+            ..header
+        };
+        Ok(Self {
+            info: info(&header, range),
+            frames: Frames::Files(Arc::new(Files {
+                kind,
+                paths,
+                header: header.clone(),
+            })),
+            header,
+            key,
+            warnings,
+            prefetch: Prefetch::default(),
+        })
+    }
+
+    fn open_movie(path: &Path, options: &PlateOptions) -> Result<Self, FrameError> {
+        if Sequence::parse(path).is_ok_and(|s| !s.is_single()) && !path.exists() {
+            return Err(FrameError::Unsupported {
+                path: path.to_owned(),
+                message: "sequences are read as .exr or .png; convert the frames to one of them"
+                    .to_owned(),
+            });
+        }
+        let mut movie = Movie::open(path)?;
+        let all = FrameRange {
+            first: 1,
+            last: movie.count,
+        };
+        let range = options.range.unwrap_or(all);
+        for frame in [range.first, range.last] {
+            if !all.contains(frame) {
+                return Err(FrameError::Missing {
+                    frame,
+                    have: format!("{all}; a movie's frames count from 1"),
+                });
+            }
+        }
+        let mut header = movie.header()?;
+        let warnings = no_rate(&header, options).into_iter().collect();
+        header.fps = options.fps.or(header.fps);
+        header.transfer = options.transfer.unwrap_or(header.transfer);
+        if let Some(canvas) = options.canvas {
+            header.data_window = canvas;
+        }
+        Ok(Self {
+            info: info(&header, range),
+            key: key("movie", [path].into_iter(), options)?,
+            frames: Frames::Movie(Box::new(movie)),
+            header,
+            warnings,
+            prefetch: Prefetch::default(),
+        })
+    }
+
+    /// What frames written beside this plate should carry.
+    pub fn header(&self) -> &FrameHeader {
+        &self.header
+    }
+
+    /// Names the plate's pixels cheaply: a hash of the absolute path, size and
+    /// time of change (to the nanosecond) of every file, of the range, and of
+    /// the options that alter how pixels are understood. A file that is
+    /// changed, or moved, makes another key; one that is changed while its
+    /// size and time are forged does not.
+    pub fn key(&self) -> blake3::Hash {
+        self.key
+    }
+
+    /// As [`read`](PlateReader::read), with samples that are not finite left
+    /// as they are: for frames that are kept bit for bit.
+    pub fn read_untouched(&mut self, frame: i32) -> Result<Picture, FrameError> {
+        if !self.info.range.contains(frame) {
+            return Err(FrameError::Missing {
+                frame,
+                have: self.info.range.to_string(),
+            });
+        }
+        match &mut self.frames {
+            Frames::Files(files) => match self.prefetch.take(frame) {
+                Some(result) => result,
+                None => files.read(frame, false),
+            },
+            Frames::Movie(movie) => {
+                let picture = movie.read(frame)?;
+                on_canvas(picture, &self.header, frame)
+            }
+        }
+    }
+}
+
+impl PlateReader for FilePlate {
+    fn info(&self) -> &PlateInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        let mut picture = self.read_untouched(frame)?;
+        let channels = &self.info.channels;
+        let colour = |c: usize| matches!(channels[c].as_str(), "R" | "G" | "B" | "Y" | "A");
+        let mended = mend(&mut picture, colour);
+        if mended != Default::default() {
+            self.warnings.push(Warning::NotFinite {
+                frame,
+                nan: mended.nan,
+                infinite: mended.infinite,
+            });
+        }
+        Ok(Arc::new(picture))
+    }
+
+    fn prefetch(&mut self, frames: &[i32]) {
+        if let Frames::Files(files) = &self.frames {
+            let samples = self.info.width * self.info.height * self.info.channels.len();
+            let files = files.clone();
+            let read: Arc<dyn Fn(i32) -> _ + Send + Sync> = Arc::new(move |f| files.read(f, true));
+            let bytes = samples * size_of::<f32>();
+            self.prefetch.request(frames, bytes, &read);
+        }
+    }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings)
+    }
+}
+
+impl Files {
+    fn read(&self, frame: i32, alone: bool) -> Result<Picture, FrameError> {
+        let path = self.paths.get(&frame).ok_or_else(|| FrameError::Missing {
+            frame,
+            have: in_words(self.paths.keys().copied()),
+        })?;
+        match self.kind {
+            Kind::Exr => exr_read::read(path, &self.header, alone),
+            Kind::Png => on_canvas(png::read(path, &self.header)?, &self.header, frame),
+        }
+    }
+}
+
+/// Reads all headers and makes them one.
+fn headers(
+    paths: &BTreeMap<i32, PathBuf>,
+    kind: Kind,
+    canvas: Option<Window>,
+) -> Result<(FrameHeader, Vec<Warning>), FrameError> {
+    let list: Vec<PathBuf> = paths.values().cloned().collect();
+    let found = device::share(list.len(), move |i| match kind {
+        Kind::Exr => exr_read::header(&list[i]),
+        Kind::Png => png::header(&list[i]).map(|header| exr_read::Found {
+            header,
+            ignored: None,
+        }),
+    });
+    let mut all: Option<FrameHeader> = None;
+    let mut warnings = Vec::new();
+    for ((&frame, path), found) in paths.iter().zip(found) {
+        let found = found.unwrap_or_else(|| {
+            Err(FrameError::Damaged {
+                path: path.clone(),
+                message: "its header makes no sense".to_owned(),
+            })
+        })?;
+        let header = found.header;
+        let Some(all) = &mut all else {
+            warnings.extend(found.ignored.map(Warning::Ignored));
+            all = Some(FrameHeader {
+                time_code: header.time_code.map(|(_, code)| (frame, code)),
+                ..header
+            });
+            continue;
+        };
+        let size = |w: Window| (w.width(), w.height());
+        if header.display_window != all.display_window {
+            return Err(FrameError::Size {
+                frame,
+                found: size(header.display_window),
+                expected: size(all.display_window),
+            });
+        }
+        let same = header.channels.len() == all.channels.len()
+            && header
+                .channels
+                .iter()
+                .zip(&all.channels)
+                .all(|(a, b)| a.name == b.name);
+        if !same {
+            return Err(exr_read::other_channels(path, all));
+        }
+        let (a, b) = (all.data_window, header.data_window);
+        all.data_window = Window {
+            x0: a.x0.min(b.x0),
+            y0: a.y0.min(b.y0),
+            x1: a.x1.max(b.x1),
+            y1: a.y1.max(b.y1),
+        };
+    }
+    let mut all = all.ok_or_else(|| FrameError::NotFound {
+        path: PathBuf::new(),
+        advice: "no frames were given".to_owned(),
+    })?;
+    if let Some(canvas) = canvas {
+        all.data_window = canvas;
+    }
+    Ok((all, warnings))
+}
+
+fn no_rate(header: &FrameHeader, options: &PlateOptions) -> Option<Warning> {
+    options
+        .fps
+        .or(header.fps)
+        .is_none()
+        .then_some(Warning::NoRate)
+}
+
+fn info(header: &FrameHeader, range: FrameRange) -> PlateInfo {
+    let (width, height) = (header.data_window.width(), header.data_window.height());
+    PlateInfo {
+        range,
+        width,
+        height,
+        full_size: (width, height),
+        channels: header.channels.iter().map(|c| c.name.clone()).collect(),
+        fps: header.fps.unwrap_or(24.0),
+        transfer: header.transfer,
+        pixel_aspect: header.pixel_aspect,
+    }
+}
+
+/// A picture of the display window, on the canvas.
+fn on_canvas(picture: Picture, header: &FrameHeader, frame: i32) -> Result<Picture, FrameError> {
+    let (display, canvas) = (header.display_window, header.data_window);
+    let found = (picture.width(), picture.height());
+    let expected = (display.width(), display.height());
+    if found != expected {
+        return Err(FrameError::Size {
+            frame,
+            found,
+            expected,
+        });
+    }
+    if display == canvas {
+        return Ok(picture);
+    }
+    let mut placed = Picture::new(canvas.width(), canvas.height(), picture.channels());
+    let both = display.intersection(&canvas);
+    let n = picture.channels();
+    for y in both.y0..both.y1 {
+        let from = (both.x0 - display.x0) as usize * n;
+        let to = (both.x0 - canvas.x0) as usize * n;
+        let length = both.width() * n;
+        placed.row_mut((y - canvas.y0) as usize)[to..to + length]
+            .copy_from_slice(&picture.row((y - display.y0) as usize)[from..from + length]);
+    }
+    Ok(placed)
+}
+
+/// See [`FilePlate::key`].
+fn key<'a>(
+    kind: &str,
+    paths: impl Iterator<Item = &'a Path>,
+    options: &PlateOptions,
+) -> Result<blake3::Hash, FrameError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    add(b"longtake plate 1");
+    add(kind.as_bytes());
+    add(format!("{options:?}").as_bytes());
+    for path in paths {
+        let meta = fs::metadata(path).map_err(|e| super::unreadable(path, &e))?;
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let changed = meta.modified().ok();
+        let changed = changed.and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        add(absolute.as_os_str().as_encoded_bytes());
+        add(&meta.len().to_le_bytes());
+        add(&changed.map_or(0, |t| t.as_nanos()).to_le_bytes());
+    }
+    Ok(hasher.finalize())
+}

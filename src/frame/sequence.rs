@@ -1,0 +1,350 @@
+//! Numbered files as pipelines name them: `name.####.exr`, `name.%04d.exr`,
+//! `name.$F4.exr`, `name.@@@@.exr`, or one of the files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{FrameError, FrameRange};
+
+/// The names of a sequence's files.
+///
+/// A run of `#` or of `@` stands for a number of at least as many digits, as
+/// do `%04d` and `$F4` for four; `%d` and `$F` take any. A number below zero
+/// carries its sign before the padding (`-0005`). The placeholder stands in
+/// the file name, never in a folder's. A name without any is a single file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    folder: PathBuf,
+    before: String,
+    /// Least number of digits; `None` for a single file.
+    padding: Option<usize>,
+    after: String,
+}
+
+impl Sequence {
+    /// The sequence that `path` names. A path without a placeholder is taken
+    /// as it stands, also where its name ends in a number: see
+    /// [`find`](Self::find) for reading.
+    pub fn parse(path: &Path) -> Result<Self, FrameError> {
+        let fail = |advice: &str| FrameError::Pattern {
+            path: path.to_owned(),
+            advice: advice.to_owned(),
+        };
+        let name = path
+            .file_name()
+            .ok_or_else(|| fail("this names no file; give a file name such as plate.####.exr"))?;
+        let name = name.to_str().ok_or_else(|| {
+            fail("the file name is not valid UTF-8; rename the files with plain letters")
+        })?;
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let found = placeholders(name);
+        match found[..] {
+            [] => Ok(Self {
+                folder,
+                before: name.to_owned(),
+                padding: None,
+                after: String::new(),
+            }),
+            [(start, end, padding)] => Ok(Self {
+                folder,
+                before: name[..start].to_owned(),
+                padding: Some(padding),
+                after: name[end..].to_owned(),
+            }),
+            _ => Err(fail(
+                "the name has more than one place for the frame number; keep one run of #",
+            )),
+        }
+    }
+
+    /// The sequence that `path` names for reading: where the path is one file
+    /// of a numbered sequence (`plate.1001.exr`), that sequence. A number
+    /// after a `v` is a version, not a frame.
+    pub fn find(path: &Path) -> Result<Self, FrameError> {
+        let mut sequence = Self::parse(path)?;
+        if sequence.padding.is_none()
+            && let Some((start, end)) = trailing_number(&sequence.before)
+        {
+            let name = std::mem::take(&mut sequence.before);
+            sequence.before = name[..start].to_owned();
+            sequence.after = name[end..].to_owned();
+            // `998` may be followed by `1000`; `0998` is four digits wide, and
+            // so is `1000` where `0998` is there too.
+            let digits = name[start..end].trim_start_matches('-');
+            sequence.padding = Some(digits.len());
+            if !digits.starts_with('0') {
+                let least = 10u32.saturating_pow(digits.len() as u32 - 1);
+                let padded = |frame: &i32| frame.unsigned_abs() < least;
+                if !sequence.files()?.keys().any(padded) {
+                    sequence.padding = Some(1);
+                }
+            }
+        }
+        Ok(sequence)
+    }
+
+    /// Whether this is one file without a number.
+    pub fn is_single(&self) -> bool {
+        self.padding.is_none()
+    }
+
+    /// The file of `frame`; of a single file, that file.
+    pub fn path(&self, frame: i32) -> PathBuf {
+        self.folder.join(self.file_name(frame))
+    }
+
+    fn file_name(&self, frame: i32) -> String {
+        let number = self.padding.map_or(String::new(), |width| {
+            let sign = if frame < 0 { "-" } else { "" };
+            format!("{sign}{:0width$}", frame.unsigned_abs())
+        });
+        format!("{}{number}{}", self.before, self.after)
+    }
+
+    /// The folder of the files; empty for the working folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the file names have in common at their beginning.
+    pub(super) fn stem(&self) -> &str {
+        &self.before
+    }
+
+    /// The ending of the file names in lower case, without its dot.
+    pub fn extension(&self) -> String {
+        let name = if self.is_single() {
+            &self.before
+        } else {
+            &self.after
+        };
+        name.rsplit_once('.')
+            .map_or(String::new(), |(_, e)| e.to_ascii_lowercase())
+    }
+
+    /// The files that there are, by frame number; a single file is frame 1.
+    /// Reads the folder once.
+    pub fn files(&self) -> Result<BTreeMap<i32, PathBuf>, FrameError> {
+        if self.is_single() {
+            let path = self.path(1);
+            return Ok(path.is_file().then_some((1, path)).into_iter().collect());
+        }
+        let folder = if self.folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            &self.folder
+        };
+        let listing = match std::fs::read_dir(folder) {
+            Ok(listing) => listing,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(e) => {
+                return Err(FrameError::File {
+                    path: self.folder.clone(),
+                    message: format!("the folder cannot be listed ({e}); check its permissions"),
+                });
+            }
+        };
+        let mut files = BTreeMap::new();
+        for entry in listing.flatten() {
+            if let Some(name) = entry.file_name().to_str()
+                && let Some(frame) = self.number(name)
+            {
+                files.insert(frame, self.folder.join(name));
+            }
+        }
+        Ok(files)
+    }
+
+    /// The frame number that `name` carries, where it is of this sequence.
+    fn number(&self, name: &str) -> Option<i32> {
+        let width = self.padding?;
+        let number = name
+            .strip_prefix(self.before.as_str())?
+            .strip_suffix(self.after.as_str())?;
+        let digits = number.strip_prefix('-').unwrap_or(number);
+        let plain = digits.bytes().all(|b| b.is_ascii_digit());
+        let fits = digits.len() == width || digits.len() > width && !digits.starts_with('0');
+        let frame = number.parse().ok()?;
+        let zero = frame == 0 && digits != number;
+        (plain && fits && !zero).then_some(frame)
+    }
+}
+
+impl std::fmt::Display for Sequence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.padding {
+            Some(width) => format!("{}{}{}", self.before, "#".repeat(width), self.after),
+            None => self.before.clone(),
+        };
+        write!(f, "{}", self.folder.join(name).display())
+    }
+}
+
+/// Frames in words, as `1001-1009, 1011-1100`; long lists are cut short.
+pub(crate) fn in_words(frames: impl IntoIterator<Item = i32>) -> String {
+    let mut runs: Vec<FrameRange> = Vec::new();
+    for frame in frames {
+        match runs.last_mut() {
+            Some(run) if i64::from(run.last) + 1 == i64::from(frame) => run.last = frame,
+            _ => runs.push(FrameRange {
+                first: frame,
+                last: frame,
+            }),
+        }
+    }
+    const SHOWN: usize = 6;
+    let mut words: Vec<String> = runs.iter().take(SHOWN).map(ToString::to_string).collect();
+    if runs.len() > SHOWN {
+        words.push(format!("and {} more stretches", runs.len() - SHOWN));
+    }
+    words.join(", ")
+}
+
+/// Start, end and padding of every placeholder in `name`.
+fn placeholders(name: &str) -> Vec<(usize, usize, usize)> {
+    let bytes = name.as_bytes();
+    let mut found = Vec::new();
+    let mut i = 0;
+    while i < bytes.len() {
+        let run = |from: usize, is: &dyn Fn(u8) -> bool| {
+            from + bytes[from..].iter().take_while(|&&b| is(b)).count()
+        };
+        let digits = |from| run(from, &|b| b.is_ascii_digit());
+        let width = |from: usize, to: usize| name[from..to].parse().unwrap_or(1).clamp(1, 32);
+        match bytes[i] {
+            b @ (b'#' | b'@') => {
+                let end = run(i, &|c| c == b);
+                found.push((i, end, end - i));
+                i = end;
+            }
+            b'%' => {
+                let end = digits(i + 1);
+                if bytes.get(end) == Some(&b'd') {
+                    found.push((i, end + 1, width(i + 1, end)));
+                    i = end;
+                }
+                i += 1;
+            }
+            b'$' if bytes.get(i + 1) == Some(&b'F') => {
+                let end = digits(i + 2);
+                found.push((i, end, width(i + 2, end)));
+                i = end;
+            }
+            _ => i += 1,
+        }
+    }
+    found
+}
+
+/// Where the last number before the ending of `name` stands.
+fn trailing_number(name: &str) -> Option<(usize, usize)> {
+    let end = name.rfind('.')?;
+    let stem = &name[..end];
+    let digits = stem.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let mut start = end - digits;
+    let before = stem[..start].chars().next_back();
+    if digits == 0 || matches!(before, Some('v' | 'V')) {
+        return None;
+    }
+    // `plate.-0005.exr`, but not `plate-0005.exr`.
+    if before == Some('-') && stem[..start - 1].ends_with(['.', '_']) {
+        start -= 1;
+    }
+    Some((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(path: &str) -> Sequence {
+        Sequence::parse(Path::new(path)).unwrap()
+    }
+
+    #[test]
+    fn every_way_to_write_a_number_names_the_same_file() {
+        for pattern in [
+            "a/p.####.exr",
+            "a/p.%04d.exr",
+            "a/p.@@@@.exr",
+            "a/p.$F4.exr",
+        ] {
+            let s = parse(pattern);
+            assert_eq!(s.path(7), Path::new("a/p.0007.exr"), "{pattern}");
+            assert_eq!(s.path(12345), Path::new("a/p.12345.exr"));
+            assert_eq!(s.path(-5), Path::new("a/p.-0005.exr"));
+            assert_eq!(s.extension(), "exr");
+            assert_eq!(s.to_string(), "a/p.####.exr");
+        }
+        assert_eq!(parse("p%d.PNG").path(12), Path::new("p12.PNG"));
+        assert_eq!(parse("p%d.PNG").extension(), "png");
+        assert_eq!(parse("p.$F.exr").path(3), Path::new("p.3.exr"));
+        assert_eq!(parse("100%.exr").path(3), Path::new("100%.exr"));
+        assert!(parse("still.exr").is_single());
+    }
+
+    #[test]
+    fn paths_that_name_no_frames_are_refused() {
+        for path in ["", "/", "a/..", "p.##.##.exr", "p%d_####.exr"] {
+            assert!(
+                matches!(
+                    Sequence::parse(Path::new(path)),
+                    Err(FrameError::Pattern { .. })
+                ),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_sequence_are_found_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "p.0998.exr",
+            "p.0999.exr",
+            "p.1000.exr",
+            "p.10000.exr",
+            "p.-0001.exr",
+            "p.01001.exr",
+            "p.100.exr",
+            "p.abcd.exr",
+            "q.0001.exr",
+            "p.0002.png",
+            ".p.0003.exr",
+            "p.0004.exr.part",
+        ] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = |pattern: &str| -> Vec<i32> {
+            let sequence = Sequence::find(&folder.path().join(pattern)).unwrap();
+            sequence.files().unwrap().into_keys().collect()
+        };
+        assert_eq!(found("p.####.exr"), [-1, 998, 999, 1000, 10000]);
+        assert_eq!(found("p.0998.exr"), [-1, 998, 999, 1000, 10000]);
+        assert_eq!(found("p.1000.exr"), [-1, 998, 999, 1000, 10000]);
+        assert_eq!(found("p.-0001.exr"), [-1, 998, 999, 1000, 10000]);
+        assert_eq!(found("p.%d.exr"), [100, 1000, 10000]);
+        assert!(found("nothing.####.exr").is_empty());
+        assert!(found("no/such/folder.####.exr").is_empty());
+    }
+
+    #[test]
+    fn a_version_is_no_frame_number() {
+        assert!(
+            Sequence::find(Path::new("comp_v012.exr"))
+                .unwrap()
+                .is_single()
+        );
+        assert!(
+            !Sequence::find(Path::new("comp_0012.exr"))
+                .unwrap()
+                .is_single()
+        );
+    }
+
+    #[test]
+    fn frames_in_words_are_short() {
+        assert_eq!(in_words([1, 2, 3, 5, 7, 8]), "1-3, 5, 7-8");
+        assert!(in_words((0..100).map(|i| 2 * i)).ends_with("and 94 more stretches"));
+    }
+}
