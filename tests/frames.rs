@@ -47,7 +47,7 @@ fn info(width: usize, height: usize, channels: &[&str]) -> PlateInfo {
 fn picture(width: usize, height: usize, channels: usize, seed: usize) -> Arc<Picture> {
     let value = |i: usize| {
         let bits = ((i * 7919 + seed * 104_729) % 0x7bff) as u16;
-        let sign = if i % 5 == 0 { 0x8000 } else { 0 };
+        let sign = if i.is_multiple_of(5) { 0x8000 } else { 0 };
         half::f16::from_bits(bits | sign).to_f32()
     };
     let data = (0..width * height * channels).map(value).collect();
