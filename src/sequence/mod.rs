@@ -1,6 +1,7 @@
 //! A sequence: what was asked for, which frames that comes to, and the making
 //! of them.
 
+pub mod report;
 mod request;
 mod run;
 mod setup;

@@ -1,0 +1,237 @@
+//! The measures of a sequence, their definitions and the limits that a good
+//! one keeps.
+
+use serde::Serialize;
+
+use super::correspondence::Found;
+use super::profile::{Profile, mean};
+
+/// Measures of an output sequence against the plate that it was made from, as
+/// ratios output over plate where nothing else is said. All but `kept` and
+/// `outside` are taken in the display encoding with black at 0 and white
+/// at 1, over all three channels. "Made frames" are those that are not kept
+/// plate frames; a "step" is the mean absolute difference of two neighbouring
+/// frames (temporal flickering in VBench, Huang et al. 2024). `None` where the
+/// measure does not apply or what it needs was not given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Measures {
+    /// Mean step from or to a made frame, over the plate's mean step. Below
+    /// .9 the picture freezes or is blurred in time; above 1.1 it flickers.
+    pub frame_difference: Option<f64>,
+    /// Mean gradient (absolute differences of horizontal and of vertical
+    /// neighbours, of the mean of the channels) of 40 made frames evenly
+    /// spaced, over that of the plate.
+    pub sharpness: Option<f64>,
+    /// Standard deviation over time of each sample, mean over samples, from
+    /// every second made frame, over that of the plate.
+    pub deviation: Option<f64>,
+    /// Largest step from or to a made frame (and a loop's closing step), over
+    /// the plate's mean step.
+    pub worst_step: Option<f64>,
+    /// Smallest such step, over the plate's mean step.
+    pub smallest_step: Option<f64>,
+    /// The plate's own largest step over its mean step.
+    pub plate_worst_step: Option<f64>,
+    /// The plate's own smallest step over its mean step.
+    pub plate_smallest_step: Option<f64>,
+    /// The largest step between a kept and a made frame, or a loop's step from
+    /// its last frame to its first, over the plate's mean step.
+    pub join: Option<f64>,
+    /// Mean of all samples of made frames over that of the plate.
+    pub luma: Option<f64>,
+    /// Largest difference of a second's mean from the mean of the first made
+    /// second, over the plate's mean: slow drift of brightness.
+    pub drift: Option<f64>,
+    /// Spurious gradient: the gradient across horizontal neighbours that come
+    /// from different plate frames, less what the plate has at the same places
+    /// (mean of the two source frames), per mille of all horizontal gradient;
+    /// 60 frames evenly spaced.
+    pub spurious: Option<f64>,
+    /// Jumps in time: the difference across changes of clip, over the plate's
+    /// own steps at the same places and times (mean of the steps that the two
+    /// clips would have taken).
+    pub jump: Option<f64>,
+    /// Repetition: over windows of half a second, the share of the plate's
+    /// moving pixels that play one and the same offset of the plate through
+    /// the whole window; mean over windows.
+    pub copy: Option<f64>,
+    /// The largest such share.
+    pub copy_worst: Option<f64>,
+    /// Ghosts: the share of moving blocks, in per mille, that no single plate
+    /// time explains (see [`GhostPlate`](super::GhostPlate)), mean over made
+    /// frames.
+    pub ghosts: Option<f64>,
+    /// The same share in the worst frame.
+    pub ghosts_worst: Option<f64>,
+    /// Largest absolute difference of any sample of a kept frame from the
+    /// plate's, in the files' own values; 0 means bit-identical.
+    pub kept: Option<f64>,
+    /// Largest absolute difference of any sample outside the matte from the
+    /// plate's, in the files' own values; 0 means bit-identical.
+    pub outside: Option<f64>,
+}
+
+/// A measure held against its limit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Name of the field of [`Measures`].
+    pub measure: &'static str,
+    /// What was measured.
+    pub value: f64,
+    /// Least value that passes.
+    pub at_least: Option<f64>,
+    /// Greatest value that passes.
+    pub at_most: Option<f64>,
+    /// Whether the value is within its limits.
+    pub pass: bool,
+    /// What an artist sees when it is not.
+    pub meaning: &'static str,
+}
+
+impl Measures {
+    /// The measures that need no correspondence. `made` marks the output
+    /// frames that are not kept plate frames; `closed` says that the first
+    /// frame follows the last.
+    pub(super) fn new(output: &Profile, plate: &Profile, made: &[bool], closed: bool) -> Self {
+        let unit = plate.mean_step();
+        let over = |v: f64, u: f64| (u > 0.0).then_some(v / u);
+        let mut steps: Vec<f64> = output.counted_steps().map(|s| s.1).collect();
+        let mut join = output
+            .counted_steps()
+            .filter(|&(i, _)| made.get(i) != made.get(i + 1))
+            .map(|s| s.1)
+            .reduce(f64::max);
+        if closed {
+            steps.push(output.closing);
+            join = Some(join.unwrap_or(0.0).max(output.closing));
+        }
+        let most = |v: &[f64]| v.iter().copied().reduce(f64::max);
+        let least = |v: &[f64]| v.iter().copied().reduce(f64::min);
+        Self {
+            frame_difference: (!steps.is_empty())
+                .then(|| over(mean(steps.iter().copied()), unit))
+                .flatten(),
+            sharpness: over(output.sharpness, plate.sharpness),
+            deviation: over(output.deviation, plate.deviation),
+            worst_step: most(&steps).and_then(|v| over(v, unit)),
+            smallest_step: least(&steps).and_then(|v| over(v, unit)),
+            plate_worst_step: most(&plate.steps).and_then(|v| over(v, unit)),
+            plate_smallest_step: least(&plate.steps).and_then(|v| over(v, unit)),
+            join: join.and_then(|v| over(v, unit)),
+            luma: over(output.mean, plate.mean),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what the correspondence told.
+    pub(super) fn add(&mut self, found: &Found) {
+        self.spurious = Some(found.spurious);
+        self.jump = Some(found.jump);
+        self.copy = Some(found.copy);
+        self.copy_worst = Some(found.copy_worst);
+    }
+
+    /// Every measure that has a limit, held against it. Limits on the worst
+    /// and the smallest step are relative to the plate's own.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let worst = self.plate_worst_step.map(|p| 1.05 * p);
+        let smallest = self.plate_smallest_step.map(|p| 0.95 * p);
+        let all = [
+            (
+                "frame_difference",
+                self.frame_difference,
+                Some(0.9),
+                Some(1.1),
+                "the motion is slower or busier than the plate's",
+            ),
+            (
+                "sharpness",
+                self.sharpness,
+                Some(0.97),
+                None,
+                "the picture is softer than the plate",
+            ),
+            (
+                "deviation",
+                self.deviation,
+                Some(0.9),
+                None,
+                "the picture dwells on a part of what the plate does",
+            ),
+            (
+                "worst_step",
+                self.worst_step,
+                None,
+                worst,
+                "a jump can be seen",
+            ),
+            (
+                "smallest_step",
+                self.smallest_step,
+                smallest,
+                None,
+                "the picture freezes for a frame",
+            ),
+            (
+                "join",
+                self.join,
+                None,
+                Some(1.15),
+                "the join to the plate or the closing of the loop can be seen",
+            ),
+            (
+                "luma",
+                self.luma,
+                Some(0.99),
+                Some(1.01),
+                "the picture is brighter or darker than the plate",
+            ),
+            (
+                "spurious",
+                self.spurious,
+                None,
+                Some(0.4),
+                "edges can be seen where clips meet",
+            ),
+            (
+                "ghosts_worst",
+                self.ghosts_worst,
+                None,
+                Some(GHOST_LIMIT),
+                "two times show through each other",
+            ),
+            (
+                "kept",
+                self.kept,
+                None,
+                Some(0.0),
+                "kept frames are not the plate's",
+            ),
+            (
+                "outside",
+                self.outside,
+                None,
+                Some(0.0),
+                "pixels outside the matte are not the plate's",
+            ),
+        ];
+        all.into_iter()
+            .filter_map(|(measure, value, at_least, at_most, meaning)| {
+                let value = value?;
+                Some(Verdict {
+                    measure,
+                    value,
+                    at_least,
+                    at_most,
+                    pass: at_least.is_none_or(|l| value >= l) && at_most.is_none_or(|l| value <= l),
+                    meaning,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Ghosts that pass in the worst frame, in per mille of moving blocks. On the
+/// five plates of the quality bench the worst frame of a cross-dissolve has 354
+/// to 998, that of a hard choice of source along a minimal cut 12 to 34.
+const GHOST_LIMIT: f64 = 250.0;

@@ -1,0 +1,417 @@
+//! Measures of a finished sequence, so that an artist sees where it is weak
+//! before a supervisor does.
+//!
+//! Frames come one at a time and are forgotten: what is held is two frames,
+//! two numbers for each sample of a frame, and a reduced plate of at most
+//! 64 MB. Pictures of more than [`MOST_PIXELS`] pixels are measured at a whole
+//! fraction of their size.
+
+mod correspondence;
+mod encoded;
+mod ghost;
+mod measures;
+mod profile;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::device::{Cancelled, Task};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
+
+pub use correspondence::{Correspondence, Found};
+pub use encoded::Encoded;
+pub use ghost::{GhostPlate, Ghosts};
+pub use measures::{Measures, Verdict};
+pub use profile::{Profile, Profiler};
+
+/// Larger pictures are reduced before they are measured.
+pub const MOST_PIXELS: usize = 1280 * 720;
+/// Plate frames kept encoded while seams are looked at.
+const PLATE_CACHE: usize = 24;
+
+/// Which plate index (0 is the plate's first frame) every pixel of an output
+/// frame shows, for pictures of the given width and height: `(frame number,
+/// width, height)` to indices row by row.
+pub type SourceMap<'a> = &'a dyn Fn(i32, usize, usize) -> Vec<i32>;
+
+/// What is to be measured.
+pub struct Subject<'a> {
+    /// The sequence.
+    pub output: &'a mut dyn PlateReader,
+    /// What it was made from. Without it only curves are had.
+    pub plate: Option<&'a mut dyn PlateReader>,
+    /// Where the sequence was made inside a matte: above 0 inside.
+    pub matte: Option<&'a mut dyn PlateReader>,
+    /// The plate frame number that an output frame number must show untouched
+    /// (see [`Timeline::kept`](crate::engine::Timeline::kept)).
+    pub kept: &'a dyn Fn(i32) -> Option<i32>,
+    /// Whether the first frame follows the last.
+    pub closed: bool,
+    /// Where the pixels come from, if that is known.
+    pub source: Option<SourceMap<'a>>,
+}
+
+/// Why a sequence could not be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// A frame could not be had.
+    #[error(transparent)]
+    Frame(FrameError),
+    /// Output and plate are not of one size.
+    #[error(
+        "the sequence is {output:?} pixels and the plate {plate:?}: give the plate that the sequence was made from, at the same size"
+    )]
+    Size {
+        /// Width and height of the sequence.
+        output: (usize, usize),
+        /// Width and height of the plate.
+        plate: (usize, usize),
+    },
+    /// The work was asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A picture of the report could not be written.
+    #[error("{path}: {message}")]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What happened and what to do.
+        message: String,
+    },
+}
+
+impl From<FrameError> for ReportError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Cancelled(c) => Self::Cancelled(c),
+            other => Self::Frame(other),
+        }
+    }
+}
+
+/// The facts of a sequence.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Facts {
+    /// Number of the first frame.
+    pub first: i32,
+    /// Number of the last frame.
+    pub last: i32,
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Frames in a second.
+    pub fps: f64,
+    /// Samples that are not finite numbers.
+    pub not_finite: usize,
+}
+
+/// Values frame by frame. Absolute, in the display encoding, where nothing
+/// else is said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Curves {
+    /// Step from each frame to the next.
+    pub steps: Vec<f64>,
+    /// Mean of each frame.
+    pub luma: Vec<f64>,
+    /// Mean gradient of each frame.
+    pub gradients: Vec<f64>,
+    /// Share of ghosted blocks of each made frame, with the frame's index.
+    pub ghosts: Vec<(usize, f64)>,
+    /// Spurious gradient of each frame looked at, per mille, with its index.
+    pub spurious: Vec<(usize, f64)>,
+    /// Copied share of each half second, with the index of its first frame.
+    pub copies: Vec<(usize, f64)>,
+}
+
+/// What was measured of a sequence.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The sequence.
+    pub output: Facts,
+    /// The plate.
+    pub plate: Option<Facts>,
+    /// By what whole number pictures were reduced before they were measured.
+    pub reduced_by: usize,
+    /// The measures.
+    pub measures: Measures,
+    /// The measures that have limits, against them.
+    pub verdicts: Vec<Verdict>,
+    /// Frame by frame, of the output.
+    pub curves: Curves,
+    /// Frame by frame, of the plate.
+    pub plate_curves: Option<Curves>,
+}
+
+impl Report {
+    /// The report as JSON, for people and scripts.
+    pub fn json(&self) -> String {
+        // A struct of numbers and strings always serialises.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// Measures a sequence. Reads each output frame once, each plate frame once
+/// and, where the correspondence is given, a few plate frames again for each
+/// output frame.
+pub fn report(subject: &mut Subject<'_>, task: Task<'_>) -> Result<Report, ReportError> {
+    let info = subject.output.info().clone();
+    let factor = reduction(info.width, info.height);
+    let plate = match &mut subject.plate {
+        None => None,
+        Some(plate) => {
+            let p = plate.info().clone();
+            if (p.width, p.height) != (info.width, info.height) {
+                return Err(ReportError::Size {
+                    output: (info.width, info.height),
+                    plate: (p.width, p.height),
+                });
+            }
+            Some(Plate::measure(&mut **plate, factor, task)?)
+        }
+    };
+    let frames: Vec<i32> = info.range.iter().collect();
+    let made: Vec<bool> = frames
+        .iter()
+        .map(|&f| (subject.kept)(f).is_none())
+        .collect();
+    let first_made = made.iter().position(|&m| m).unwrap_or(0);
+    let end_made = made.iter().rposition(|&m| m).map_or(0, |i| i + 1);
+    let mut profiler = Profiler::new(made.clone());
+    let mut found = plate.as_ref().map(|p| {
+        Correspondence::new(
+            first_made..end_made,
+            info.fps,
+            p.profile.luma.len(),
+            p.profile.moving.clone(),
+        )
+    });
+    let mut cache = PlateCache::new(factor);
+    let mut curves = Curves::default();
+    let mut not_finite = 0;
+    let (mut kept, mut outside) = (None::<f64>, None::<f64>);
+    for (i, &frame) in frames.iter().enumerate() {
+        task.step("Measuring the sequence", i, frames.len())?;
+        let picture = subject.output.read(frame)?;
+        let (encoded, bad) = Encoded::of(&picture, &info, factor);
+        let encoded = Arc::new(encoded);
+        not_finite += bad;
+        profiler.push(&encoded);
+        let (Some(plate), Some(reader)) = (&plate, &mut subject.plate) else {
+            continue;
+        };
+        if made[i] {
+            curves.ghosts.push((i, plate.ghosts.look(&encoded).share));
+        }
+        if let Some(map) = subject.source
+            && let Some(found) = &mut found
+        {
+            let source = map(frame, encoded.width, encoded.height);
+            found.push(&encoded, source, &mut |k| cache.get(&mut **reader, k))?;
+        }
+        if let Some(number) = (subject.kept)(frame) {
+            let original = reader.read(number)?;
+            kept = Some(
+                kept.unwrap_or(0.0)
+                    .max(difference(&picture, &original, |_| true)),
+            );
+        }
+        if let Some(matte) = &mut subject.matte
+            && reader.info().range.contains(frame)
+        {
+            let original = reader.read(frame)?;
+            let matte = matte.read(frame)?;
+            let n = matte.channels();
+            let free = |i: usize| matte.data().get(i * n).is_some_and(|&m| m <= 0.0);
+            outside = Some(
+                outside
+                    .unwrap_or(0.0)
+                    .max(difference(&picture, &original, free)),
+            );
+        }
+    }
+    let profile = profiler.finish();
+    let mut measures = Measures::default();
+    if let Some(plate) = &plate {
+        measures = Measures::new(&profile, &plate.profile, &made, subject.closed);
+        measures.drift = drift(&profile, &made, info.fps, plate.profile.mean);
+        let n = curves.ghosts.len().max(1) as f64;
+        measures.ghosts = Some(1000.0 * curves.ghosts.iter().map(|g| g.1).sum::<f64>() / n);
+        measures.ghosts_worst = Some(1000.0 * curves.ghosts.iter().fold(0.0, |m, g| g.1.max(m)));
+        measures.kept = kept;
+        measures.outside = outside;
+        if subject.source.is_some()
+            && let Some(found) = found
+        {
+            let found = found.finish();
+            measures.add(&found);
+            curves.spurious = found.spurious_at;
+            curves.copies = found.copies;
+        }
+    }
+    curves.steps = profile.steps;
+    curves.luma = profile.luma;
+    curves.gradients = profile.gradients;
+    Ok(Report {
+        output: facts(&info, not_finite),
+        reduced_by: factor,
+        verdicts: measures.verdicts(),
+        measures,
+        curves,
+        plate_curves: plate.as_ref().map(|p| Curves {
+            steps: p.profile.steps.clone(),
+            luma: p.profile.luma.clone(),
+            gradients: p.profile.gradients.clone(),
+            ..Curves::default()
+        }),
+        plate: plate.map(|p| p.facts),
+    })
+}
+
+/// What is measured of the plate before the output.
+struct Plate {
+    facts: Facts,
+    profile: Profile,
+    ghosts: GhostPlate,
+}
+
+impl Plate {
+    fn measure(
+        reader: &mut dyn PlateReader,
+        factor: usize,
+        task: Task<'_>,
+    ) -> Result<Self, ReportError> {
+        let info = reader.info().clone();
+        let n = info.range.count();
+        let mut profiler = Profiler::of_plate(n);
+        let mut ghosts =
+            GhostPlate::new(info.width.div_ceil(factor), info.height.div_ceil(factor), n);
+        let mut not_finite = 0;
+        for (i, frame) in info.range.iter().enumerate() {
+            task.step("Measuring the plate", i, n)?;
+            let (encoded, bad) = Encoded::of(&*reader.read(frame)?, &info, factor);
+            not_finite += bad;
+            ghosts.push(&encoded);
+            profiler.push(&Arc::new(encoded));
+        }
+        Ok(Self {
+            facts: facts(&info, not_finite),
+            profile: profiler.finish(),
+            ghosts,
+        })
+    }
+}
+
+/// The plate frames used last, encoded.
+struct PlateCache {
+    factor: usize,
+    frames: VecDeque<(usize, Arc<Encoded>)>,
+}
+
+impl PlateCache {
+    fn new(factor: usize) -> Self {
+        Self {
+            factor,
+            frames: VecDeque::new(),
+        }
+    }
+
+    fn get(
+        &mut self,
+        reader: &mut dyn PlateReader,
+        index: usize,
+    ) -> Result<Arc<Encoded>, FrameError> {
+        if let Some(place) = self.frames.iter().position(|f| f.0 == index)
+            && let Some(hit) = self.frames.remove(place)
+        {
+            let frame = hit.1.clone();
+            self.frames.push_back(hit);
+            return Ok(frame);
+        }
+        let info = reader.info().clone();
+        let picture = reader.read(info.range.first + index as i32)?;
+        let frame = Arc::new(Encoded::of(&picture, &info, self.factor).0);
+        if self.frames.len() >= PLATE_CACHE {
+            self.frames.pop_front();
+        }
+        self.frames.push_back((index, frame.clone()));
+        Ok(frame)
+    }
+}
+
+fn facts(info: &PlateInfo, not_finite: usize) -> Facts {
+    Facts {
+        first: info.range.first,
+        last: info.range.last,
+        width: info.width,
+        height: info.height,
+        fps: info.fps,
+        not_finite,
+    }
+}
+
+/// The smallest whole number by which a picture must be reduced to be
+/// measured.
+fn reduction(width: usize, height: usize) -> usize {
+    let mut factor = 1;
+    while width.div_ceil(factor) * height.div_ceil(factor) > MOST_PIXELS {
+        factor += 1;
+    }
+    factor
+}
+
+/// Largest absolute difference of any sample of the pixels that `which`
+/// picks by their place; samples of equal bits differ by 0, and a picture of
+/// another shape or a sample that is no number differs by infinity.
+fn difference(a: &Picture, b: &Picture, which: impl Fn(usize) -> bool) -> f64 {
+    let n = a.channels();
+    if (a.width(), a.height(), n) != (b.width(), b.height(), b.channels()) {
+        return f64::INFINITY;
+    }
+    let mut worst = 0.0f64;
+    for (i, (a, b)) in a
+        .data()
+        .chunks_exact(n)
+        .zip(b.data().chunks_exact(n))
+        .enumerate()
+    {
+        if which(i) {
+            for (a, b) in a.iter().zip(b) {
+                if a.to_bits() != b.to_bits() {
+                    let d = f64::from((a - b).abs());
+                    worst = worst.max(if d.is_finite() { d } else { f64::INFINITY });
+                }
+            }
+        }
+    }
+    worst
+}
+
+/// Largest difference of a second's mean from the mean of the first made
+/// second, over `unit`.
+fn drift(profile: &Profile, made: &[bool], fps: f64, unit: f64) -> Option<f64> {
+    let lumas: Vec<f64> = profile
+        .luma
+        .iter()
+        .zip(made)
+        .filter(|m| *m.1)
+        .map(|m| *m.0)
+        .collect();
+    let second = (fps.round() as usize).max(1);
+    let means: Vec<f64> = lumas
+        .chunks_exact(second)
+        .map(|s| profile::mean(s.iter().copied()))
+        .collect();
+    let first = *means.first()?;
+    (unit > 0.0).then(|| {
+        means
+            .iter()
+            .map(|m| (m - first).abs() / unit)
+            .fold(0.0, f64::max)
+    })
+}

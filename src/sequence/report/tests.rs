@@ -1,0 +1,375 @@
+//! The measures on sequences whose answers are known.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::device::{Cancel, Silent};
+use crate::frame::{FrameRange, Transfer};
+use crate::sampler::Philox;
+
+const W: usize = 96;
+const H: usize = 64;
+
+struct Clip {
+    info: PlateInfo,
+    frames: Vec<Picture>,
+}
+
+impl Clip {
+    fn new(frames: Vec<Picture>) -> Self {
+        Self {
+            info: PlateInfo {
+                range: FrameRange::new(1, frames.len() as i32).unwrap(),
+                width: frames[0].width(),
+                height: frames[0].height(),
+                full_size: (frames[0].width(), frames[0].height()),
+                channels: ["R", "G", "B"].map(str::to_owned).to_vec(),
+                fps: 12.0,
+                transfer: Transfer::Display,
+                pixel_aspect: 1.0,
+            },
+            frames,
+        }
+    }
+
+    /// A texture of many waves that run on: no two times are alike, every
+    /// place moves, and the step from frame to frame is nearly constant.
+    fn waves(count: usize) -> Self {
+        let mut rng = Philox::new(7, [0, 0, 0]);
+        let waves: Vec<[f64; 5]> = (0..24)
+            .map(|_| {
+                [
+                    rng.normal() * 0.35,
+                    rng.normal() * 0.35,
+                    0.25 + 0.5 * rng.uniform(),
+                    rng.uniform() * 6.28,
+                    rng.uniform(),
+                ]
+            })
+            .collect();
+        let frames = (0..count)
+            .map(|t| {
+                let mut data = Vec::with_capacity(W * H * 3);
+                for y in 0..H {
+                    for x in 0..W {
+                        let mut v = [0.5f64; 3];
+                        for [kx, ky, speed, phase, hue] in &waves {
+                            let a =
+                                (kx * x as f64 + ky * y as f64 + speed * t as f64 + phase).sin();
+                            v[0] += 0.04 * a;
+                            v[1] += 0.04 * a * hue;
+                            v[2] += 0.04 * a * (1.0 - hue);
+                        }
+                        data.extend(v.map(|v| v as f32));
+                    }
+                }
+                Picture::from_data(W, H, 3, data).unwrap()
+            })
+            .collect();
+        Self::new(frames)
+    }
+
+    /// Frame `index` of the output shows plate frame `source(index)`.
+    fn retimed(&self, sources: &[usize]) -> Self {
+        Self::new(sources.iter().map(|&s| self.frames[s].clone()).collect())
+    }
+}
+
+impl PlateReader for Clip {
+    fn info(&self) -> &PlateInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        Ok(Arc::new(self.frames[(frame - 1) as usize].clone()))
+    }
+}
+
+fn measure(
+    output: &mut Clip,
+    plate: &mut Clip,
+    keep: i32,
+    closed: bool,
+    source: Option<SourceMap<'_>>,
+) -> Report {
+    let cancel = Cancel::default();
+    let task = Task {
+        cancel: &cancel,
+        progress: &Silent,
+    };
+    report(
+        &mut Subject {
+            output,
+            plate: Some(plate),
+            matte: None,
+            kept: &|f| (f <= keep).then_some(f),
+            closed,
+            source,
+        },
+        task,
+    )
+    .unwrap()
+}
+
+/// The whole frame shows one plate index, frame by frame.
+fn whole(sources: &[usize]) -> impl Fn(i32, usize, usize) -> Vec<i32> + '_ {
+    |frame, w, h| vec![sources[(frame - 1) as usize] as i32; w * h]
+}
+
+fn near(value: Option<f64>, expected: f64, tolerance: f64) {
+    let value = value.expect("the measure applies");
+    assert!(
+        (value - expected).abs() <= tolerance,
+        "{value} is not {expected} ± {tolerance}"
+    );
+}
+
+#[test]
+fn the_plate_itself_is_perfect_and_all_copy() {
+    let mut plate = Clip::waves(36);
+    let sources: Vec<usize> = (0..36).collect();
+    let mut output = plate.retimed(&sources);
+    let map = whole(&sources);
+    let r = measure(&mut output, &mut plate, 12, false, Some(&map));
+    let m = &r.measures;
+    for (value, tolerance) in [
+        (m.frame_difference, 0.02),
+        (m.sharpness, 0.01),
+        (m.luma, 0.01),
+        (m.join, 0.05),
+        (m.copy, 0.0),
+        (m.copy_worst, 0.0),
+    ] {
+        near(value, 1.0, tolerance);
+    }
+    near(m.spurious, 0.0, 0.0);
+    near(m.ghosts_worst, 0.0, 0.0);
+    near(m.kept, 0.0, 0.0);
+    assert!(
+        r.verdicts
+            .iter()
+            .all(|v| v.pass || v.measure == "deviation"),
+        "{:?}",
+        r.verdicts
+    );
+}
+
+#[test]
+fn a_frozen_picture_has_no_steps_and_no_spread() {
+    let mut plate = Clip::waves(24);
+    let mut output = plate.retimed(&[3; 40]);
+    let r = measure(&mut output, &mut plate, 0, false, None);
+    near(r.measures.frame_difference, 0.0, 0.0);
+    near(r.measures.smallest_step, 0.0, 0.0);
+    near(r.measures.deviation, 0.0, 1e-6);
+    for name in ["frame_difference", "smallest_step", "deviation"] {
+        assert!(r.verdicts.iter().any(|v| v.measure == name && !v.pass));
+    }
+}
+
+#[test]
+fn a_hard_cut_is_the_worst_step_and_where_it_is() {
+    let mut plate = Clip::waves(40);
+    let sources: Vec<usize> = (0..20).chain(4..24).collect();
+    let mut output = plate.retimed(&sources);
+    let map = whole(&sources);
+    let r = measure(&mut output, &mut plate, 0, false, Some(&map));
+    let cut = plate.frames[19]
+        .data()
+        .iter()
+        .zip(plate.frames[4].data())
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .sum::<f64>()
+        / (W * H * 3) as f64;
+    let unit = r.plate_curves.as_ref().unwrap().steps.iter().sum::<f64>() / 39.0;
+    near(r.measures.worst_step, cut / unit, 1e-6);
+    let worst = (0..39).max_by(|&a, &b| r.curves.steps[a].total_cmp(&r.curves.steps[b]));
+    assert_eq!(worst, Some(19));
+    assert!(r.measures.jump.unwrap() > 1.5);
+    assert!(
+        r.verdicts
+            .iter()
+            .any(|v| v.measure == "worst_step" && !v.pass)
+    );
+    // Half a second is 6 frames: a window is a copy unless the cut is in it.
+    assert!(r.measures.copy.unwrap() < 1.0);
+    near(r.measures.copy_worst, 1.0, 0.0);
+}
+
+#[test]
+fn a_cross_dissolve_is_a_ghost_and_a_hard_seam_is_none() {
+    let mut plate = Clip::waves(40);
+    let sources: Vec<usize> = (0..20).chain(4..24).collect();
+    let mut dissolve = plate.retimed(&sources);
+    for k in 0..6 {
+        let w = (k as f32 + 0.5) / 6.0;
+        let old = plate.frames[20 + k].clone();
+        for (v, o) in dissolve.frames[20 + k]
+            .data_mut()
+            .iter_mut()
+            .zip(old.data())
+        {
+            *v = w * *v + (1.0 - w) * o;
+        }
+    }
+    let r = measure(&mut dissolve, &mut plate, 0, false, None);
+    assert!(r.measures.ghosts_worst.unwrap() > 400.0, "{:?}", r.measures);
+    assert!(
+        r.verdicts
+            .iter()
+            .any(|v| v.measure == "ghosts_worst" && !v.pass)
+    );
+
+    // Half of the picture changes clip at once, the other half later.
+    let mut seam = plate.retimed(&sources);
+    for k in 0..6 {
+        let old = plate.frames[20 + k].clone();
+        for y in 0..H {
+            let n = W / 2 * 3;
+            seam.frames[20 + k].row_mut(y)[..n].copy_from_slice(&old.row(y)[..n]);
+        }
+    }
+    let r = measure(&mut seam, &mut plate, 0, false, None);
+    near(r.measures.ghosts_worst, 0.0, 0.0);
+}
+
+#[test]
+fn a_seam_that_the_plate_does_not_have_is_spurious() {
+    let mut plate = Clip::waves(30);
+    let sources: Vec<usize> = (0..30).collect();
+    let map = |frame: i32, w: usize, h: usize| -> Vec<i32> {
+        let t = frame - 1;
+        (0..w * h)
+            .map(|i| if i % w < w / 2 { t } else { (t + 9).min(29) })
+            .collect()
+    };
+    let mut output = plate.retimed(&sources);
+    for t in 0..30 {
+        let other = plate.frames[(t + 9).min(29)].clone();
+        for y in 0..H {
+            let n = W / 2 * 3;
+            output.frames[t].row_mut(y)[n..].copy_from_slice(&other.row(y)[n..]);
+        }
+    }
+    let r = measure(&mut output, &mut plate, 0, false, Some(&map));
+    // Worked out by hand for one frame: the gradient across the seam less what
+    // the two sources have there, over all horizontal gradient.
+    let luma = |p: &Picture, x: usize, y: usize| p.pixel(x, y).iter().sum::<f32>() / 3.0;
+    let t = 10;
+    let (mut seam, mut own, mut all) = (0.0f32, 0.0f32, 0.0f32);
+    for y in 0..H {
+        for x in 0..W - 1 {
+            let f = &output.frames[t];
+            let d = (luma(f, x + 1, y) - luma(f, x, y)).abs();
+            all += d;
+            if x + 1 == W / 2 {
+                seam += d;
+                for p in [&plate.frames[t], &plate.frames[t + 9]] {
+                    own += 0.5 * (luma(p, x + 1, y) - luma(p, x, y)).abs();
+                }
+            }
+        }
+    }
+    let here = r.curves.spurious.iter().find(|s| s.0 == t).unwrap().1;
+    near(Some(here), f64::from(1000.0 * (seam - own) / all), 0.01);
+    assert!(here > 1.0, "{here}");
+    assert!(r.measures.spurious.unwrap() > 1.0);
+    // The left half plays the plate from end to end, the right half another
+    // offset until it stalls.
+    near(r.measures.copy, 0.5, 0.02);
+}
+
+#[test]
+fn a_loop_is_judged_by_its_closing_step_too() {
+    let mut plate = Clip::waves(30);
+    let sources: Vec<usize> = (0..24).collect();
+    let mut output = plate.retimed(&sources);
+    let open = measure(&mut output, &mut plate, 0, false, None).measures;
+    let closed = measure(&mut output, &mut plate, 0, true, None).measures;
+    assert_eq!(open.join, None);
+    assert!(closed.join.unwrap() > 1.5);
+    assert_eq!(closed.worst_step, closed.join);
+    assert!(open.worst_step.unwrap() < 1.2);
+}
+
+#[test]
+fn kept_frames_are_compared_to_the_bit() {
+    let mut plate = Clip::waves(20);
+    let sources: Vec<usize> = (0..20).collect();
+    let mut output = plate.retimed(&sources);
+    let v = &mut output.frames[4].data_mut()[1000];
+    *v = f32::from_bits(v.to_bits() ^ 1);
+    let m = measure(&mut output, &mut plate, 8, false, None).measures;
+    assert!(m.kept.unwrap() > 0.0 && m.kept.unwrap() < 1e-6);
+    let m = measure(&mut output, &mut plate, 4, false, None).measures;
+    assert_eq!(m.kept, Some(0.0));
+}
+
+#[test]
+fn light_and_display_values_measure_alike() {
+    let mut plate = Clip::waves(20);
+    let sources: Vec<usize> = (0..15).chain(2..12).collect();
+    let mut output = plate.retimed(&sources);
+    let display = measure(&mut output, &mut plate, 0, false, None).measures;
+    let to_light = |clip: &mut Clip| {
+        clip.info.transfer = Transfer::Linear;
+        for v in clip.frames.iter_mut().flat_map(|f| f.data_mut()) {
+            *v = ((*v + 0.055) / 1.055).powf(2.4);
+        }
+    };
+    to_light(&mut plate);
+    to_light(&mut output);
+    let light = measure(&mut output, &mut plate, 0, false, None).measures;
+    for (a, b) in [
+        (display.frame_difference, light.frame_difference),
+        (display.worst_step, light.worst_step),
+        (display.sharpness, light.sharpness),
+        (display.deviation, light.deviation),
+    ] {
+        near(a, b.unwrap(), 1e-4);
+    }
+}
+
+#[test]
+fn another_size_is_refused_with_advice() {
+    let mut plate = Clip::waves(10);
+    let mut output = Clip::new(vec![Picture::new(8, 8, 3); 4]);
+    let cancel = Cancel::default();
+    let task = Task {
+        cancel: &cancel,
+        progress: &Silent,
+    };
+    let refused = report(
+        &mut Subject {
+            output: &mut output,
+            plate: Some(&mut plate),
+            matte: None,
+            kept: &|_| None,
+            closed: false,
+            source: None,
+        },
+        task,
+    );
+    assert!(matches!(refused, Err(ReportError::Size { .. })));
+}
+
+#[test]
+fn odd_sequences_do_not_break_the_report() {
+    let single = Clip::new(vec![Picture::new(1, 1, 3)]);
+    let mut dark = Clip::new(vec![Picture::new(5, 3, 3); 3]);
+    dark.frames[1].data_mut()[4] = f32::NAN;
+    let mut same = Clip::new(dark.frames.clone());
+    let r = measure(&mut dark, &mut same, 1, false, None);
+    assert_eq!(r.output.not_finite, 1);
+    assert!(serde_json::from_str::<serde_json::Value>(&r.json()).is_ok());
+    let mut output = Clip::new(single.frames.clone());
+    let mut plate = Clip::new(single.frames);
+    let r = measure(
+        &mut output,
+        &mut plate,
+        0,
+        true,
+        Some(&|_, w, h| vec![0; w * h]),
+    );
+    assert_eq!(r.measures.frame_difference, None);
+}
