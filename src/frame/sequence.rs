@@ -10,8 +10,8 @@ use super::{FrameError, FrameRange};
 ///
 /// A run of `#` or of `@` stands for a number of at least as many digits, as
 /// do `%04d` and `$F4` for four; `%d` and `$F` take any. A number below zero
-/// carries its sign before the padding (`-0005`). The placeholder stands in
-/// the file name, never in a folder's. A name without any is a single file.
+/// carries its sign before the padding (`-0005`). The token stands in
+/// the file name, never in a folder's. A name without a frame token is a single file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     folder: PathBuf,
@@ -22,7 +22,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// The sequence that `path` names. A path without a placeholder is taken
+    /// The sequence that `path` names. A path without a token is taken
     /// as it stands, also where its name ends in a number: see
     /// [`find`](Self::find) for reading.
     pub fn parse(path: &Path) -> Result<Self, FrameError> {
@@ -37,7 +37,7 @@ impl Sequence {
             fail("the file name is not valid UTF-8; rename the files with plain letters")
         })?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let found = placeholders(name);
+        let found = frame_tokens(name);
         match found[..] {
             [] => Ok(Self {
                 folder,
@@ -200,8 +200,8 @@ pub(crate) fn in_words(frames: impl IntoIterator<Item = i32>) -> String {
     words.join(", ")
 }
 
-/// Start, end and padding of every placeholder in `name`.
-fn placeholders(name: &str) -> Vec<(usize, usize, usize)> {
+/// Start, end and padding of every frame token in `name`.
+fn frame_tokens(name: &str) -> Vec<(usize, usize, usize)> {
     let bytes = name.as_bytes();
     let mut found = Vec::new();
     let mut i = 0;

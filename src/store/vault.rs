@@ -22,3 +22,36 @@ impl Vault for () {
 
     fn put(&self, _key: &blake3::Hash, _bytes: &[u8]) {}
 }
+
+impl<V: Vault + ?Sized> Vault for std::sync::Arc<V> {
+    fn get(&self, key: &blake3::Hash) -> Option<Vec<u8>> {
+        (**self).get(key)
+    }
+
+    fn put(&self, key: &blake3::Hash, bytes: &[u8]) {
+        (**self).put(key, bytes);
+    }
+
+    fn remove(&self, key: &blake3::Hash) {
+        (**self).remove(key);
+    }
+}
+
+/// A vault that may not be there.
+impl<V: Vault> Vault for Option<V> {
+    fn get(&self, key: &blake3::Hash) -> Option<Vec<u8>> {
+        self.as_ref()?.get(key)
+    }
+
+    fn put(&self, key: &blake3::Hash, bytes: &[u8]) {
+        if let Some(vault) = self {
+            vault.put(key, bytes);
+        }
+    }
+
+    fn remove(&self, key: &blake3::Hash) {
+        if let Some(vault) = self {
+            vault.remove(key);
+        }
+    }
+}
