@@ -7,6 +7,7 @@
 pub mod device;
 pub mod engine;
 pub mod frame;
+pub mod job;
 pub mod manifest;
 pub mod sampler;
 pub mod sequence;

@@ -158,6 +158,21 @@ impl ParamKind {
     pub fn has_value(self) -> bool {
         !matches!(self, Self::Button | Self::Status)
     }
+
+    /// What a value of this kind is called in a sentence.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Choice => "one of the choices",
+            Self::Int => "a whole number",
+            Self::Double => "a number",
+            Self::Bool => "true or false",
+            Self::Range => "a frame range",
+            Self::String => "a text",
+            Self::File => "the path of a file",
+            Self::Folder => "the path of a folder",
+            Self::Button | Self::Status => "a value",
+        }
+    }
 }
 
 #[cfg(test)]

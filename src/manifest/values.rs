@@ -22,6 +22,19 @@ pub enum Value {
     Range([i64; 2]),
 }
 
+impl std::fmt::Display for Value {
+    /// As a person writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bool(v) => f.write_str(if *v { "on" } else { "off" }),
+            Self::Int(v) => write!(f, "{v}"),
+            Self::Double(v) => write!(f, "{v}"),
+            Self::Text(v) => f.write_str(v),
+            Self::Range([a, b]) => write!(f, "{a}-{b}"),
+        }
+    }
+}
+
 /// A value that its parameter does not take.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{name}: {message}")]
@@ -133,12 +146,12 @@ fn check(param: &Param, value: Value) -> Result<Value, ValueError> {
         }
         (ParamKind::Choice, Value::Text(v)) if param.options.contains(&v) => Ok(Value::Text(v)),
         (ParamKind::Choice, v) => Err(fail(format!(
-            "{v:?} is none of {}",
+            "'{v}' is none of {}",
             param.options.join(", ")
         ))),
         (ParamKind::String | ParamKind::File | ParamKind::Folder, Value::Text(v)) => {
             Ok(Value::Text(v))
         }
-        (kind, v) => Err(fail(format!("{v:?} is not a {kind:?}").to_lowercase())),
+        (kind, v) => Err(fail(format!("'{v}' is not {}", kind.noun()))),
     }
 }

@@ -1,0 +1,256 @@
+//! The command line, made from the manifest: an option for each parameter, its
+//! hint as help, its group as heading.
+
+use std::path::PathBuf;
+
+use clap::builder::{NonEmptyStringValueParser, PathBufValueParser, ValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use longtake::job::{self, Draft, JobError};
+use longtake::manifest::{Manifest, Param, ParamKind, ValueError};
+
+use crate::exit;
+
+const ABOUT: &str = "Turns a plate into a longer, looping, different or whole shot.";
+
+const EXAMPLES: &str = "\
+Examples:
+  Six seconds more of a plate of 90 frames at 24 frames a second:
+    longtake generate --plate plate.####.exr --frames 1001-1234 --out out.####.exr
+  A loop of a movie, judged at a quarter of its size first:
+    longtake generate --plate water.mp4 --mode loop --frames 1-120 --scale 1/4 \\
+      --out look.####.png --preview look.mp4
+  Without what the matte covers:
+    longtake generate --plate plate.####.exr --matte matte.####.exr --mode fill --out clean.####.exr
+  A job file with another seed, read by a script:
+    longtake generate --job shot.json --seed 7 --json
+  One machine's part of a take:
+    longtake generate --job shot.json --only 1101-1150
+
+";
+
+/// The whole command line.
+pub fn command(options: &Manifest) -> Command {
+    let [major, minor] = options.plugin.version;
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print a JSON object a line: progress, warnings, frames, result");
+    Command::new("longtake")
+        .version(format!(
+            "{} (node {major}.{minor})",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .about(ABOUT)
+        .long_about(format!("{ABOUT}\n\n{}", options.plugin.description))
+        .after_help("'longtake generate --help' tells all.")
+        .after_long_help(format!("{EXAMPLES}{}", exit::help()))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(generate(options).arg(json.clone()))
+        //R
+        .subcommand(Command::new("schema").about("Prints the JSON schema of job files"))
+    //S
+}
+
+fn generate(options: &Manifest) -> Command {
+    let mut command = Command::new("generate")
+        .about("Makes a take of a plate, from files to files")
+        .long_about(
+            "Makes a take of a plate, from files to files. What was made already is not made \
+             again: run the same command after a stop and it continues. The same options give \
+             the same pixels on any machine and any number of threads.",
+        )
+        .after_help("Examples and exit codes: longtake generate --help")
+        .after_long_help(format!("{EXAMPLES}{}", exit::help()))
+        .arg(
+            Arg::new("job")
+                .long("job")
+                .value_name("FILE")
+                .value_parser(PathBufValueParser::new())
+                .help("A job file (JSON); options given beside it override it")
+                .long_help(
+                    "A job file: a JSON object with the parameters by name ('longtake schema' \
+                     lists them). Relative paths in it are meant from its own folder. Options \
+                     given beside it override it.",
+                ),
+        );
+    for group in &options.groups {
+        for param in options.params.iter().filter(|p| p.group == group.name) {
+            command = command.arg(option(param).help_heading(group.label.clone()));
+        }
+    }
+    command
+}
+
+fn report(options: &Manifest) -> Command {
+    let mut command = Command::new("report")
+        .about("Measures any sequence against its plate")
+        .long_about(
+            "Measures any sequence against its plate: flicker, sharpness, steps, joins, \
+             repetition, ghosts. The sequence need not be made by Longtake.",
+        )
+        .after_long_help(exit::help())
+        .arg(
+            Arg::new("sequence")
+                .value_name("SEQUENCE")
+                .required(true)
+                .value_parser(PathBufValueParser::new())
+                .help("The sequence to measure: out.####.exr, or a movie"),
+        );
+    for name in ["plate", "plateRange", "encoding", "fps"] {
+        if let Some(param) = options.param(name) {
+            command = command.arg(option(param));
+        }
+    }
+    for name in ["contactSheet", "preview", "report", "threads"] {
+        if let Some(param) = options.param(name) {
+            command = command.arg(option(param));
+        }
+    }
+    command
+}
+
+fn store(options: &Manifest) -> Command {
+    let mut command = Command::new("store")
+        .about("Tells what the store holds, or clears it")
+        .arg(
+            Arg::new("clear")
+                .long("clear")
+                .action(ArgAction::SetTrue)
+                .help("Remove all that the store holds; nothing is lost that cannot be made again"),
+        );
+    for name in ["store", "storeSize"] {
+        if let Some(param) = options.param(name) {
+            command = command.arg(option(param));
+        }
+    }
+    command
+}
+
+/// The option for `param`.
+fn option(param: &Param) -> Arg {
+    let parser: ValueParser = match param.kind {
+        ParamKind::File | ParamKind::Folder => NonEmptyStringValueParser::new().into(),
+        _ => ValueParser::string(),
+    };
+    let (first, rest) = param.hint.split_once(". ").unwrap_or((&param.hint, ""));
+    let takes = takes(param);
+    let short = format!("{}{takes}", first.trim_end_matches('.'));
+    let long = if rest.is_empty() {
+        short.clone()
+    } else {
+        format!("{}{takes}", param.hint.trim_end_matches('.'))
+    };
+    Arg::new(param.name.clone())
+        .long(kebab(&param.name))
+        .value_name(value_name(param))
+        .value_parser(parser)
+        .allow_hyphen_values(matches!(
+            param.kind,
+            ParamKind::Range | ParamKind::Int | ParamKind::Double
+        ))
+        .help(short)
+        .long_help(long)
+}
+
+fn value_name(param: &Param) -> String {
+    match param.kind {
+        ParamKind::Int => "N".to_owned(),
+        ParamKind::Double => "X".to_owned(),
+        ParamKind::Bool => "on|off".to_owned(),
+        ParamKind::Range => "FIRST-LAST".to_owned(),
+        ParamKind::Folder => "FOLDER".to_owned(),
+        ParamKind::File => "FILE".to_owned(),
+        ParamKind::Choice => param.options.join("|"),
+        _ => "TEXT".to_owned(),
+    }
+}
+
+/// Range and default, in brackets.
+fn takes(param: &Param) -> String {
+    let mut text = String::new();
+    if let (Some(min), Some(max), true) = (
+        param.min,
+        param.max,
+        matches!(param.kind, ParamKind::Int | ParamKind::Double),
+    ) {
+        text.push_str(&format!(" [{min} to {max}]"));
+    }
+    if !param.modes.is_empty() {
+        text.push_str(&format!(" [modes: {}]", param.modes.join(", ")));
+    }
+    match &param.default {
+        Some(v) if !matches!(param.kind, ParamKind::Range) && !v.to_string().is_empty() => {
+            text.push_str(&format!(" [default: {v}]"));
+        }
+        _ => {}
+    }
+    text
+}
+
+/// `plateRange` as an option is written: `plate-range`.
+pub fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+/// The values that `matches` says, over those of its job file if it names one.
+pub fn draft(options: &Manifest, matches: &ArgMatches) -> Result<Draft, JobError> {
+    let mut draft = Draft::new()?;
+    if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("job") {
+        for (name, value) in job::read(path, options)? {
+            draft
+                .set(&name, value)
+                .map_err(|source| job::FileError::Value {
+                    path: path.clone(),
+                    source,
+                })?;
+        }
+    }
+    for param in &options.params {
+        if let Ok(Some(text)) = matches.try_get_one::<String>(&param.name) {
+            let set = job::value(param, text).and_then(|v| draft.set(&param.name, v));
+            set.map_err(|e| ValueError {
+                name: format!("--{}", kebab(&e.name)),
+                ..e
+            })?;
+        }
+    }
+    Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_tells_every_option() {
+        let options = job::options().unwrap();
+        let mut command = command(options);
+        command.clone().debug_assert();
+        let help = command
+            .find_subcommand_mut("generate")
+            .unwrap()
+            .render_long_help()
+            .to_string();
+        for param in &options.params {
+            assert!(help.contains(&format!("--{} <", kebab(&param.name))));
+        }
+        for group in &options.groups {
+            assert!(
+                help.contains(&format!("{}:", group.label)),
+                "{}",
+                group.label
+            );
+        }
+        for (code, name, _) in exit::CODES {
+            assert!(help.contains(&format!("{code:>2}  {name}")));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a person or a script sees of running work: a bar on a terminal, JSON
+//! lines, or just the warnings and the result.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use longtake::device::Progress;
+use longtake::job::{Event, JobError, Watch};
+use serde_json::json;
+
+use crate::exit;
+
+/// Least time between two lines of progress.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Where events go.
+pub enum Show {
+    /// A progress bar on standard error, results on standard output.
+    Bar(ProgressBar),
+    /// A JSON object a line on standard output.
+    Json(Mutex<Pace>),
+    /// Standard error is no terminal: warnings and the result only.
+    Plain,
+}
+
+/// What was last told and when.
+pub struct Pace {
+    stage: String,
+    at: Instant,
+}
+
+impl Show {
+    /// JSON lines where `json`, else a bar where there is a terminal.
+    pub fn new(json: bool) -> Self {
+        if json {
+            return Self::Json(Mutex::new(Pace {
+                stage: String::new(),
+                at: Instant::now(),
+            }));
+        }
+        if !std::io::stderr().is_terminal() {
+            return Self::Plain;
+        }
+        let bar = ProgressBar::new(1000);
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg:24!} {wide_bar} {percent:>3}% {elapsed}")
+        {
+            bar.set_style(style);
+        }
+        Self::Bar(bar)
+    }
+
+    /// Tells an error, on standard error and, where JSON is asked for, as the
+    /// last line too.
+    pub fn error(&self, error: &JobError) {
+        self.clear();
+        if let Self::Json(_) = self {
+            line(&json!({
+                "event": "error",
+                "kind": error.kind,
+                "code": exit::code(error.kind),
+                "message": error.message,
+            }));
+        }
+        let _ = writeln!(std::io::stderr(), "longtake: {}", error.message);
+    }
+
+    /// Prints a result for a person; JSON has it as an event.
+    pub fn say(&self, text: &str) {
+        if !matches!(self, Self::Json(_)) {
+            self.aside(|| {
+                let _ = writeln!(std::io::stdout(), "{text}");
+            });
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn aside(&self, print: impl FnOnce()) {
+        match self {
+            Self::Bar(bar) => bar.suspend(print),
+            _ => print(),
+        }
+    }
+}
+
+/// A reader that has gone away is no reason to stop.
+fn line(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{text}");
+        let _ = out.flush();
+    }
+}
+
+impl Progress for Show {
+    fn report(&self, stage: &str, fraction: f64) {
+        let fraction = fraction.clamp(0.0, 1.0);
+        match self {
+            Self::Bar(bar) => {
+                if bar.message() != stage {
+                    bar.set_message(stage.to_owned());
+                }
+                bar.set_position((fraction * 1000.0) as u64);
+            }
+            Self::Json(pace) => {
+                let Ok(mut pace) = pace.lock() else { return };
+                if pace.stage == stage && pace.at.elapsed() < PACE && fraction < 1.0 {
+                    return;
+                }
+                pace.stage.clear();
+                pace.stage.push_str(stage);
+                pace.at = Instant::now();
+                line(&json!({ "event": "progress", "stage": stage, "fraction": fraction }));
+            }
+            Self::Plain => {}
+        }
+    }
+}
+
+impl Watch for Show {
+    fn event(&self, event: &Event<'_>) {
+        if let Self::Json(_) = self {
+            return line(event);
+        }
+        match event {
+            Event::Warning { message } => self.aside(|| {
+                let _ = writeln!(std::io::stderr(), "longtake: warning: {message}");
+            }),
+            Event::File { what, file } => self.say(&format!("{what}: {}", file.display())),
+            Event::Done {
+                made,
+                kept,
+                there,
+                seconds,
+            } => {
+                self.clear();
+                self.say(&format!(
+                    "done in {seconds:.1} s: {made} frames made, {kept} kept plate frames written, {there} were there already"
+                ));
+            }
+            Event::Start { .. } | Event::Take { .. } | Event::Frame { .. } => {}
+        }
+    }
+}

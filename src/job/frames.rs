@@ -1,0 +1,158 @@
+//! Makes and writes the frames of a take on several threads: while one reads or
+//! writes a file, others gather.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::error::JobError;
+use super::shared_plate::SharedPlate;
+use super::spec::Job;
+use super::watch::{Event, State, Watch};
+use crate::device::{Cancel, Task};
+use crate::engine::{Engine, Sources};
+use crate::frame::{FrameError, PlateOptions, PlateReader, SequenceWriter, Window};
+use crate::sequence::Take;
+
+/// Frames that were made, kept and found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Made from the plate.
+    pub made: usize,
+    /// Plate frames written untouched.
+    pub kept: usize,
+    /// There already, of this same take.
+    pub there: usize,
+}
+
+/// What the threads work on.
+pub struct Work<'a, E: Engine> {
+    /// The job.
+    pub job: &'a Job,
+    /// What each frame is.
+    pub take: &'a Take<E>,
+    /// The plate at the size of the output.
+    pub plate: &'a SharedPlate<'a>,
+    /// How the plate was opened.
+    pub options: &'a PlateOptions,
+    /// Where frames go.
+    pub writer: &'a SequenceWriter,
+    /// Opens the matte, for each thread its own.
+    pub matte: &'a (dyn Fn() -> Result<Option<Matte>, FrameError> + Sync),
+    /// Told of each frame.
+    pub watch: &'a dyn Watch,
+    /// Asked between frames.
+    pub cancel: &'a Cancel,
+}
+
+/// A matte at the size of the output.
+pub type Matte = Box<dyn PlateReader>;
+
+/// Makes and writes `frames` on `threads` threads. At most that many frames are
+/// in the making at a time.
+///
+/// # Errors
+/// The first that any thread met. Frames that were written stay.
+pub fn make<E: Engine>(
+    work: &Work<'_, E>,
+    frames: &[i32],
+    threads: usize,
+) -> Result<Tally, JobError> {
+    let mut tally = Tally::default();
+    let mut wanted = Vec::new();
+    for &frame in frames {
+        if work.cancel.is_cancelled() {
+            return Err(crate::engine::EngineError::from(crate::device::Cancelled).into());
+        }
+        if work.writer.is_made(frame) {
+            tally.there += 1;
+            tell(work, frame, State::There);
+        } else {
+            wanted.push(frame);
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let done = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let outcome = Mutex::new((tally, None::<JobError>));
+    let run = || -> Result<(), JobError> {
+        let mut plate = work.plate.clone();
+        let mut matte = (work.matte)()?;
+        while !stop.load(Ordering::Relaxed) {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&frame) = wanted.get(i) else { break };
+            let ahead: Vec<i32> = wanted[i..]
+                .iter()
+                .take(threads + 1)
+                .flat_map(|&f| work.take.frames_needed(f))
+                .collect();
+            plate.prefetch(&ahead);
+            let state = one(work, frame, &mut plate, matte.as_mut())?;
+            let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+            {
+                let tally = &mut outcome.lock().0;
+                match state {
+                    State::Kept => tally.kept += 1,
+                    _ => tally.made += 1,
+                }
+            }
+            tell(work, frame, state);
+            work.watch
+                .report("Making frames", count as f64 / wanted.len() as f64);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(wanted.len()).max(1) {
+            scope.spawn(|| {
+                if let Err(error) = run() {
+                    stop.store(true, Ordering::Relaxed);
+                    outcome.lock().1.get_or_insert(error);
+                }
+            });
+        }
+    });
+    match outcome.into_inner() {
+        (_, Some(error)) => Err(error),
+        (tally, None) => Ok(tally),
+    }
+}
+
+fn tell<E: Engine>(work: &Work<'_, E>, frame: i32, state: State) {
+    work.watch.event(&Event::Frame {
+        frame,
+        file: &work.writer.path(frame),
+        state,
+    });
+}
+
+/// Makes and writes one frame.
+fn one<E: Engine>(
+    work: &Work<'_, E>,
+    frame: i32,
+    plate: &mut SharedPlate<'_>,
+    matte: Option<&mut Matte>,
+) -> Result<State, JobError> {
+    let task = Task {
+        cancel: work.cancel,
+        progress: &crate::device::Silent,
+    };
+    let (picture, state) = match work.take.timeline().kept(frame) {
+        Some(from) => {
+            task.check().map_err(crate::engine::EngineError::from)?;
+            let picture = plate.read_kept(from, &work.job.plate, work.options)?;
+            (picture, State::Kept)
+        }
+        None => {
+            let window = Window::whole(plate.info().width, plate.info().height);
+            let mut sources = Sources {
+                plate,
+                matte: matte.map(|m| m as &mut dyn PlateReader),
+            };
+            let picture = work.take.make(frame, window, &mut sources, task)?;
+            (picture, State::Made)
+        }
+    };
+    work.writer.write(frame, &picture)?;
+    Ok(state)
+}

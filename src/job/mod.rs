@@ -1,0 +1,25 @@
+//! Jobs: what a command line or a job file asks for, and the carrying out of it
+//! from files to files.
+
+mod error;
+mod file;
+mod frames;
+mod near;
+mod options;
+mod output;
+mod run;
+mod schema;
+mod shared_plate;
+mod spec;
+mod text;
+mod watch;
+
+pub use error::{JobError, Kind};
+pub use file::{FileError, read};
+pub use near::nearest;
+pub use options::options;
+pub use run::generate;
+pub use schema::schema;
+pub use spec::{Draft, Job};
+pub use text::value;
+pub use watch::{Event, State, Watch};

@@ -1,0 +1,138 @@
+//! Where the frames of a job go, and what is checked before any is made.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::{JobError, Kind};
+use super::spec::Job;
+use crate::frame::{
+    Compression, FilePlate, FrameError, SampleDepth, Sequence, SequenceWriter, WriteOptions,
+};
+
+/// How a job's frames are written. `take` names their pixels.
+///
+/// # Errors
+/// Where the pattern is none, or does not go with the pixel type.
+pub fn writer(job: &Job, plate: &FilePlate, take: &str) -> Result<SequenceWriter, JobError> {
+    let extension = Sequence::parse(&job.out).map_err(pattern)?.extension();
+    let depth = depth(&job.pixel_type, &extension)?;
+    let of_plate = Sequence::find(&job.plate).map(|s| s.extension());
+    let options = WriteOptions {
+        depth,
+        compression: match job.compression.as_str() {
+            "none" => Compression::None,
+            "zips" => Compression::Zips,
+            _ => Compression::Zip,
+        },
+        // Into files of the plate's own kind samples go as they are.
+        transfer: of_plate
+            .is_ok_and(|e| e == extension)
+            .then_some(plate.header().transfer),
+        take: Some(format!(
+            "{take} {}/{} {} {}",
+            1, job.reduce, job.pixel_type, job.compression
+        )),
+    };
+    let header = plate.header().scaled(job.reduce as usize);
+    SequenceWriter::new(&job.out, header, options).map_err(pattern)
+}
+
+/// A name that cannot be written to is a fault of the job's.
+fn pattern(error: FrameError) -> JobError {
+    JobError::new(Kind::Usage, error.to_string())
+}
+
+fn depth(pixel_type: &str, extension: &str) -> Result<Option<SampleDepth>, JobError> {
+    let (depth, wants) = match pixel_type {
+        "half" => (SampleDepth::Half, "exr"),
+        "float" => (SampleDepth::Float, "exr"),
+        "8bit" => (SampleDepth::Bits8, "png"),
+        "16bit" => (SampleDepth::Bits16, "png"),
+        _ => return Ok(None),
+    };
+    if wants != extension {
+        return Err(JobError::new(
+            Kind::Usage,
+            format!(
+                "pixel type {pixel_type} is for .{wants} files: for .{extension} choose {}",
+                if extension == "png" {
+                    "8bit or 16bit"
+                } else {
+                    "half or float"
+                }
+            ),
+        ));
+    }
+    Ok(Some(depth))
+}
+
+/// Checks, before any work, that `frames` can be written: that they have names
+/// of their own, that none is a file of plate or matte, and that the folder
+/// takes files.
+///
+/// # Errors
+/// Where one of these does not hold.
+pub fn check(job: &Job, writer: &SequenceWriter, frames: &[i32]) -> Result<(), JobError> {
+    if let [a, b, ..] = frames
+        && writer.path(*a) == writer.path(*b)
+    {
+        return Err(JobError::new(
+            Kind::Usage,
+            format!(
+                "{} names one file and {} frames are to be written: put #### where the frame number goes",
+                job.out.display(),
+                frames.len()
+            ),
+        ));
+    }
+    let Some(first) = frames.first().map(|f| writer.path(*f)) else {
+        return Ok(());
+    };
+    let folder = first.parent().unwrap_or(Path::new("")).to_owned();
+    probe(&folder)?;
+    for source in [Some(&job.plate), job.matte.as_ref()].into_iter().flatten() {
+        let Ok(files) = Sequence::find(source).and_then(|s| s.files()) else {
+            continue;
+        };
+        for frame in frames {
+            let out = real(&writer.path(*frame));
+            if files.get(frame).is_some_and(|f| real(f) == out) {
+                return Err(JobError::new(
+                    Kind::Usage,
+                    format!(
+                        "{} is a file of the plate or the matte: choose another name or folder for the output",
+                        writer.path(*frame).display()
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The path with its folder's links and dots resolved.
+fn real(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+    match (folder, path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// Makes `folder` and finds out whether files can be made in it.
+///
+/// # Errors
+/// Where they cannot.
+pub fn probe(folder: &Path) -> Result<(), JobError> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let file = folder.join(format!(".longtake-{}.part", std::process::id()));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::File::create(&file))
+        .and_then(|_| fs::remove_file(&file))
+        .map_err(|e| JobError::writing(folder, &e))
+}

@@ -1,0 +1,229 @@
+//! A job: its values gathered from a job file and a command line, and what they
+//! come to.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::error::{JobError, Kind};
+use super::options::options;
+use crate::frame::{FrameList, FrameListError};
+use crate::manifest::{Manifest, ParamKind, Value, ValueError, Values};
+use crate::sequence::{Mode, Setup};
+
+/// The values of a job while they are gathered; a later one takes the place of
+/// an earlier one.
+pub struct Draft {
+    options: &'static Manifest,
+    values: Values,
+    said: BTreeSet<String>,
+}
+
+/// What is to be made, from files to files.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The engine, the ranges and the store.
+    pub setup: Setup,
+    /// The plate: a sequence or a movie.
+    pub plate: PathBuf,
+    /// The matte: a sequence or a movie.
+    pub matte: Option<PathBuf>,
+    /// Frames in a second, where somebody said so.
+    pub fps: Option<f64>,
+    /// The pattern of the output files.
+    pub out: PathBuf,
+    /// The frames of the take to write; `None` for all.
+    pub only: Option<FrameList>,
+    /// Sample type of EXR files: `auto`, `half`, `float`.
+    pub pixel_type: String,
+    /// Compression of EXR files, by its name in the manifest.
+    pub compression: String,
+    /// The output is the plate's size over this: 1, 2 or 4.
+    pub reduce: u32,
+    /// Where a contact sheet goes.
+    pub contact_sheet: Option<PathBuf>,
+    /// Where a preview movie goes.
+    pub preview: Option<PathBuf>,
+    /// Where the measures go.
+    pub report: Option<PathBuf>,
+    /// Threads to work with; `None` for one each core.
+    pub threads: Option<usize>,
+    /// What was said that has no effect, a sentence each.
+    pub idle: Vec<String>,
+}
+
+impl Draft {
+    /// All defaults.
+    ///
+    /// # Errors
+    /// Where the manifest is not well formed, which a test rules out.
+    pub fn new() -> Result<Self, JobError> {
+        let options = options().map_err(|e| JobError::new(Kind::Internal, e))?;
+        Ok(Self {
+            options,
+            values: Values::default_of(options),
+            said: BTreeSet::new(),
+        })
+    }
+
+    /// Sets parameter `name`.
+    ///
+    /// # Errors
+    /// Where there is no such parameter or it does not take `value`.
+    pub fn set(&mut self, name: &str, value: Value) -> Result<(), ValueError> {
+        if let Value::Range([a, b]) = value
+            && a == b
+        {
+            return Err(ValueError {
+                name: name.to_owned(),
+                message: format!("{a}-{b} is a single frame; give a first and a later last one"),
+            });
+        }
+        if let ("only", Value::Text(text)) = (name, &value) {
+            frame_list(text)?;
+        }
+        self.values.set(self.options, name, value)?;
+        self.said.insert(name.to_owned());
+        Ok(())
+    }
+
+    /// What the values come to.
+    ///
+    /// # Errors
+    /// Where something needed was not said.
+    pub fn job(self) -> Result<Job, JobError> {
+        let values = &self.values;
+        let setup = Setup::of(values);
+        let path = |name: &str| Some(values.text(name)).filter(|s| !s.is_empty());
+        let needed = |name: &str, what: &str| {
+            path(name).map(PathBuf::from).ok_or_else(|| {
+                JobError::new(Kind::Usage, format!("{name} is missing: give {what}"))
+            })
+        };
+        let plate = needed("plate", "the plate, as in --plate plate.####.exr")?;
+        let out = needed("out", "the output files, as in --out out.####.exr")?;
+        let matte = path("matte").map(PathBuf::from);
+        if setup.mode == Mode::Fill && matte.is_none() {
+            return Err(JobError::new(
+                Kind::Usage,
+                "fill replaces what a matte covers: give one, as in --matte matte.####.exr",
+            ));
+        }
+        if setup.mode == Mode::Extend && setup.out.is_none() {
+            return Err(JobError::new(
+                Kind::Usage,
+                "extend needs to know how far: give the output's first and last frame, as in --frames 1001-1240",
+            ));
+        }
+        Ok(Job {
+            plate,
+            matte: matte.filter(|_| setup.mode == Mode::Fill),
+            fps: Some(values.double("fps")).filter(|&f| f > 0.0),
+            out,
+            only: frame_list(values.text("only"))?,
+            pixel_type: values.text("pixelType").to_owned(),
+            compression: values.text("compression").to_owned(),
+            reduce: match values.text("scale") {
+                "1/2" => 2,
+                "1/4" => 4,
+                _ => 1,
+            },
+            contact_sheet: path("contactSheet").map(PathBuf::from),
+            preview: path("preview").map(PathBuf::from),
+            report: path("report").map(PathBuf::from),
+            threads: usize::try_from(values.int("threads"))
+                .ok()
+                .filter(|&n| n > 0),
+            idle: self.idle(),
+            setup,
+        })
+    }
+
+    /// Parameters that were set and that the mode does not use.
+    fn idle(&self) -> Vec<String> {
+        let mode = self.values.text("mode");
+        self.options
+            .params
+            .iter()
+            .filter(|p| self.said.contains(&p.name))
+            .filter(|p| !p.modes.is_empty() && !p.modes.iter().any(|m| m == mode))
+            .filter(|p| p.kind != ParamKind::Button)
+            .map(|p| format!("{} has no effect in mode {mode}", p.name))
+            .collect()
+    }
+}
+
+/// The frames that `only` names; `None` for all.
+fn frame_list(text: &str) -> Result<Option<FrameList>, ValueError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|e: FrameListError| ValueError {
+            name: "only".to_owned(),
+            message: e.to_string(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(values: &[(&str, &str)]) -> Draft {
+        let mut draft = Draft::new().unwrap();
+        for (name, text) in values {
+            let param = draft.options.param(name).unwrap();
+            draft
+                .set(name, super::super::value(param, text).unwrap())
+                .unwrap();
+        }
+        draft
+    }
+
+    #[test]
+    fn what_is_needed_is_asked_for() {
+        for (given, word) in [
+            (&[][..], "plate"),
+            (&[("plate", "p.####.exr")][..], "out"),
+            (
+                &[("plate", "p.####.exr"), ("out", "o.####.exr")][..],
+                "frames",
+            ),
+            (
+                &[
+                    ("plate", "p.####.exr"),
+                    ("out", "o.####.exr"),
+                    ("mode", "fill"),
+                ][..],
+                "matte",
+            ),
+        ] {
+            let error = draft(given).job().unwrap_err();
+            assert_eq!(error.kind, Kind::Usage);
+            assert!(error.message.contains(word), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn options_that_do_nothing_are_told() {
+        let job = draft(&[
+            ("plate", "p"),
+            ("out", "o.####.exr"),
+            ("mode", "loop"),
+            ("keep", "5"),
+            ("seed", "5"),
+        ])
+        .job()
+        .unwrap();
+        assert_eq!(job.idle, ["keep has no effect in mode loop"]);
+    }
+
+    #[test]
+    fn a_single_frame_is_no_take() {
+        let error = Draft::new()
+            .unwrap()
+            .set("frames", Value::Range([7, 7]))
+            .unwrap_err();
+        assert!(error.to_string().contains("single frame"));
+    }
+}

@@ -1,0 +1,82 @@
+//! What a running job tells whoever watches it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::device::Progress;
+use crate::frame::{FrameRange, PlateInfo};
+use crate::sequence::Mode;
+
+/// Something that happened. As JSON it is an object with the name of the event
+/// under `event`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event<'a> {
+    /// All is open and the work begins.
+    Start {
+        /// What becomes of the plate.
+        mode: Mode,
+        /// The plate.
+        plate: &'a PlateInfo,
+        /// The output frames of the take.
+        out: FrameRange,
+        /// How many of them are plate frames untouched.
+        kept: usize,
+    },
+    /// Something to know; the work goes on.
+    Warning {
+        /// One sentence: what, and what to do.
+        message: &'a str,
+    },
+    /// The take is decided: `take` names its pixels.
+    Take {
+        /// A hash; equal hashes, equal pixels.
+        take: &'a str,
+    },
+    /// A frame is there.
+    Frame {
+        /// Its number.
+        frame: i32,
+        /// Its file.
+        file: &'a Path,
+        /// Where it came from.
+        state: State,
+    },
+    /// A file beside the frames is there.
+    File {
+        /// What it is: `sheet`, `preview` or `report`.
+        what: &'a str,
+        /// The file.
+        file: &'a Path,
+    },
+    /// All that was asked for is there.
+    Done {
+        /// Frames made from the plate.
+        made: usize,
+        /// Plate frames written untouched.
+        kept: usize,
+        /// Frames that were there already.
+        there: usize,
+        /// How long it took.
+        seconds: f64,
+    },
+}
+
+/// Where an output frame came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Made.
+    Made,
+    /// A plate frame, untouched.
+    Kept,
+    /// It was there already, of this same take.
+    There,
+}
+
+/// Watches a job. Called from any thread.
+pub trait Watch: Progress {
+    /// Something happened.
+    fn event(&self, event: &Event<'_>);
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Sets up and passes every check: format, lints, the bundle, the headless host, the
+# tests. Ends with the number of tests passed and failed.
+set -euo pipefail
+cd "$(dirname "$0")"
+.ci/setup g++ clang-format ffmpeg libexpat1-dev libopenexr-dev libpng-dev
+cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+echo "== format"
+cargo fmt --all --check
+sources=$(git ls-files '*.cpp' '*.h' '*.hpp' '*.cu' '*.cuh')
+[ -z "$sources" ] || echo "$sources" | xargs clang-format --dry-run -Werror
+echo "== lints"
+cargo clippy --quiet --workspace --all-targets -- -D warnings
+echo "== bundle and host"
+cargo xtask bundle --debug
+cargo xtask host
+echo "== tests"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+cargo test --workspace --no-fail-fast 2>&1 | tee "$log" || status=$?
+# A test that did not build or that died counts as a failed one.
+awk -v status=$status '/^test result: / { passed += $4; failed += $6 }
+     END { if (status && !failed) failed = 1; printf "%d passed, %d failed\n", passed, failed }' "$log"
+exit $status

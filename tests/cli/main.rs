@@ -1,0 +1,7 @@
+//! The real `longtake` binary on real footage: what a script relies on.
+
+mod bad_input;
+mod generate;
+mod readme;
+mod stop;
+mod work;
