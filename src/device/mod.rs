@@ -7,5 +7,5 @@ mod threads;
 
 pub use share::{share, share_each};
 pub use task::{Cancel, Cancelled, Progress, Silent, Task};
-pub use threads::install;
 pub(crate) use threads::{count as worker_count, spawn};
+pub use threads::{install, limit};

@@ -8,10 +8,10 @@ use super::output;
 use super::shared_plate::SharedPlate;
 use super::spec::Job;
 use super::watch::{Event, Watch};
-use crate::device::{Cancel, Task};
+use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
 use crate::frame::{FilePlate, FrameError, MattePlate, PlateOptions, PlateReader, ScaledPlate};
-use crate::sequence::Take;
+use crate::sequence::{Take, key_of};
 
 /// Makes what `job` asks for. Tells `watch` what happens and stops within
 /// 100 ms or so where `cancel` says so; what was written before stays, and a
@@ -27,6 +27,7 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
         cancel,
         progress: watch,
     };
+    device::limit(job.threads.unwrap_or(0));
     job.idle.iter().for_each(|i| warn(i));
 
     let options = PlateOptions {
@@ -73,7 +74,11 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
 
     // Decisions are made on the full size, so that every scale shows the same
     // motion; at full size what was read for them is not read again.
-    let key = plate.key();
+    let matte_key = matte.as_ref().map(|m| m.inner().key().to_hex());
+    let key = key_of(&[
+        plate.key().to_hex().as_str(),
+        matte_key.as_deref().unwrap_or_default(),
+    ]);
     let header_plate = FilePlate::open(&job.plate, &options)?;
     let full = SharedPlate::new(plate, 1, job.setup.memory, watch);
     let mut sources = Sources {

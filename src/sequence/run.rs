@@ -11,6 +11,9 @@ use crate::engine::{Engine, EngineError, Sources, Timeline};
 use crate::frame::{Picture, Window};
 use crate::store::Vault;
 
+/// Width and height that a plate must have.
+const SMALLEST: usize = 4;
+
 /// A sequence that has been decided: any frame of it can be made.
 pub struct Take<E: Engine> {
     engine: E,
@@ -32,6 +35,12 @@ impl<E: Engine> Take<E> {
         vault: &dyn Vault,
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
+        let (width, height) = sources.plate.info().full_size;
+        if width.min(height) < SMALLEST {
+            return Err(EngineError::Request(format!(
+                "the plate is {width}x{height} pixels and nothing can be told from so few: give one of at least {SMALLEST}x{SMALLEST}"
+            )));
+        }
         let key = key_of(&[engine.version(), "analysis", plate_key.to_hex().as_str()]);
         let analysis = Arc::new(kept(vault, &key, || engine.analyse(sources, task))?);
         Self::decide(engine, &key, analysis, timeline, vault, task)
