@@ -1,13 +1,15 @@
-//! Chores of the project: `cargo xtask bundle` and `cargo xtask install`.
+//! Chores of the project: `cargo xtask bundle`, `install` and `host`.
 
 use std::process::ExitCode;
 
 mod bundle;
+mod host;
 mod install;
 
 const USAGE: &str = "\
 usage: cargo xtask bundle [--debug]         build target/bundle/Longtake.ofx.bundle
-       cargo xtask install [DIR] [--debug]  and put it into DIR, by default the system's folder";
+       cargo xtask install [DIR] [--debug]  and put it into DIR, by default the system's folder
+       cargo xtask host                     build the headless host of tests/host";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
         .collect();
     let outcome = match words[..] {
         ["bundle"] => bundle::bundle(debug).map(|path| path.display().to_string()),
+        ["host"] => host::build().map(|path| path.display().to_string()),
         ["install"] => install::install(None, debug),
         ["install", folder] if !folder.starts_with('-') => install::install(Some(folder), debug),
         _ => Err(USAGE.into()),
