@@ -20,6 +20,7 @@ pub struct Take<E: Engine> {
     analysis: Arc<E::Analysis>,
     decision: Arc<E::Decision>,
     timeline: Timeline,
+    analysis_key: blake3::Hash,
     hash: blake3::Hash,
 }
 
@@ -35,20 +36,45 @@ impl<E: Engine> Take<E> {
         vault: &dyn Vault,
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
-        let (width, height) = sources.plate.info().full_size;
-        if width.min(height) < SMALLEST {
-            return Err(EngineError::Request(format!(
-                "the plate is {width}x{height} pixels and nothing can be told from so few: give one of at least {SMALLEST}x{SMALLEST}"
-            )));
-        }
-        let key = key_of(&[engine.version(), "analysis", plate_key.to_hex().as_str()]);
+        check_size(sources)?;
+        let key = analysis_key(&engine, plate_key);
         let analysis = Arc::new(kept(vault, &key, || engine.analyse(sources, task))?);
-        Self::decide(engine, &key, analysis, timeline, vault, task)
+        Self::decide(engine, key, analysis, timeline, vault, task)
+    }
+
+    /// As [`prepare`](Self::prepare) for a plate that can be named only once
+    /// its frames have been read: `plate_key` is asked after that, and what was
+    /// learned is kept under its answer.
+    pub fn prepare_unnamed(
+        engine: E,
+        plate_key: impl FnOnce() -> Result<blake3::Hash, EngineError>,
+        timeline: Timeline,
+        sources: &mut Sources<'_>,
+        vault: &dyn Vault,
+        task: Task<'_>,
+    ) -> Result<Self, EngineError> {
+        check_size(sources)?;
+        let analysis = engine.analyse(sources, task)?;
+        let key = analysis_key(&engine, &plate_key()?);
+        keep(vault, &key, &analysis);
+        Self::decide(engine, key, Arc::new(analysis), timeline, vault, task)
+    }
+
+    /// Another take of the same plate: what was learned of it serves again.
+    pub fn again(
+        &self,
+        engine: E,
+        timeline: Timeline,
+        vault: &dyn Vault,
+        task: Task<'_>,
+    ) -> Result<Self, EngineError> {
+        let analysis = Arc::clone(&self.analysis);
+        Self::decide(engine, self.analysis_key, analysis, timeline, vault, task)
     }
 
     fn decide(
         engine: E,
-        analysis_key: &blake3::Hash,
+        analysis_key: blake3::Hash,
         analysis: Arc<E::Analysis>,
         timeline: Timeline,
         vault: &dyn Vault,
@@ -66,6 +92,7 @@ impl<E: Engine> Take<E> {
             analysis,
             decision: Arc::new(decision),
             timeline,
+            analysis_key,
             hash,
         })
     }
@@ -134,6 +161,22 @@ pub fn make_kept(
     }))
 }
 
+/// Refuses plates that are too small to judge.
+fn check_size(sources: &Sources<'_>) -> Result<(), EngineError> {
+    let (width, height) = sources.plate.info().full_size;
+    if width.min(height) < SMALLEST {
+        return Err(EngineError::Request(format!(
+            "the plate is {width}x{height} pixels and nothing can be told from so few: give one of at least {SMALLEST}x{SMALLEST}"
+        )));
+    }
+    Ok(())
+}
+
+/// Names what `engine` learns of the plate called `plate_key`.
+fn analysis_key<E: Engine>(engine: &E, plate_key: &blake3::Hash) -> blake3::Hash {
+    key_of(&[engine.version(), "analysis", plate_key.to_hex().as_str()])
+}
+
 /// A hash of `parts` that no other list of parts has.
 pub fn key_of(parts: &[&str]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
@@ -155,8 +198,12 @@ fn kept<T: Serialize + DeserializeOwned>(
         return Ok(value);
     }
     let value = make()?;
-    if let Ok(bytes) = postcard::to_stdvec(&value) {
+    keep(vault, key, &value);
+    Ok(value)
+}
+
+fn keep<T: Serialize>(vault: &dyn Vault, key: &blake3::Hash, value: &T) {
+    if let Ok(bytes) = postcard::to_stdvec(value) {
         vault.put(key, &bytes);
     }
-    Ok(value)
 }

@@ -1,0 +1,151 @@
+#include "instance.h"
+
+#include <string>
+
+#include "props.h"
+
+namespace longtake {
+namespace {
+
+OfxPropertySetHandle properties_of(OfxImageEffectHandle effect) {
+  OfxPropertySetHandle handle = nullptr;
+  if (!effect || suites().effect->getPropertySet(effect, &handle) != kOfxStatOK)
+    return nullptr;
+  return handle;
+}
+
+OfxImageClipHandle clip_of(OfxImageEffectHandle effect, const char *name) {
+  OfxImageClipHandle clip = nullptr;
+  OfxPropertySetHandle unused = nullptr;
+  if (suites().effect->clipGetHandle(effect, name, &clip, &unused) !=
+      kOfxStatOK)
+    return nullptr;
+  return clip;
+}
+
+/// Finished text: hosts read it as a format, and one hands its arguments on
+/// wrongly.
+std::string escaped(const rust::String &message) {
+  std::string text;
+  for (char c : message) {
+    text += c;
+    if (c == '%')
+      text += '%';
+  }
+  return text;
+}
+
+void post(Instance &instance, const Report &report, bool lasting) {
+  std::string text = escaped(report.message);
+  const char *type = report.warning ? kOfxMessageWarning : kOfxMessageError;
+  if (lasting) {
+    if (auto suite = persistent_message_suite()) {
+      if (suite->setPersistentMessage(instance.effect, type, "longtake",
+                                      text.c_str()) == kOfxStatOK) {
+        instance.message_up = true;
+        return;
+      }
+    }
+  }
+  if (auto suite = message_suite())
+    suite->message(instance.effect, type, "longtake", text.c_str());
+}
+
+} // namespace
+
+Instance *instance_of(OfxImageEffectHandle effect) {
+  void *data = nullptr;
+  Props(properties_of(effect)).get(kOfxPropInstanceData, data);
+  return static_cast<Instance *>(data);
+}
+
+// No parameter is set and no edit block begun here: one host crashes on it.
+OfxStatus create_instance(OfxImageEffectHandle effect) {
+  OfxPropertySetHandle handle = properties_of(effect);
+  if (!handle)
+    return kOfxStatErrBadHandle;
+  Props props(handle);
+  std::unique_ptr<Instance> instance(new Instance{effect, node_new(), {}});
+  OfxParamSetHandle set = nullptr;
+  if (suites().effect->getParamSet(effect, &set) != kOfxStatOK)
+    set = nullptr;
+  for (const ParamSpec &spec : plugin().params) {
+    OfxParamHandle param = nullptr;
+    OfxPropertySetHandle unused = nullptr;
+    if (!set ||
+        suites().param->paramGetHandle(set, std::string(spec.name).c_str(),
+                                       &param, &unused) != kOfxStatOK)
+      param = nullptr;
+    instance->params.push_back(param);
+  }
+  std::string context = props.string(kOfxImageEffectPropContext);
+  instance->generator = context == kOfxImageEffectContextGenerator;
+  if (!instance->generator)
+    instance->source = clip_of(effect, kOfxImageEffectSimpleSourceClipName);
+  if (context == kOfxImageEffectContextGeneral)
+    instance->matte = clip_of(effect, "Matte");
+  instance->output = clip_of(effect, kOfxImageEffectOutputClipName);
+  // A second creation on one handle replaces the first.
+  delete instance_of(effect);
+  if (!props.set(kOfxPropInstanceData, static_cast<void *>(instance.get())))
+    return kOfxStatFailed;
+  instance.release();
+  return kOfxStatOK;
+}
+
+// Some hosts destroy twice; the second time finds nothing.
+OfxStatus destroy_instance(OfxImageEffectHandle effect) {
+  Instance *instance = instance_of(effect);
+  Props(properties_of(effect))
+      .set(kOfxPropInstanceData, static_cast<void *>(nullptr));
+  delete instance;
+  return kOfxStatOK;
+}
+
+OfxStatus finish(Instance &instance, const Report &report, bool lasting) {
+  if (!report.message.empty())
+    post(instance, report, lasting);
+  switch (report.status) {
+  case Status::Done:
+    return kOfxStatOK;
+  case Status::Default:
+    return kOfxStatReplyDefault;
+  case Status::Format:
+    return kOfxStatErrImageFormat;
+  case Status::Memory:
+    return kOfxStatErrMemory;
+  default:
+    return kOfxStatFailed;
+  }
+}
+
+void clear_message(Instance &instance) {
+  if (!instance.message_up.exchange(false))
+    return;
+  if (auto suite = persistent_message_suite())
+    suite->clearPersistentMessage(instance.effect);
+}
+
+Depth depth_named(const std::string &name) {
+  if (name == kOfxBitDepthByte)
+    return Depth::Byte;
+  if (name == kOfxBitDepthShort)
+    return Depth::Short;
+  if (name == kOfxBitDepthHalf)
+    return Depth::Half;
+  if (name == kOfxBitDepthFloat)
+    return Depth::Float;
+  return Depth::Unknown;
+}
+
+Components components_named(const std::string &name) {
+  if (name == kOfxImageComponentRGBA)
+    return Components::Rgba;
+  if (name == kOfxImageComponentRGB)
+    return Components::Rgb;
+  if (name == kOfxImageComponentAlpha)
+    return Components::Alpha;
+  return Components::Unknown;
+}
+
+} // namespace longtake

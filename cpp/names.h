@@ -1,0 +1,16 @@
+// Names of OpenFX 1.5 that the headers we build with do not have yet, as the
+// specification spells them.
+#pragma once
+
+#ifndef kOfxImageEffectPropNoSpatialAwareness
+#define kOfxImageEffectPropNoSpatialAwareness                                  \
+  "OfxImageEffectPropNoSpatialAwareness"
+#endif
+#ifndef kOfxImageEffectPropColourManagementStyle
+#define kOfxImageEffectPropColourManagementStyle                               \
+  "OfxImageEffectPropColourManagementStyle"
+#endif
+#ifndef kOfxImageEffectPropColourManagementNone
+#define kOfxImageEffectPropColourManagementNone                                \
+  "OfxImageEffectColourManagementNone"
+#endif

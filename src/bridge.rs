@@ -1,0 +1,683 @@
+//! All that the OpenFX shim in `cpp/` and Rust say to each other.
+//!
+//! The shim reads what a host holds into the structures below, makes one call,
+//! and writes the answer back. No exception and no panic crosses: each function
+//! here ends in [`guard`], and what the shim offers as [`ffi::HostCalls`]
+//! throws nothing.
+
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+
+use crate::manifest::{ParamKind, Value, manifest};
+use crate::node::{self, Node};
+
+#[cxx::bridge(namespace = "longtake")]
+pub(crate) mod ffi {
+    /// Kinds of parameter, as `manifest::ParamKind`.
+    #[derive(Debug)]
+    enum Kind {
+        Choice,
+        Int,
+        Double,
+        Bool,
+        Range,
+        String,
+        File,
+        Folder,
+        Button,
+        Status,
+    }
+
+    /// A parameter to describe. Whole numbers go as doubles.
+    struct ParamSpec {
+        name: String,
+        group: String,
+        label: String,
+        hint: String,
+        kind: Kind,
+        default_text: String,
+        default_number: f64,
+        default_second: f64,
+        options: Vec<String>,
+        labels: Vec<String>,
+        min: f64,
+        max: f64,
+        display_min: f64,
+        display_max: f64,
+    }
+
+    /// A group of parameters to describe.
+    struct GroupSpec {
+        name: String,
+        label: String,
+        open: bool,
+    }
+
+    /// An input to describe.
+    struct ClipSpec {
+        name: String,
+        label: String,
+        hint: String,
+        in_filter: bool,
+        in_general: bool,
+        optional: bool,
+        mask: bool,
+    }
+
+    /// All that a host is told of the plug-in.
+    struct PluginSpec {
+        identifier: String,
+        label: String,
+        grouping: String,
+        description: String,
+        major: u32,
+        minor: u32,
+        clips: Vec<ClipSpec>,
+        groups: Vec<GroupSpec>,
+        params: Vec<ParamSpec>,
+    }
+
+    /// The value of a parameter as the host has it; `known` is false where the
+    /// host would not say. A choice goes by its number.
+    struct ParamValue {
+        known: bool,
+        text: String,
+        number: f64,
+        second: f64,
+    }
+
+    /// The inputs.
+    #[derive(Debug)]
+    enum Input {
+        Source,
+        Matte,
+        Guide,
+    }
+
+    /// Sample types.
+    #[derive(Debug)]
+    enum Depth {
+        Unknown,
+        Byte,
+        Short,
+        Half,
+        Float,
+    }
+
+    /// What a pixel is made of.
+    #[derive(Debug)]
+    enum Components {
+        Unknown,
+        Rgba,
+        Rgb,
+        Alpha,
+    }
+
+    /// What the host says of an input.
+    struct ClipFacts {
+        connected: bool,
+        depth: Depth,
+        components: Components,
+        premultiplied: bool,
+        has_range: bool,
+        first: f64,
+        last: f64,
+        fps: f64,
+        pixel_aspect: f64,
+    }
+
+    /// What the host says when an action begins.
+    struct Scene {
+        generator: bool,
+        params: Vec<ParamValue>,
+        source: ClipFacts,
+        matte: ClipFacts,
+        fps: f64,
+        has_project: bool,
+        project: [f64; 4],
+        temporal_access: bool,
+    }
+
+    /// A picture of the host's, valid until it is released. Bounds are pixels,
+    /// `x1 y1 x2 y2` from the bottom left, half open; `data` is the pixel at
+    /// `x1 y1` and `row_bytes` leads to the row above.
+    struct Image {
+        handle: usize,
+        data: usize,
+        row_bytes: i32,
+        bounds: [i32; 4],
+        has_region: bool,
+        region: [i32; 4],
+        depth: Depth,
+        components: Components,
+        premultiplied: bool,
+    }
+
+    /// A render that the host asks for.
+    struct RenderArgs {
+        time: f64,
+        window: [i32; 4],
+        scale: [f64; 2],
+        fielded: bool,
+        output: Image,
+    }
+
+    /// What becomes of an action.
+    #[derive(Debug)]
+    enum Status {
+        /// Done.
+        Done,
+        /// The host's default.
+        Default,
+        /// Stopped because the host asked for it.
+        Aborted,
+        /// Not done; the message says why.
+        Failed,
+        /// A format that is not offered.
+        Format,
+        /// Out of memory.
+        Memory,
+    }
+
+    /// The end of an action: a status, and a sentence for the artist where
+    /// there is something to say.
+    struct Report {
+        status: Status,
+        message: String,
+        warning: bool,
+    }
+
+    /// A stretch of time, where `known`.
+    struct Times {
+        known: bool,
+        first: f64,
+        last: f64,
+    }
+
+    /// A rectangle in canonical coordinates, where `known`.
+    struct Region {
+        known: bool,
+        rect: [f64; 4],
+    }
+
+    /// Which frames of the inputs a frame needs.
+    struct Needs {
+        source: Vec<f64>,
+        matte: Vec<f64>,
+    }
+
+    /// What the node wants of its output; 0 and unknown leave it to the host.
+    struct Preferences {
+        fps: f64,
+        pixel_aspect: f64,
+        components: Components,
+        depth: Depth,
+        frame_varying: bool,
+    }
+
+    #[namespace = "longtake"]
+    unsafe extern "C++" {
+        include!("longtake/cpp/host_calls.h");
+
+        /// What Rust may ask of the host while an action runs, on the thread of
+        /// the action.
+        type HostCalls;
+
+        /// Fetches a picture; one without data where there is none.
+        fn image(self: Pin<&mut HostCalls>, input: Input, time: f64) -> Image;
+        /// Gives a picture back.
+        fn release(self: Pin<&mut HostCalls>, image: &Image);
+        /// Region of definition of an input, canonical coordinates.
+        fn region(self: Pin<&mut HostCalls>, input: Input, time: f64) -> Region;
+        /// Whether the host wants the action to stop.
+        fn aborted(self: Pin<&mut HostCalls>) -> bool;
+        /// Shows how far the work is; false where the artist cancels.
+        fn progress(self: Pin<&mut HostCalls>, stage: &str, fraction: f64) -> bool;
+        /// Writes a line into a parameter that only shows text.
+        fn show(self: Pin<&mut HostCalls>, name: &str, text: &str);
+    }
+
+    unsafe extern "C++" {
+        include!("longtake/cpp/entry.h");
+
+        /// The `OfxPlugin` of the shim.
+        fn plugin_address() -> usize;
+        /// Takes an `OfxHost`.
+        fn take_host(host: usize);
+    }
+
+    extern "Rust" {
+        type Node;
+
+        fn plugin_spec() -> PluginSpec;
+        fn node_new() -> Box<Node>;
+        fn node_time_domain(node: &Node, scene: &Scene) -> Times;
+        fn node_identity(node: &Node, scene: &Scene, time: f64) -> Times;
+        fn node_needs(node: &Node, scene: &Scene, time: f64) -> Needs;
+        fn node_region(node: &Node, scene: &Scene, host: Pin<&mut HostCalls>) -> Region;
+        fn node_interest(node: &Node, scene: &Scene, host: Pin<&mut HostCalls>) -> Region;
+        fn node_preferences(node: &Node, scene: &Scene) -> Preferences;
+        fn node_render(
+            node: &Node,
+            scene: &Scene,
+            args: &RenderArgs,
+            host: Pin<&mut HostCalls>,
+        ) -> Report;
+        fn node_changed(
+            node: &Node,
+            scene: &Scene,
+            name: &str,
+            clip: bool,
+            by_user: bool,
+            scale: [f64; 2],
+            host: Pin<&mut HostCalls>,
+        ) -> Report;
+        fn node_purge(node: &Node);
+    }
+}
+
+/// How many plug-ins the shared object holds.
+#[unsafe(no_mangle)]
+pub extern "C" fn OfxGetNumberOfPlugins() -> c_int {
+    1
+}
+
+/// The `OfxPlugin` numbered `nth`, null where there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn OfxGetPlugin(nth: c_int) -> *mut c_void {
+    if nth != 0 {
+        return std::ptr::null_mut();
+    }
+    // The address of a C++ object that lives as long as the process.
+    std::ptr::with_exposed_provenance_mut(ffi::plugin_address())
+}
+
+/// OpenFX 1.5: the host introduces itself before anything else is asked.
+/// Answers `kOfxStatOK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn OfxSetHost(host: *const c_void) -> c_int {
+    ffi::take_host(host.expose_provenance());
+    0
+}
+
+/// Runs `work`; a panic becomes `instead`.
+fn guard<R>(instead: impl FnOnce() -> R, work: impl FnOnce() -> R) -> R {
+    // Whatever the panic left behind is either local to the call or behind
+    // locks that do not poison and hold whole values.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| instead())
+}
+
+/// The end of an action that panicked.
+fn broken() -> ffi::Report {
+    ffi::Report {
+        status: ffi::Status::Failed,
+        message: "Longtake met an error of its own. Press Clear and render again; if it stays, \
+                  report it with the host's log."
+            .to_owned(),
+        warning: false,
+    }
+}
+
+fn plugin_spec() -> ffi::PluginSpec {
+    let nothing = || ffi::PluginSpec {
+        identifier: String::new(),
+        label: String::new(),
+        grouping: String::new(),
+        description: String::new(),
+        major: 0,
+        minor: 0,
+        clips: Vec::new(),
+        groups: Vec::new(),
+        params: Vec::new(),
+    };
+    guard(nothing, || {
+        let Ok(m) = manifest() else {
+            return nothing();
+        };
+        ffi::PluginSpec {
+            identifier: m.plugin.identifier.clone(),
+            label: m.plugin.label.clone(),
+            grouping: m.plugin.grouping.clone(),
+            description: m.plugin.description.trim().to_owned(),
+            major: m.plugin.version[0],
+            minor: m.plugin.version[1],
+            clips: m.clips.iter().map(clip_spec).collect(),
+            groups: m
+                .groups
+                .iter()
+                .map(|g| ffi::GroupSpec {
+                    name: g.name.clone(),
+                    label: g.label.clone(),
+                    open: g.open,
+                })
+                .collect(),
+            params: m.params.iter().map(param_spec).collect(),
+        }
+    })
+}
+
+fn clip_spec(clip: &crate::manifest::Clip) -> ffi::ClipSpec {
+    let has = |context: &str| clip.contexts.iter().any(|c| c == context);
+    ffi::ClipSpec {
+        name: clip.name.clone(),
+        label: clip.label.clone(),
+        hint: clip.hint.clone(),
+        in_filter: has("filter"),
+        in_general: has("general"),
+        optional: clip.optional,
+        mask: clip.mask,
+    }
+}
+
+fn param_spec(p: &crate::manifest::Param) -> ffi::ParamSpec {
+    /// Numbers without a range of their own get one that any frame number
+    /// fits in: a host clamps numbers that lack either range.
+    const WIDE: f64 = 1e7;
+    let (mut number, mut second, mut text) = (0.0, 0.0, String::new());
+    match &p.default {
+        Some(Value::Bool(v)) => number = f64::from(*v),
+        Some(Value::Int(v)) => number = *v as f64,
+        Some(Value::Double(v)) => number = *v,
+        Some(Value::Range([a, b])) => (number, second) = (*a as f64, *b as f64),
+        Some(Value::Text(v)) if p.kind == ParamKind::Choice => {
+            number = p.options.iter().position(|o| o == v).unwrap_or(0) as f64;
+        }
+        Some(Value::Text(v)) => text.clone_from(v),
+        None => {}
+    }
+    let (min, max) = (p.min.unwrap_or(-WIDE), p.max.unwrap_or(WIDE));
+    let [display_min, display_max] = p.display.unwrap_or([min, max]);
+    ffi::ParamSpec {
+        name: p.name.clone(),
+        group: p.group.clone(),
+        label: p.label.clone(),
+        hint: p.hint.clone(),
+        kind: match p.kind {
+            ParamKind::Choice => ffi::Kind::Choice,
+            ParamKind::Int => ffi::Kind::Int,
+            ParamKind::Double => ffi::Kind::Double,
+            ParamKind::Bool => ffi::Kind::Bool,
+            ParamKind::Range => ffi::Kind::Range,
+            ParamKind::String => ffi::Kind::String,
+            ParamKind::File => ffi::Kind::File,
+            ParamKind::Folder => ffi::Kind::Folder,
+            ParamKind::Button => ffi::Kind::Button,
+            ParamKind::Status => ffi::Kind::Status,
+        },
+        default_text: text,
+        default_number: number,
+        default_second: second,
+        options: p.options.clone(),
+        labels: p.labels.clone(),
+        min,
+        max,
+        display_min,
+        display_max,
+    }
+}
+
+fn node_new() -> Box<Node> {
+    Box::new(Node::new())
+}
+
+fn node_time_domain(node: &Node, scene: &ffi::Scene) -> ffi::Times {
+    let times = guard(|| None, || node.time_domain(&scene_of(scene)));
+    times_of(times.map(|r| (f64::from(r.first), f64::from(r.last))))
+}
+
+fn node_identity(node: &Node, scene: &ffi::Scene, time: f64) -> ffi::Times {
+    let frame = guard(|| None, || node.identity(&scene_of(scene), time));
+    times_of(frame.map(|f| (f64::from(f), f64::from(f))))
+}
+
+fn node_needs(node: &Node, scene: &ffi::Scene, time: f64) -> ffi::Needs {
+    let needs = guard(node::Needs::default, || node.needs(&scene_of(scene), time));
+    let times = |frames: Vec<i32>| frames.into_iter().map(f64::from).collect();
+    ffi::Needs {
+        source: times(needs.source),
+        matte: times(needs.matte),
+    }
+}
+
+fn node_region(node: &Node, scene: &ffi::Scene, host: Pin<&mut ffi::HostCalls>) -> ffi::Region {
+    let mut host = Calls(host);
+    region_of(guard(|| None, || node.region(&scene_of(scene), &mut host)))
+}
+
+fn node_interest(node: &Node, scene: &ffi::Scene, host: Pin<&mut ffi::HostCalls>) -> ffi::Region {
+    let mut host = Calls(host);
+    region_of(guard(
+        || None,
+        || node.interest(&scene_of(scene), &mut host),
+    ))
+}
+
+fn node_preferences(node: &Node, scene: &ffi::Scene) -> ffi::Preferences {
+    let p = guard(node::Preferences::default, || {
+        node.preferences(&scene_of(scene))
+    });
+    ffi::Preferences {
+        fps: p.fps.unwrap_or(0.0),
+        pixel_aspect: p.pixel_aspect.unwrap_or(0.0),
+        components: match p.components {
+            Some(node::Components::Rgba) => ffi::Components::Rgba,
+            Some(node::Components::Rgb) => ffi::Components::Rgb,
+            Some(node::Components::Alpha) => ffi::Components::Alpha,
+            None => ffi::Components::Unknown,
+        },
+        depth: match p.depth {
+            Some(node::Depth::Byte) => ffi::Depth::Byte,
+            Some(node::Depth::Short) => ffi::Depth::Short,
+            Some(node::Depth::Half) => ffi::Depth::Half,
+            Some(node::Depth::Float) => ffi::Depth::Float,
+            None => ffi::Depth::Unknown,
+        },
+        frame_varying: p.frame_varying,
+    }
+}
+
+fn node_render(
+    node: &Node,
+    scene: &ffi::Scene,
+    args: &ffi::RenderArgs,
+    host: Pin<&mut ffi::HostCalls>,
+) -> ffi::Report {
+    let mut host = Calls(host);
+    guard(broken, || {
+        // SAFETY: the shim fetched the output for this action and releases it
+        // after this call.
+        let Some(output) = (unsafe { image_of(&args.output) }) else {
+            return report_of(node::Report::bad_output());
+        };
+        let args = node::RenderArgs {
+            time: args.time,
+            window: node::Rect::from(args.window),
+            scale: args.scale,
+            fielded: args.fielded,
+        };
+        report_of(node.render(&scene_of(scene), &args, output, &mut host))
+    })
+}
+
+fn node_changed(
+    node: &Node,
+    scene: &ffi::Scene,
+    name: &str,
+    clip: bool,
+    by_user: bool,
+    scale: [f64; 2],
+    host: Pin<&mut ffi::HostCalls>,
+) -> ffi::Report {
+    let mut host = Calls(host);
+    guard(broken, || {
+        let what = if clip {
+            node::Change::Clip
+        } else {
+            node::Change::Param(name)
+        };
+        report_of(node.changed(&scene_of(scene), what, by_user, scale, &mut host))
+    })
+}
+
+fn node_purge(node: &Node) {
+    guard(|| (), || node.purge());
+}
+
+/// The host, as the node knows it.
+struct Calls<'a>(Pin<&'a mut ffi::HostCalls>);
+
+impl node::Host for Calls<'_> {
+    fn image(
+        &mut self,
+        input: node::Input,
+        time: f64,
+        see: &mut dyn FnMut(&node::Image<'_>),
+    ) -> bool {
+        /// Gives the picture back on every way out.
+        struct Borrowed<'b, 'a>(&'b mut Calls<'a>, ffi::Image);
+        impl Drop for Borrowed<'_, '_> {
+            fn drop(&mut self) {
+                self.0.0.as_mut().release(&self.1);
+            }
+        }
+        let image = self.0.as_mut().image(input_of(input), time);
+        if image.handle == 0 {
+            return false;
+        }
+        let borrowed = Borrowed(self, image);
+        // SAFETY: the picture stays the host's until `borrowed` is dropped,
+        // after `see` has returned.
+        match unsafe { image_of(&borrowed.1) } {
+            Some(image) => {
+                see(&image);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn region(&mut self, input: node::Input, time: f64) -> Option<[f64; 4]> {
+        let region = self.0.as_mut().region(input_of(input), time);
+        region.known.then_some(region.rect)
+    }
+
+    fn aborted(&mut self) -> bool {
+        self.0.as_mut().aborted()
+    }
+
+    fn progress(&mut self, stage: &str, fraction: f64) -> bool {
+        self.0.as_mut().progress(stage, fraction)
+    }
+
+    fn show(&mut self, name: &str, text: &str) {
+        self.0.as_mut().show(name, text);
+    }
+}
+
+fn input_of(input: node::Input) -> ffi::Input {
+    match input {
+        node::Input::Source => ffi::Input::Source,
+        node::Input::Matte => ffi::Input::Matte,
+    }
+}
+
+fn depth_of(depth: ffi::Depth) -> Option<node::Depth> {
+    match depth {
+        ffi::Depth::Byte => Some(node::Depth::Byte),
+        ffi::Depth::Short => Some(node::Depth::Short),
+        ffi::Depth::Half => Some(node::Depth::Half),
+        ffi::Depth::Float => Some(node::Depth::Float),
+        _ => None,
+    }
+}
+
+fn components_of(components: ffi::Components) -> Option<node::Components> {
+    match components {
+        ffi::Components::Rgba => Some(node::Components::Rgba),
+        ffi::Components::Rgb => Some(node::Components::Rgb),
+        ffi::Components::Alpha => Some(node::Components::Alpha),
+        _ => None,
+    }
+}
+
+/// # Safety
+/// The host keeps the pixels that `image` speaks of alive and to itself as long
+/// as the result lives.
+unsafe fn image_of<'a>(image: &ffi::Image) -> Option<node::Image<'a>> {
+    let layout = node::Layout {
+        row_bytes: image.row_bytes as isize,
+        bounds: node::Rect::from(image.bounds),
+        region: image.has_region.then(|| node::Rect::from(image.region)),
+        depth: depth_of(image.depth)?,
+        components: components_of(image.components)?,
+        premultiplied: image.premultiplied,
+    };
+    let data = std::ptr::with_exposed_provenance_mut(image.data);
+    // SAFETY: as the caller promises; the layout is the host's own.
+    unsafe { node::Image::new(data, layout) }
+}
+
+fn clip_of(clip: &ffi::ClipFacts) -> node::ClipFacts {
+    let positive = |v: f64| (v.is_finite() && v > 0.0).then_some(v);
+    node::ClipFacts {
+        connected: clip.connected,
+        depth: depth_of(clip.depth),
+        components: components_of(clip.components),
+        premultiplied: clip.premultiplied,
+        range: clip.has_range.then_some((clip.first, clip.last)),
+        fps: positive(clip.fps),
+        pixel_aspect: positive(clip.pixel_aspect).unwrap_or(1.0),
+    }
+}
+
+fn scene_of(scene: &ffi::Scene) -> node::Scene {
+    node::Scene {
+        generator: scene.generator,
+        params: scene
+            .params
+            .iter()
+            .map(|p| node::RawValue {
+                known: p.known,
+                text: p.text.clone(),
+                number: p.number,
+                second: p.second,
+            })
+            .collect(),
+        source: clip_of(&scene.source),
+        matte: clip_of(&scene.matte),
+        fps: (scene.fps.is_finite() && scene.fps > 0.0).then_some(scene.fps),
+        project: scene.has_project.then_some(scene.project),
+        temporal_access: scene.temporal_access,
+    }
+}
+
+fn report_of(report: node::Report) -> ffi::Report {
+    ffi::Report {
+        status: match report.status {
+            node::Status::Done => ffi::Status::Done,
+            node::Status::Aborted => ffi::Status::Aborted,
+            node::Status::Failed => ffi::Status::Failed,
+            node::Status::Format => ffi::Status::Format,
+            node::Status::Memory => ffi::Status::Memory,
+        },
+        message: report.message,
+        warning: report.warning,
+    }
+}
+
+fn times_of(times: Option<(f64, f64)>) -> ffi::Times {
+    let (first, last) = times.unwrap_or((0.0, 0.0));
+    ffi::Times {
+        known: times.is_some(),
+        first,
+        last,
+    }
+}
+
+fn region_of(rect: Option<[f64; 4]>) -> ffi::Region {
+    ffi::Region {
+        known: rect.is_some(),
+        rect: rect.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,269 @@
+//! Work on our own thread for hosts that lend pictures on theirs.
+//!
+//! A host hands over pictures only on the thread of an action, and only while
+//! the action runs. So the work runs on a thread of ours, and the threads that
+//! the host gave us wait for it: they fetch the pictures that the work asks
+//! for, show its progress, and ask the host every few milliseconds whether to
+//! stop. A thread that stops is gone at once; the work goes on as long as
+//! anybody waits for it.
+//!
+//! No lock is held while the host is called: a host may come back to the same
+//! node from inside of what we ask of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::host::{Host, Input};
+use super::pixels::{Image, Rect};
+use crate::device::{Cancel, Cancelled, Progress, Task};
+use crate::engine::EngineError;
+use crate::frame::{FrameError, Picture};
+
+/// How often a waiting thread asks its host whether to stop.
+const POLL: Duration = Duration::from_millis(8);
+/// Work that ends sooner shows no progress bar.
+const PATIENCE: Duration = Duration::from_millis(600);
+
+/// Why there is no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The host or the artist stopped it.
+    Stopped,
+    /// The sentence says why and what to do.
+    Message(String),
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Cancelled(_) => Self::Stopped,
+            other => Self::Message(other.to_string()),
+        }
+    }
+}
+
+impl From<FrameError> for Failure {
+    fn from(error: FrameError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+/// A picture that the work wants.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ask {
+    /// From which input.
+    pub input: Input,
+    /// Which frame.
+    pub frame: i32,
+    /// Which pixels of it.
+    pub canvas: Rect,
+    /// Which samples.
+    pub names: &'static [&'static str],
+}
+
+struct State<T> {
+    ask: Option<Ask>,
+    answer: Option<Result<Arc<Picture>, FrameError>>,
+    stage: String,
+    fraction: f64,
+    waiting: usize,
+    result: Option<Result<T, Failure>>,
+}
+
+/// Work under way.
+pub(super) struct Errand<T> {
+    state: Mutex<State<T>>,
+    /// Woken when there is something for a host's thread to do.
+    news: Condvar,
+    /// Woken when an answer has come.
+    answered: Condvar,
+    cancel: Cancel,
+}
+
+/// What the work has of those who wait for it.
+pub(super) struct Desk<'a, T>(&'a Errand<T>);
+
+impl<T> Desk<'_, T> {
+    /// The terms on which the work runs.
+    pub fn task(&self) -> Task<'_>
+    where
+        T: Send,
+    {
+        Task {
+            cancel: &self.0.cancel,
+            progress: self,
+        }
+    }
+
+    /// Has a picture fetched.
+    pub fn fetch(&self, ask: Ask) -> Result<Arc<Picture>, FrameError> {
+        let mut state = self.0.state.lock();
+        state.answer = None;
+        state.ask = Some(ask);
+        self.0.news.notify_one();
+        loop {
+            if self.0.cancel.is_cancelled() {
+                state.ask = None;
+                return Err(Cancelled.into());
+            }
+            if let Some(answer) = state.answer.take() {
+                return answer;
+            }
+            self.0.answered.wait_for(&mut state, POLL);
+        }
+    }
+}
+
+impl<T: Send> Progress for Desk<'_, T> {
+    fn report(&self, stage: &str, fraction: f64) {
+        let mut state = self.0.state.lock();
+        if state.stage != stage {
+            stage.clone_into(&mut state.stage);
+        }
+        state.fraction = fraction.clamp(0.0, 1.0);
+    }
+}
+
+impl<T: Clone + Send + 'static> Errand<T> {
+    /// Sends `work` off. It runs until it ends or nobody waits for it.
+    pub fn send(
+        work: impl FnOnce(&Desk<'_, T>) -> Result<T, Failure> + Send + 'static,
+    ) -> Arc<Self> {
+        let errand = Arc::new(Self {
+            state: Mutex::new(State {
+                ask: None,
+                answer: None,
+                stage: String::new(),
+                fraction: 0.0,
+                waiting: 0,
+                result: None,
+            }),
+            news: Condvar::new(),
+            answered: Condvar::new(),
+            cancel: Cancel::default(),
+        });
+        let own = Arc::clone(&errand);
+        let run = move || {
+            let result = catch_unwind(AssertUnwindSafe(|| work(&Desk(&own))))
+                .unwrap_or_else(|_| Err(Failure::Message(BROKEN.to_owned())));
+            own.state.lock().result = Some(result);
+            own.news.notify_all();
+        };
+        let spawned = std::thread::Builder::new()
+            .name("longtake".to_owned())
+            .spawn(run);
+        if let Err(error) = spawned {
+            errand.state.lock().result = Some(Err(Failure::Message(format!(
+                "the system grants no thread to work on ({error}): close other programs and render again"
+            ))));
+        }
+        errand
+    }
+
+    /// Whether there is a result.
+    pub fn has_ended(&self) -> bool {
+        self.state.lock().result.is_some()
+    }
+
+    /// Whether the work was given up because nobody waited for it.
+    pub fn is_given_up(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Waits for the result, serving the work meanwhile. `show` says whether
+    /// this thread shows the progress of long work.
+    pub fn attend(&self, host: &mut dyn Host, show: bool) -> Result<T, Failure> {
+        self.join();
+        self.attend_joined(host, show)
+    }
+
+    /// Counts the calling thread among those that wait, so that the work is not
+    /// given up before [`attend_joined`](Self::attend_joined).
+    pub fn join(&self) {
+        self.state.lock().waiting += 1;
+    }
+
+    /// [`attend`](Self::attend) for a thread that has joined.
+    pub fn attend_joined(&self, host: &mut dyn Host, show: bool) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let mut polled = Instant::now();
+        loop {
+            let mut state = self.state.lock();
+            if let Some(result) = &state.result {
+                let result = result.clone();
+                state.waiting -= 1;
+                return result;
+            }
+            let ask = state.ask.take();
+            if ask.is_none() {
+                self.news.wait_for(&mut state, POLL);
+            }
+            let shown = (show && begun.elapsed() > PATIENCE && !state.stage.is_empty())
+                .then(|| (state.stage.clone(), state.fraction));
+            drop(state);
+
+            // From here on without the lock.
+            let mut refused = false;
+            if let Some(ask) = ask {
+                match serve(host, &ask) {
+                    Ok(answer) => self.answer(Ok(answer)),
+                    // A host that is about to stop hands nothing over: let
+                    // another thread try.
+                    Err(error) => {
+                        if host.aborted() {
+                            self.state.lock().ask = Some(ask);
+                            self.news.notify_one();
+                            refused = true;
+                        } else {
+                            self.answer(Err(error));
+                        }
+                    }
+                }
+            }
+            if refused || polled.elapsed() >= POLL {
+                polled = Instant::now();
+                let go_on = shown.is_none_or(|(stage, fraction)| host.progress(&stage, fraction));
+                if refused || !go_on || host.aborted() {
+                    let mut state = self.state.lock();
+                    state.waiting -= 1;
+                    if state.waiting == 0 {
+                        self.cancel.cancel();
+                    }
+                    return Err(Failure::Stopped);
+                }
+            }
+        }
+    }
+
+    fn answer(&self, answer: Result<Arc<Picture>, FrameError>) {
+        self.state.lock().answer = Some(answer);
+        self.answered.notify_all();
+    }
+}
+
+/// What the artist reads where our own code failed.
+const BROKEN: &str = "Longtake met an error of its own. Press Clear and render again; if it stays, report it with the host's log.";
+
+/// Fetches a picture from the host.
+pub(super) fn serve(host: &mut dyn Host, ask: &Ask) -> Result<Arc<Picture>, FrameError> {
+    let mut got = None;
+    let mut see = |image: &Image<'_>| {
+        got = Some(Arc::new(image.to_picture(&ask.canvas, ask.names)));
+    };
+    host.image(ask.input, f64::from(ask.frame), &mut see);
+    got.ok_or_else(|| FrameError::Host {
+        frame: ask.frame,
+        message: match ask.input {
+            Input::Source => {
+                "check that Source is connected and has that frame, or set Plate file".to_owned()
+            }
+            Input::Matte => {
+                "check that Matte is connected and switched on (in Natron, tick the mask)"
+                    .to_owned()
+            }
+        },
+    })
+}

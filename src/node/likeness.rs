@@ -1,0 +1,171 @@
+//! Knowing a plate again.
+//!
+//! A host tells no name for what hangs on its inputs. The node knows a plate by
+//! its pictures: the same samples, or, where a proxy is compared with the full
+//! size, the same look.
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{Picture, Transfer};
+
+/// Columns and rows of the small copy.
+const GRID: (usize, usize) = (16, 9);
+/// How far cells of the small copies of a frame at two scales may lie apart, of
+/// 255 in the perceptual encoding. Reductions differ by their filter, which
+/// matters where a cell holds few pixels or strong edges cross its border.
+const APART: u8 = 6;
+
+/// What a frame looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Likeness {
+    /// A hash of all samples.
+    pub exact: u64,
+    /// Size of the picture.
+    pub size: (u32, u32),
+    /// A small copy, perceptually encoded.
+    pub small: Vec<u8>,
+}
+
+impl Likeness {
+    /// Of `picture`, whose values relate to light as `transfer` says.
+    pub fn of(picture: &Picture, transfer: Transfer) -> Self {
+        Self {
+            exact: hash(picture.data()),
+            size: (picture.width() as u32, picture.height() as u32),
+            small: small(picture, transfer),
+        }
+    }
+
+    /// Whether both are of the same samples; `None` where the sizes differ, so
+    /// that only the look can be compared.
+    pub fn same(&self, other: &Self) -> Option<bool> {
+        (self.size == other.size).then_some(self.exact == other.exact)
+    }
+
+    /// Whether both look the same.
+    pub fn resembles(&self, other: &Self) -> bool {
+        self.small.len() == other.small.len()
+            && self
+                .small
+                .iter()
+                .zip(&other.small)
+                .all(|(a, b)| a.abs_diff(*b) <= APART)
+    }
+}
+
+/// A hash of samples, portable and about as fast as memory: four chains of
+/// multiply and rotate, folded. Not against malice.
+fn hash(samples: &[f32]) -> u64 {
+    const K: [u64; 4] = [
+        0x9E37_79B9_7F4A_7C15,
+        0xC2B2_AE3D_27D4_EB4F,
+        0x1656_67B1_9E37_79F9,
+        0x27D4_EB2F_1656_67C5,
+    ];
+    let mut chains = K;
+    let mut blocks = samples.chunks_exact(8);
+    for block in &mut blocks {
+        for (i, chain) in chains.iter_mut().enumerate() {
+            let pair =
+                u64::from(block[2 * i].to_bits()) | u64::from(block[2 * i + 1].to_bits()) << 32;
+            *chain = (*chain ^ pair).wrapping_mul(K[0]).rotate_left(29);
+        }
+    }
+    let mut all = samples.len() as u64;
+    for &s in blocks.remainder() {
+        all = (all ^ u64::from(s.to_bits()))
+            .wrapping_mul(K[1])
+            .rotate_left(31);
+    }
+    for chain in chains {
+        all = (all ^ chain).wrapping_mul(K[2]);
+        all ^= all >> 32;
+    }
+    all
+}
+
+/// Cell means of some samples of each cell, which need not be all.
+fn small(picture: &Picture, transfer: Transfer) -> Vec<u8> {
+    let (w, h, n) = (picture.width(), picture.height(), picture.channels());
+    let shown = n.min(3);
+    let mut out = Vec::with_capacity(GRID.0 * GRID.1 * shown);
+    for r in 0..GRID.1 {
+        let (y0, y1) = span(r, GRID.1, h);
+        for c in 0..GRID.0 {
+            let (x0, x1) = span(c, GRID.0, w);
+            for k in 0..shown {
+                let mut sum = 0.0f64;
+                for y in y0..y1 {
+                    let row = picture.row(y);
+                    for x in x0..x1 {
+                        let v = row[x * n + k];
+                        // What is no number counts as black.
+                        sum += if v.is_finite() { f64::from(v) } else { 0.0 };
+                    }
+                }
+                let count = ((y1 - y0) * (x1 - x0)).max(1);
+                let mean = transfer.perceptual((sum / count as f64) as f32);
+                out.push((mean * 128.0 + 0.5) as u8);
+            }
+        }
+    }
+    out
+}
+
+/// Pixels of cell `i` of `n` over `length` pixels, at least one.
+fn span(i: usize, n: usize, length: usize) -> (usize, usize) {
+    let from = (i * length / n).min(length.saturating_sub(1));
+    let to = ((i + 1) * length / n).clamp(from + 1, length.max(1));
+    (from, to.min(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(w: usize, h: usize, value: impl Fn(f32, f32) -> f32) -> Picture {
+        let mut p = Picture::new(w, h, 3);
+        for y in 0..h {
+            for x in 0..w {
+                let v = value((x as f32 + 0.5) / w as f32, (y as f32 + 0.5) / h as f32);
+                p.row_mut(y)[x * 3..x * 3 + 3].copy_from_slice(&[v, v * 0.5, 1.0 - v]);
+            }
+        }
+        p
+    }
+
+    #[test]
+    fn one_sample_changed_is_another_frame_that_looks_the_same() {
+        let a = picture(70, 41, |x, y| x * y);
+        for at in [0, 7, 8, 70 * 41 * 3 - 1] {
+            let mut b = a.clone();
+            b.data_mut()[at] += 1e-4;
+            let (a, b) = (
+                Likeness::of(&a, Transfer::Linear),
+                Likeness::of(&b, Transfer::Linear),
+            );
+            assert_eq!(a.same(&b), Some(false), "sample {at}");
+            assert!(a.resembles(&b));
+        }
+    }
+
+    #[test]
+    fn a_proxy_resembles_its_frame_and_not_the_next_shot() {
+        let look = |x: f32, y: f32| 0.5 + 0.4 * (9.0 * x).sin() * (7.0 * y).cos();
+        let full = Likeness::of(&picture(640, 360, look), Transfer::Linear);
+        let half = Likeness::of(&picture(320, 180, look), Transfer::Linear);
+        assert_eq!(full.same(&half), None);
+        assert!(full.resembles(&half));
+        let other = Likeness::of(
+            &picture(320, 180, |x, y| look(x + 0.2, y)),
+            Transfer::Linear,
+        );
+        assert!(!full.resembles(&other));
+    }
+
+    #[test]
+    fn the_smallest_picture_has_a_likeness() {
+        let one = Likeness::of(&picture(1, 1, |_, _| 0.5), Transfer::Display);
+        assert!(one.resembles(&one.clone()));
+    }
+}
