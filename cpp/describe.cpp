@@ -13,6 +13,9 @@ namespace {
 
 std::string text(const rust::String &s) { return std::string(s); }
 
+/// Groups and parameters share one space of names.
+std::string group_name(const rust::String &s) { return "group_" + text(s); }
+
 /// Some hosts forget what is set in describe alone.
 void set_abilities(const Props &props) {
   props.set(kOfxImageEffectPropSupportsTiles, 1);
@@ -157,7 +160,7 @@ void define_param(OfxParamSetHandle set, const ParamSpec &spec) {
   props.set(kOfxPropLabel, text(spec.label));
   props.set(kOfxParamPropHint, text(spec.hint));
   props.set(kOfxParamPropScriptName, name);
-  props.set(kOfxParamPropParent, text(spec.group));
+  props.set(kOfxParamPropParent, group_name(spec.group));
   if (spec.kind != Kind::Button)
     props.set(kOfxParamPropAnimates, 0);
   describe_value(props, spec);
@@ -224,7 +227,7 @@ OfxStatus describe_in_context(OfxImageEffectHandle effect,
   for (const GroupSpec &group : spec.groups) {
     OfxPropertySetHandle group_handle = nullptr;
     if (suites().param->paramDefine(set, kOfxParamTypeGroup,
-                                    text(group.name).c_str(),
+                                    group_name(group.name).c_str(),
                                     &group_handle) != kOfxStatOK)
       continue;
     Props props(group_handle);

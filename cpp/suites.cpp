@@ -23,7 +23,8 @@ template <class Suite> const Suite *fetch(const char *name, int version) {
 /// Whether the second version of a suite may be asked for. openfx-runner stops
 /// the whole process when it is.
 bool second_versions() {
-  return Props(host_properties()).string(kOfxPropName) != "openfx-driver";
+  std::string name = Props(host_properties()).string(kOfxPropName);
+  return name != "openfx-driver" && name != "openfx-runner";
 }
 
 } // namespace

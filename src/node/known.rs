@@ -94,11 +94,6 @@ impl Known {
         }
     }
 
-    /// Forgets a take that turned out to be of another plate.
-    pub fn forget(&self, prepared: &Arc<Prepared>) {
-        self.takes.lock().retain(|(_, p)| !Arc::ptr_eq(p, prepared));
-    }
-
     /// Forgets everything that is not in use.
     pub fn clear(&self) {
         self.takes.lock().clear();
