@@ -11,7 +11,7 @@ use super::spec::Job;
 use super::watch::{Event, State, Watch};
 use crate::device::{Cancel, Task};
 use crate::engine::{Engine, Sources};
-use crate::frame::{FrameError, PlateOptions, PlateReader, SequenceWriter, Window};
+use crate::frame::{FrameError, PlateReader, SequenceWriter, Window};
 use crate::sequence::Take;
 
 /// Frames that were made, kept and found.
@@ -33,8 +33,6 @@ pub struct Work<'a, E: Engine> {
     pub take: &'a Take<E>,
     /// The plate at the size of the output.
     pub plate: &'a SharedPlate<'a>,
-    /// How the plate was opened.
-    pub options: &'a PlateOptions,
     /// Where frames go.
     pub writer: &'a SequenceWriter,
     /// Opens the matte, for each thread its own.
@@ -140,7 +138,7 @@ fn one<E: Engine>(
     let (picture, state) = match work.take.timeline().kept(frame) {
         Some(from) => {
             task.check().map_err(crate::engine::EngineError::from)?;
-            let picture = plate.read_kept(from, &work.job.plate, work.options)?;
+            let picture = plate.read_kept(from, &work.job.plate, &work.job.options)?;
             (picture, State::Kept)
         }
         None => {

@@ -136,3 +136,17 @@ pub fn probe(folder: &Path) -> Result<(), JobError> {
         .and_then(|_| fs::remove_file(&file))
         .map_err(|e| JobError::writing(folder, &e))
 }
+
+/// Writes `bytes` as `path`, whole or not at all.
+///
+/// # Errors
+/// Where that fails; what was there before stays.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
+    let part = path.with_file_name(format!(".longtake-{}.part", std::process::id()));
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+    written.map_err(|e| {
+        // The failure matters, not that of the clean-up.
+        let _ = fs::remove_file(&part);
+        JobError::writing(path, &e)
+    })
+}

@@ -7,11 +7,14 @@ use super::frames::{self, Matte, Work};
 use super::output;
 use super::shared_plate::SharedPlate;
 use super::spec::Job;
+use super::take_reader::TakeReader;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
-use crate::frame::{FilePlate, FrameError, MattePlate, PlateOptions, PlateReader, ScaledPlate};
+use crate::frame::{FilePlate, FrameError, MattePlate, PlateReader, ScaledPlate};
+use crate::sequence::report::Subject;
 use crate::sequence::{Take, key_of};
+use crate::store::{DiskStore, Vault};
 
 /// Makes what `job` asks for. Tells `watch` what happens and stops within
 /// 100 ms or so where `cancel` says so; what was written before stays, and a
@@ -30,13 +33,8 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
     device::limit(job.threads.unwrap_or(0));
     job.idle.iter().for_each(|i| warn(i));
 
-    let options = PlateOptions {
-        range: job.setup.plate,
-        transfer: job.setup.transfer,
-        fps: job.fps,
-        ..PlateOptions::default()
-    };
-    let plate = FilePlate::open(&job.plate, &options)?;
+    let options = &job.options;
+    let plate = FilePlate::open(&job.plate, options)?;
     let info = plate.info().clone();
     let request = job.setup.request(info.range, info.fps)?;
     let timeline = request.timeline()?;
@@ -57,10 +55,11 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
         let Some(path) = &job.matte else {
             return Ok(None);
         };
-        MattePlate::open(path, &FilePlate::open(&job.plate, &options)?).map(Some)
+        MattePlate::open(path, &FilePlate::open(&job.plate, options)?).map(Some)
     };
     let mut matte = open_matte()?;
     output::check(job, &output::writer(job, &plate, "")?, &frames)?;
+    job.looks.check()?;
     watch.event(&Event::Start {
         mode: request.mode,
         plate: &info,
@@ -79,8 +78,13 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
         plate.key().to_hex().as_str(),
         matte_key.as_deref().unwrap_or_default(),
     ]);
-    let header_plate = FilePlate::open(&job.plate, &options)?;
+    let header_plate = FilePlate::open(&job.plate, options)?;
     let full = SharedPlate::new(plate, 1, job.setup.memory, watch);
+    let store = job.setup.disk_store();
+    let vault: &dyn Vault = match &store {
+        Some(store) => store,
+        None => &(),
+    };
     let mut sources = Sources {
         plate: &mut full.clone(),
         matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
@@ -90,9 +94,12 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
         &key,
         timeline,
         &mut sources,
-        &(),
+        vault,
         task,
     )?;
+    if let Some(trouble) = store.as_ref().and_then(DiskStore::take_trouble) {
+        warn(&trouble.to_string());
+    }
     let name = take.hash().to_hex();
     watch.event(&Event::Take { take: &name });
     let writer = output::writer(job, &header_plate, &name)?;
@@ -114,7 +121,6 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
             job,
             take: &take,
             plate: &shared,
-            options: &options,
             writer: &writer,
             matte: &scaled_matte,
             watch,
@@ -124,6 +130,19 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
         job.threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)),
     )?;
+    if !job.looks.is_empty() {
+        let mut output = TakeReader::new(&take, shared.clone(), scaled_matte()?, cancel);
+        let mut matte = scaled_matte()?;
+        let mut subject = Subject {
+            output: &mut output,
+            plate: Some(&mut shared.clone()),
+            matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
+            kept: &|frame| take.timeline().kept(frame),
+            closed: take.timeline().closed,
+            source: None,
+        };
+        job.looks.leave(&mut subject, task, watch)?;
+    }
     watch.event(&Event::Done {
         made: tally.made,
         kept: tally.kept,

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use super::error::{JobError, Kind};
 use super::options::options;
-use crate::frame::{FrameList, FrameListError};
+use super::report::Looks;
+use crate::frame::{FrameList, FrameListError, PlateOptions};
 use crate::manifest::{Manifest, ParamKind, Value, ValueError, Values};
 use crate::sequence::{Mode, Setup};
+use crate::store::DiskStore;
 
 /// The values of a job while they are gathered; a later one takes the place of
 /// an earlier one.
@@ -27,8 +29,8 @@ pub struct Job {
     pub plate: PathBuf,
     /// The matte: a sequence or a movie.
     pub matte: Option<PathBuf>,
-    /// Frames in a second, where somebody said so.
-    pub fps: Option<f64>,
+    /// How the plate is opened.
+    pub options: PlateOptions,
     /// The pattern of the output files.
     pub out: PathBuf,
     /// The frames of the take to write; `None` for all.
@@ -39,16 +41,21 @@ pub struct Job {
     pub compression: String,
     /// The output is the plate's size over this: 1, 2 or 4.
     pub reduce: u32,
-    /// Where a contact sheet goes.
-    pub contact_sheet: Option<PathBuf>,
-    /// Where a preview movie goes.
-    pub preview: Option<PathBuf>,
-    /// Where the measures go.
-    pub report: Option<PathBuf>,
+    /// What shows the take to people and scripts.
+    pub looks: Looks,
     /// Threads to work with; `None` for one each core.
     pub threads: Option<usize>,
     /// What was said that has no effect, a sentence each.
     pub idle: Vec<String>,
+}
+
+/// What a report needs to know beside the sequence.
+pub(super) struct Sight {
+    pub plate: PathBuf,
+    pub options: PlateOptions,
+    pub looks: Looks,
+    pub memory: u64,
+    pub threads: Option<usize>,
 }
 
 impl Draft {
@@ -94,13 +101,13 @@ impl Draft {
         let values = &self.values;
         let setup = Setup::of(values);
         let path = |name: &str| Some(values.text(name)).filter(|s| !s.is_empty());
-        let needed = |name: &str, what: &str| {
-            path(name).map(PathBuf::from).ok_or_else(|| {
-                JobError::new(Kind::Usage, format!("{name} is missing: give {what}"))
-            })
-        };
-        let plate = needed("plate", "the plate, as in --plate plate.####.exr")?;
-        let out = needed("out", "the output files, as in --out out.####.exr")?;
+        let plate = plate(values)?;
+        let out = path("out").map(PathBuf::from).ok_or_else(|| {
+            JobError::new(
+                Kind::Usage,
+                "out is missing: give the output files, as in --out out.####.exr",
+            )
+        })?;
         let matte = path("matte").map(PathBuf::from);
         if setup.mode == Mode::Fill && matte.is_none() {
             return Err(JobError::new(
@@ -117,7 +124,7 @@ impl Draft {
         Ok(Job {
             plate,
             matte: matte.filter(|_| setup.mode == Mode::Fill),
-            fps: Some(values.double("fps")).filter(|&f| f > 0.0),
+            options: plate_options(values, &setup),
             out,
             only: frame_list(values.text("only"))?,
             pixel_type: values.text("pixelType").to_owned(),
@@ -127,15 +134,28 @@ impl Draft {
                 "1/4" => 4,
                 _ => 1,
             },
-            contact_sheet: path("contactSheet").map(PathBuf::from),
-            preview: path("preview").map(PathBuf::from),
-            report: path("report").map(PathBuf::from),
-            threads: usize::try_from(values.int("threads"))
-                .ok()
-                .filter(|&n| n > 0),
+            looks: Looks::of(values),
+            threads: threads(values),
             idle: self.idle(),
             setup,
         })
+    }
+
+    /// What the values come to for a report.
+    pub(super) fn sight(self) -> Result<Sight, JobError> {
+        let setup = Setup::of(&self.values);
+        Ok(Sight {
+            plate: plate(&self.values)?,
+            options: plate_options(&self.values, &setup),
+            looks: Looks::of(&self.values),
+            memory: setup.memory,
+            threads: threads(&self.values),
+        })
+    }
+
+    /// The store that the values name, where there is a folder for one.
+    pub fn store(&self) -> Option<DiskStore> {
+        Setup::of(&self.values).disk_store()
     }
 
     /// Parameters that were set and that the mode does not use.
@@ -150,6 +170,31 @@ impl Draft {
             .map(|p| format!("{} has no effect in mode {mode}", p.name))
             .collect()
     }
+}
+
+fn plate(values: &Values) -> Result<PathBuf, JobError> {
+    match values.text("plate") {
+        "" => Err(JobError::new(
+            Kind::Usage,
+            "plate is missing: give the plate, as in --plate plate.####.exr",
+        )),
+        plate => Ok(plate.into()),
+    }
+}
+
+fn plate_options(values: &Values, setup: &Setup) -> PlateOptions {
+    PlateOptions {
+        range: setup.plate,
+        transfer: setup.transfer,
+        fps: Some(values.double("fps")).filter(|&f| f > 0.0),
+        ..PlateOptions::default()
+    }
+}
+
+fn threads(values: &Values) -> Option<usize> {
+    usize::try_from(values.int("threads"))
+        .ok()
+        .filter(|&n| n > 0)
 }
 
 /// The frames that `only` names; `None` for all.

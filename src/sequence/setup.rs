@@ -7,6 +7,10 @@ use super::request::{Mode, Request, RequestError};
 use crate::engine::plate::{PlateEngine, Settings};
 use crate::frame::{FrameRange, Transfer};
 use crate::manifest::Values;
+use crate::store::{self, DiskStore};
+
+/// Size of the store in GiB where nobody says otherwise, as the manifest has it.
+const DEFAULT_STORE: f64 = 20.0;
 
 /// What the values of the manifest's parameters come to.
 #[derive(Clone, Debug)]
@@ -54,7 +58,11 @@ impl Setup {
             store: Some(values.text("store"))
                 .filter(|s| !s.is_empty())
                 .map(PathBuf::from),
-            store_size: (values.double("storeSize") * 1e9) as u64,
+            // The environment speaks where nobody chose otherwise.
+            store_size: match values.double("storeSize") {
+                size if size == DEFAULT_STORE => store::default_size(),
+                size => (size * f64::from(1 << 30)) as u64,
+            },
             engine: PlateEngine {
                 settings: Settings {
                     seed: positive("seed"),
@@ -65,6 +73,12 @@ impl Setup {
                 },
             },
         }
+    }
+
+    /// The store on disk, where there is a folder for one.
+    pub fn disk_store(&self) -> Option<DiskStore> {
+        let folder = self.store.clone().or_else(store::default_folder)?;
+        Some(DiskStore::new(folder, self.store_size))
     }
 
     /// The plate frames to use of those that `have` holds.
@@ -114,7 +128,7 @@ mod tests {
         assert_eq!(setup.mode, Mode::default());
         assert_eq!((setup.plate, setup.out, setup.keep), (None, None, None));
         assert_eq!(setup.memory, 2048 << 20);
-        assert_eq!(setup.store_size, 20_000_000_000);
+        assert_eq!(setup.store_size, 20 << 30);
     }
 
     #[test]

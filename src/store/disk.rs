@@ -105,6 +105,22 @@ impl DiskStore {
         &self.folder
     }
 
+    /// Bytes that it may hold.
+    pub fn bound(&self) -> u64 {
+        self.bound
+    }
+
+    /// The number of its entries and their bytes. Looks at all of them.
+    pub fn usage(&self) -> (usize, u64) {
+        sweep::usage(&self.folder)
+    }
+
+    /// Removes its entries, which can all be made again; gives their number
+    /// and bytes.
+    pub fn clear(&self) -> (usize, u64) {
+        sweep::clear(&self.folder)
+    }
+
     fn path(&self, key: &blake3::Hash) -> PathBuf {
         let name = key.to_hex();
         self.folder.join(&name[..2]).join(format!("{name}.entry"))

@@ -52,6 +52,24 @@ pub(super) fn make_room(folder: &Path, size: u64) {
     }
 }
 
+/// The number of entries and their bytes.
+pub(super) fn usage(folder: &Path) -> (usize, u64) {
+    let entries = entries(folder);
+    (entries.len(), entries.iter().map(|e| e.1).sum())
+}
+
+/// Removes every entry; gives their number and bytes.
+pub(super) fn clear(folder: &Path) -> (usize, u64) {
+    remove_stale(folder);
+    let mut gone = (0, 0);
+    for (_, bytes, path) in entries(folder) {
+        if fs::remove_file(path).is_ok() {
+            gone = (gone.0 + 1, gone.1 + bytes);
+        }
+    }
+    gone
+}
+
 fn sweep(folder: &Path, target: u64) {
     // One process at a time is enough. Where locks do not work several sweep,
     // which is a waste and no more.

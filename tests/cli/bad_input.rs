@@ -440,3 +440,21 @@ fn a_movie_without_ffmpeg_is_told() {
     };
     refused(&out, 10, &["ffmpeg", "install"]);
 }
+
+#[test]
+fn a_store_that_cannot_be_used_costs_only_time() {
+    let work = Work::new();
+    fs::write(work.path("taken"), "a file").unwrap();
+    let out = work.generate(&format!(
+        "--plate {} --frames 1001-1060 --only 1050 --store taken --out o/o.####.png --json",
+        plate()
+    ));
+    assert_eq!(work.files("o"), ["o.1050.png"]);
+    let warnings = out.events_of("warning");
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w["message"].as_str().unwrap().contains("taken")),
+        "{warnings:?}"
+    );
+}

@@ -3,5 +3,6 @@
 mod bad_input;
 mod generate;
 mod readme;
+mod report;
 mod stop;
 mod work;

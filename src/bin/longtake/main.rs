@@ -4,6 +4,7 @@ mod exit;
 mod options;
 mod show;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -55,6 +56,8 @@ fn run(show: &Show) -> Result<(), JobError> {
     };
     match matches.subcommand() {
         Some(("generate", m)) => generate(show, m),
+        Some(("report", m)) => report(show, m),
+        Some(("store", m)) => store(m),
         Some(("schema", _)) => {
             let text = serde_json::to_string_pretty(&job::schema(options))
                 .map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
@@ -88,4 +91,43 @@ fn generate(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     let job = options::draft(options, matches)?.job()?;
     let cancel = cancel_on_signal()?;
     job::generate(&job, &cancel, show)
+}
+
+fn report(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
+    let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
+    let draft = options::draft(options, matches)?;
+    let sequence = matches
+        .get_one::<PathBuf>("sequence")
+        .ok_or_else(|| JobError::new(Kind::Usage, "name the sequence to measure"))?;
+    let cancel = cancel_on_signal()?;
+    let report = job::measure(sequence, draft, &cancel, show)?;
+    show.report(&report);
+    Ok(())
+}
+
+fn store(matches: &ArgMatches) -> Result<(), JobError> {
+    let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
+    let store = options::draft(options, matches)?.store().ok_or_else(|| {
+        JobError::new(
+            Kind::Usage,
+            "there is no home folder to keep a store in: name one, as in --store FOLDER",
+        )
+    })?;
+    let (entries, bytes) = if matches.get_flag("clear") {
+        store.clear()
+    } else {
+        store.usage()
+    };
+    println!(
+        "{} {} {entries} entries, {:.1} MB; it may hold {:.1} GB",
+        store.folder().display(),
+        if matches.get_flag("clear") {
+            "held"
+        } else {
+            "holds"
+        },
+        bytes as f64 / 1e6,
+        store.bound() as f64 / 1e9,
+    );
+    Ok(())
 }

@@ -47,6 +47,8 @@ pub fn command(options: &Manifest) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(generate(options).arg(json.clone()))
+        .subcommand(report(options).arg(json))
+        .subcommand(store(options))
         .subcommand(Command::new("schema").about("Prints the JSON schema of job files"))
 }
 
@@ -75,6 +77,51 @@ fn generate(options: &Manifest) -> Command {
     for group in &options.groups {
         for param in options.params.iter().filter(|p| p.group == group.name) {
             command = command.arg(option(param).help_heading(group.label.clone()));
+        }
+    }
+    command
+}
+
+fn report(options: &Manifest) -> Command {
+    let mut command = Command::new("report")
+        .about("Measures any sequence against its plate")
+        .long_about(
+            "Measures any sequence against its plate: flicker, sharpness, steps, joins, \
+             repetition, ghosts. The sequence need not be made by Longtake.",
+        )
+        .after_long_help(exit::help())
+        .arg(
+            Arg::new("sequence")
+                .value_name("SEQUENCE")
+                .required(true)
+                .value_parser(PathBufValueParser::new())
+                .help("The sequence to measure: out.####.exr, or a movie"),
+        );
+    for name in ["plate", "plateRange", "encoding", "fps"] {
+        if let Some(param) = options.param(name) {
+            command = command.arg(option(param));
+        }
+    }
+    for name in ["contactSheet", "preview", "report", "threads"] {
+        if let Some(param) = options.param(name) {
+            command = command.arg(option(param));
+        }
+    }
+    command
+}
+
+fn store(options: &Manifest) -> Command {
+    let mut command = Command::new("store")
+        .about("Tells what the store holds, or clears it")
+        .arg(
+            Arg::new("clear")
+                .long("clear")
+                .action(ArgAction::SetTrue)
+                .help("Remove all that the store holds; nothing is lost that cannot be made again"),
+        );
+    for name in ["store", "storeSize"] {
+        if let Some(param) = options.param(name) {
+            command = command.arg(option(param));
         }
     }
     command

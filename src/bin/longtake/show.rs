@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use longtake::device::Progress;
 use longtake::job::{Event, JobError, Watch};
+use longtake::sequence::report::Report;
 use serde_json::json;
 
 use crate::exit;
@@ -73,6 +74,29 @@ impl Show {
             self.aside(|| {
                 let _ = writeln!(std::io::stdout(), "{text}");
             });
+        }
+    }
+
+    /// Tells what was measured: as JSON all of it, for a person the measures
+    /// against their limits.
+    pub fn report(&self, report: &Report) {
+        if let Self::Json(_) = self {
+            return line(&json!({ "event": "report", "report": report }));
+        }
+        self.clear();
+        let mut out = std::io::stdout().lock();
+        for v in &report.verdicts {
+            let bound = match (v.at_least, v.at_most) {
+                (Some(a), Some(b)) => format!("{a:.2} to {b:.2}"),
+                (Some(a), None) => format!("at least {a:.2}"),
+                (None, Some(b)) => format!("at most {b:.2}"),
+                (None, None) => String::new(),
+            };
+            let mark = if v.pass { "good" } else { "weak" };
+            let _ = writeln!(out, "{mark}  {:<18} {:>8.3}  {bound}", v.measure, v.value);
+            if !v.pass {
+                let _ = writeln!(out, "      {}", v.meaning);
+            }
         }
     }
 

@@ -1,0 +1,86 @@
+//! `longtake report`, the report beside a take, and the store.
+
+use serde_json::Value as Json;
+
+use crate::work::{Work, plate};
+
+#[test]
+fn a_report_measures_any_sequence() {
+    let work = Work::new();
+    let plate = plate();
+    // The plate against itself is the plate.
+    let out = work.run(&["report", &plate, "--plate", &plate, "--json"]);
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    let report = &out.events_of("report")[0]["report"];
+    let sharp = report["measures"]["sharpness"].as_f64().unwrap();
+    assert!((sharp - 1.0).abs() < 1e-6, "{sharp}");
+
+    // One that stands still has no steps.
+    let still = work.path("still");
+    std::fs::create_dir(&still).unwrap();
+    for frame in 1001..1049 {
+        let from = plate.replace("####", "1001");
+        std::fs::copy(&from, still.join(format!("s.{frame}.png"))).unwrap();
+    }
+    let out = work.run(&[
+        "report",
+        "still/s.####.png",
+        "--plate",
+        &plate,
+        "--json",
+        "--report",
+        "still.json",
+    ]);
+    assert_eq!(out.code, 0);
+    let report: Json = serde_json::from_slice(&work.bytes("still.json")).unwrap();
+    assert_eq!(report["measures"]["frame_difference"], 0.0);
+    assert_eq!(report, out.events_of("report")[0]["report"]);
+    let failed = report["verdicts"].as_array().unwrap();
+    assert!(failed.iter().any(|v| v["pass"] == false));
+}
+
+#[test]
+fn a_report_of_differing_sizes_is_refused() {
+    let work = Work::new();
+    let plate = plate();
+    work.generate(&format!(
+        "--plate {plate} --frames 1001-1060 --scale 1/2 --out half/o.####.png"
+    ));
+    let out = work.run(&["report", "half/o.####.png", "--plate", &plate]);
+    assert_eq!(out.code, 5, "{}", out.stderr);
+}
+
+#[test]
+fn a_take_leaves_its_report() {
+    let work = Work::new();
+    let out = work.generate(&format!(
+        "--plate {} --frames 1001-1060 --out o/o.####.exr --report look/report.json --json",
+        plate()
+    ));
+    assert_eq!(out.events_of("file")[0]["what"], "report");
+    let report: Json = serde_json::from_slice(&work.bytes("look/report.json")).unwrap();
+    assert_eq!(report["output"]["last"], 1060);
+    assert_eq!(
+        report["measures"]["kept"], 0.0,
+        "kept frames are the plate's to the bit"
+    );
+    assert_eq!(work.files("look"), ["report.json"]);
+}
+
+#[test]
+fn the_store_is_told_used_and_cleared() {
+    let work = Work::new();
+    let line = format!("--plate {} --frames 1001-1060 --json", plate());
+    let reads = |out: &str| {
+        let out = work.generate(&format!("{line} --out {out}/o.####.png"));
+        let steps = out.events_of("progress");
+        steps.iter().any(|s| s["stage"] == "Reading the plate")
+    };
+    assert!(reads("a"), "the plate is studied");
+    assert!(!reads("b"), "and not a second time");
+    let told = work.run(&["store"]).stdout;
+    assert!(told.contains("holds 2 entries"), "{told}");
+    assert!(work.run(&["store", "--clear"]).stdout.contains("held 2"));
+    assert!(work.run(&["store"]).stdout.contains("holds 0 entries"));
+    assert!(reads("c"), "after which it is studied again");
+}
