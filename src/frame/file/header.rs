@@ -47,7 +47,7 @@ pub struct FrameHeader {
     pub time_code: Option<(i32, TimeCode)>,
     /// How the samples of the pictures relate to light.
     pub transfer: Transfer,
-    /// The plate's other EXR attributes.
+    /// The other EXR attributes of the plate's first frame.
     pub(super) carried: Option<Box<(ImageAttributes, LayerAttributes)>>,
 }
 

@@ -1,0 +1,563 @@
+//! EXR: pixels, channels, windows and what goes along with them.
+
+use std::collections::HashMap;
+use std::fs;
+
+use ::exr::image::{AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer};
+use ::exr::math::Vec2;
+use ::exr::meta::attribute::{
+    AttributeValue, Chromaticities, Compression as ExrCompression, IntegerBounds, Preview, Text,
+};
+use ::exr::meta::header::{ImageAttributes, LayerAttributes};
+use ::exr::meta::{BlockDescription, MetaData};
+use ::exr::prelude::WritableImage;
+use longtake::frame::{
+    Compression, FrameHeader, PlateReader, SampleDepth, SequenceWriter, TimeCode, Transfer,
+    Warning, Window, WriteOptions, to_linear,
+};
+
+use super::*;
+
+#[test]
+fn real_footage_survives_exr_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut movie = open(&stream()).unwrap();
+    assert_eq!(movie.info().range, FrameRange { first: 1, last: 90 });
+    assert_eq!((movie.info().width, movie.info().height), (480, 360));
+    assert!((movie.info().fps - 30000.0 / 1001.0).abs() < 1e-9);
+    assert_eq!(movie.info().transfer, Transfer::Display);
+
+    // Frames in any order are those of a straight run.
+    let late = movie.read(60).unwrap();
+    let early = movie.read(3).unwrap();
+    let mut again = open_range(&stream(), 3, 60).unwrap();
+    assert_eq!(*again.read(3).unwrap(), *early);
+    assert_eq!(*again.read(60).unwrap(), *late);
+    assert_ne!(*early, *late);
+
+    for compression in [Compression::Zip, Compression::Zips, Compression::None] {
+        for depth in [None, Some(SampleDepth::Float)] {
+            let path = folder
+                .path()
+                .join(format!("{compression:?}{depth:?}.####.exr"));
+            let options = WriteOptions {
+                depth,
+                compression,
+                ..WriteOptions::default()
+            };
+            let writer = SequenceWriter::new(&path, movie.header().clone(), options).unwrap();
+            writer.write(3, &early).unwrap();
+            writer.write(4, &late).unwrap();
+            let mut plate = open(&path).unwrap();
+            assert_eq!(plate.info().transfer, Transfer::Linear);
+            assert_eq!(plate.info().channels, ["R", "G", "B"]);
+            assert!((plate.info().fps - 30000.0 / 1001.0).abs() < 1e-9);
+            for (frame, original) in [(3, &early), (4, &late)] {
+                let read = plate.read(frame).unwrap();
+                for (linear, display) in read.data().iter().zip(original.data()) {
+                    let exact = to_linear(*display);
+                    let expected = match depth {
+                        None => half::f16::from_f32(exact).to_f32(),
+                        _ => exact,
+                    };
+                    assert_eq!(*linear, expected);
+                }
+            }
+            // A plate that is written as it was read is the same file again.
+            let copy = folder.path().join("copy.####.exr");
+            let options = WriteOptions {
+                compression,
+                ..WriteOptions::default()
+            };
+            let copier = SequenceWriter::new(&copy, plate.header().clone(), options).unwrap();
+            let first = plate.read(3).unwrap();
+            copier.write(3, &first).unwrap();
+            assert_eq!(
+                fs::read(copier.path(3)).unwrap(),
+                fs::read(writer.path(3)).unwrap()
+            );
+        }
+    }
+}
+
+#[test]
+fn highlights_shadows_and_every_channel_survive_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for names in [
+        &["R", "G", "B", "A"][..],
+        &["R", "G", "B"],
+        &["Y"],
+        &["Y", "A"],
+        &["R", "G", "B", "A", "Z", "diffuse.R", "diffuse.G", "id"],
+        &["Z"],
+    ] {
+        for compression in [Compression::Zip, Compression::Zips, Compression::None] {
+            let path = folder.path().join("plate.%04d.exr");
+            let picture = picture(37, 23, names.len(), names.len());
+            let header = FrameHeader::new(&info(37, 23, names));
+            let options = WriteOptions {
+                compression,
+                ..WriteOptions::default()
+            };
+            let writer = SequenceWriter::new(&path, header, options).unwrap();
+            writer.write(1001, &picture).unwrap();
+            let mut plate = open(&path).unwrap();
+            let read = plate.read(1001).unwrap();
+            let mut order: Vec<&str> = names.to_vec();
+            // Channels beyond colour and alpha come in the file's order.
+            let colour = names.iter().filter(|n| "RGBYA".contains(**n)).count();
+            order[colour..].sort();
+            assert_eq!(plate.info().channels, order);
+            for (i, name) in order.iter().enumerate() {
+                let from = names.iter().position(|n| n == name).unwrap();
+                for (a, b) in read
+                    .data()
+                    .chunks(names.len())
+                    .zip(picture.data().chunks(names.len()))
+                {
+                    assert_eq!(a[i].to_bits(), b[from].to_bits(), "{name}");
+                }
+            }
+        }
+    }
+    assert!(picture(37, 23, 4, 4).data().iter().any(|&v| v > 100.0));
+    assert!(picture(37, 23, 4, 4).data().iter().any(|&v| v < -100.0));
+}
+
+/// Another program's reading of our files, and ours of its files.
+#[test]
+fn ffmpeg_agrees_on_every_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    for (compression, depth) in [
+        (Compression::Zip, SampleDepth::Half),
+        (Compression::Zips, SampleDepth::Half),
+        (Compression::Zip, SampleDepth::Float),
+        (Compression::None, SampleDepth::Float),
+    ] {
+        let picture = picture(61, 43, 3, 9);
+        let header = FrameHeader::new(&info(61, 43, &["R", "G", "B"]));
+        let options = WriteOptions {
+            compression,
+            depth: Some(depth),
+            ..WriteOptions::default()
+        };
+        let path = folder.path().join("ours.####.exr");
+        let writer = SequenceWriter::new(&path, header, options).unwrap();
+        let file = writer.write(1, &picture).unwrap();
+        let raw = ffmpeg(&[
+            "-i",
+            file.to_str().unwrap(),
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gbrpf32le",
+            "-",
+        ]);
+        let plane = 61 * 43;
+        assert_eq!(raw.len(), 3 * plane * 4);
+        let samples: Vec<u32> = raw
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| u32::from_le_bytes(*b))
+            .collect();
+        for (i, pixel) in picture.data().chunks_exact(3).enumerate() {
+            let theirs = [samples[2 * plane + i], samples[i], samples[plane + i]];
+            assert_eq!(
+                theirs,
+                [0, 1, 2].map(|c| pixel[c].to_bits()),
+                "{compression:?} {depth:?}"
+            );
+        }
+        // Theirs, made of ours.
+        let copy = folder.path().join("theirs.exr");
+        ffmpeg(&[
+            "-i",
+            file.to_str().unwrap(),
+            "-c:v",
+            "exr",
+            "-compression",
+            "zip16",
+            "-format",
+            "float",
+            copy.to_str().unwrap(),
+        ]);
+        let read = open(&copy).unwrap().read(1).unwrap();
+        assert_eq!(bits(&read), bits(&picture));
+    }
+}
+
+fn window(x0: i32, y0: i32, x1: i32, y1: i32) -> Window {
+    Window { x0, y0, x1, y1 }
+}
+
+fn header_of(file: &Path) -> ::exr::meta::header::Header {
+    MetaData::read_from_file(file, true).unwrap().headers[0].clone()
+}
+
+/// Writes a frame whose pixels tell their own place: R is x, G is y.
+fn write_window(path: &Path, frame: i32, display: Window, data: Window) {
+    let (width, height) = (data.width(), data.height());
+    let mut header = FrameHeader::new(&info(width, height, &["R", "G"]));
+    header.display_window = display;
+    header.data_window = data;
+    let mut samples = Vec::new();
+    for y in data.y0..data.y1 {
+        for x in data.x0..data.x1 {
+            samples.extend([x as f32, y as f32]);
+        }
+    }
+    let picture = Arc::new(Picture::from_data(width, height, 2, samples).unwrap());
+    let writer = SequenceWriter::new(path, header, WriteOptions::default()).unwrap();
+    writer.write(frame, &picture).unwrap();
+}
+
+#[test]
+fn data_windows_of_any_place_come_in_and_go_out_as_they_were() {
+    let display = window(0, 0, 20, 10);
+    for (first, second, canvas) in [
+        // Smaller than what is displayed, and elsewhere in each frame.
+        (window(3, 2, 9, 7), window(5, 1, 12, 6), window(3, 1, 12, 7)),
+        // Overscan.
+        (
+            window(-4, -3, 24, 13),
+            window(-4, -3, 24, 13),
+            window(-4, -3, 24, 13),
+        ),
+        // Beside the display window altogether.
+        (
+            window(30, -9, 34, -5),
+            window(30, -9, 34, -5),
+            window(30, -9, 34, -5),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.####.exr");
+        write_window(&path, 1, display, first);
+        write_window(&path, 2, display, second);
+        let mut plate = open(&path).unwrap();
+        assert_eq!(plate.header().display_window, display);
+        assert_eq!(plate.header().data_window, canvas);
+        assert_eq!(
+            (plate.info().width, plate.info().height),
+            (canvas.width(), canvas.height())
+        );
+        for (frame, stored) in [(1, first), (2, second)] {
+            let picture = plate.read(frame).unwrap();
+            for y in canvas.y0..canvas.y1 {
+                for x in canvas.x0..canvas.x1 {
+                    let inside =
+                        (stored.x0..stored.x1).contains(&x) && (stored.y0..stored.y1).contains(&y);
+                    let expected = if inside {
+                        [x as f32, y as f32]
+                    } else {
+                        [0.0, 0.0]
+                    };
+                    let (px, py) = ((x - canvas.x0) as usize, (y - canvas.y0) as usize);
+                    assert_eq!(picture.pixel(px, py), expected);
+                }
+            }
+            let out = folder.path().join("out.####.exr");
+            let writer =
+                SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
+            let file = writer.write(frame, &picture).unwrap();
+            let header = header_of(&file);
+            assert_eq!(
+                header.shared_attributes.display_window,
+                IntegerBounds::new((0, 0), (20, 10))
+            );
+            assert_eq!(
+                header.data_window(),
+                IntegerBounds::new((canvas.x0, canvas.y0), (canvas.width(), canvas.height()))
+            );
+            assert_eq!(*open(&file).unwrap().read(frame).unwrap(), *picture);
+        }
+    }
+}
+
+fn text(s: &str) -> Text {
+    Text::new_or_panic(s)
+}
+
+/// An EXR as a renderer writes it, with `attributes`.
+fn foreign(file: &Path, shared: ImageAttributes, own: LayerAttributes, encoding: Encoding) {
+    let size = Vec2(70, 45);
+    let channel = |name: &str, k: usize| {
+        let samples = (0..size.area())
+            .map(|i| ((i * k) % 1000) as f32 / 16.0)
+            .collect();
+        AnyChannel::new(name, FlatSamples::F32(samples))
+    };
+    let channels = AnyChannels::sort(
+        [
+            channel("R", 3),
+            channel("G", 5),
+            channel("B", 7),
+            channel("depth.Z", 11),
+        ]
+        .into_iter()
+        .collect(),
+    );
+    let layer = Layer::new(size, own, encoding, channels);
+    let mut image = Image::from_layer(layer);
+    image.attributes = shared;
+    image.write().to_file(file).unwrap();
+}
+
+fn check_foreign(picture: &Picture) {
+    for (i, pixel) in picture.data().chunks_exact(4).enumerate() {
+        let expected = [3, 5, 7, 11].map(|k| ((i * k) % 1000) as f32 / 16.0);
+        assert_eq!(pixel, expected, "pixel {i}");
+    }
+}
+
+#[test]
+fn what_a_plate_tells_about_itself_is_carried_to_its_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = TimeCode {
+        hours: 10,
+        minutes: 59,
+        seconds: 59,
+        frame: 20,
+        ..TimeCode::default()
+    };
+    let primaries = Chromaticities {
+        red: Vec2(0.713, 0.293),
+        green: Vec2(0.165, 0.83),
+        blue: Vec2(0.128, 0.044),
+        white: Vec2(0.32168, 0.33767),
+    };
+    let mut shared = ImageAttributes::new(IntegerBounds::new((0, 0), (70, 45)));
+    shared.pixel_aspect = 2.0;
+    shared.chromaticities = Some(primaries);
+    shared.time_code = Some(code);
+    let own = LayerAttributes {
+        frames_per_second: Some((24000, 1001)),
+        owner: Some(text("the show")),
+        iso_speed: Some(800.0),
+        preview: Some(Preview {
+            size: Vec2(1, 1),
+            pixel_data: vec![0; 4],
+        }),
+        other: HashMap::from([
+            (text("camera/lens"), AttributeValue::Text(text("50 mm"))),
+            (text("take"), AttributeValue::I32(7)),
+        ]),
+        ..LayerAttributes::default()
+    };
+    let file = folder.path().join("plate.1001.exr");
+    foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
+
+    let mut plate = open(&folder.path().join("plate.####.exr")).unwrap();
+    assert_eq!(plate.info().pixel_aspect, 2.0);
+    assert!((plate.info().fps - 24000.0 / 1001.0).abs() < 1e-9);
+    assert_eq!(plate.header().time_code, Some((1001, code)));
+    assert!(plate.take_warnings().is_empty());
+    let picture = plate.read(1001).unwrap();
+    check_foreign(&picture);
+
+    let out = folder.path().join("out.####.exr");
+    let writer =
+        SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
+    for (frame, hours, minutes, seconds, count) in [
+        (1001, 10, 59, 59, 20),
+        (1005, 11, 0, 0, 0),
+        (996, 10, 59, 59, 15),
+    ] {
+        let header = header_of(&writer.write(frame, &picture).unwrap());
+        let found = header.shared_attributes.time_code.unwrap();
+        assert_eq!(
+            (found.hours, found.minutes, found.seconds, found.frame),
+            (hours, minutes, seconds, count)
+        );
+        assert_eq!(header.shared_attributes.pixel_aspect, 2.0);
+        assert_eq!(header.shared_attributes.chromaticities, Some(primaries));
+        let own = &header.own_attributes;
+        assert_eq!(own.frames_per_second, Some((24000, 1001)));
+        assert_eq!(own.owner, Some(text("the show")));
+        assert_eq!(own.iso_speed, Some(800.0));
+        assert_eq!(
+            own.other[&text("camera/lens")],
+            AttributeValue::Text(text("50 mm"))
+        );
+        assert_eq!(own.other[&text("take")], AttributeValue::I32(7));
+        assert_eq!(own.preview, None, "a preview of another frame");
+        assert!(
+            own.software_name
+                .as_ref()
+                .unwrap()
+                .to_string()
+                .starts_with("Longtake")
+        );
+    }
+}
+
+#[test]
+fn every_lossless_packing_and_tiling_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = 0;
+    for compression in [
+        ExrCompression::Uncompressed,
+        ExrCompression::RLE,
+        ExrCompression::ZIP1,
+        ExrCompression::ZIP16,
+        ExrCompression::PIZ,
+    ] {
+        for blocks in [
+            ::exr::image::Blocks::ScanLines,
+            ::exr::image::Blocks::Tiles(Vec2(32, 16)),
+        ] {
+            file += 1;
+            let path = folder.path().join(format!("still{file}x.exr"));
+            let shared = ImageAttributes::new(IntegerBounds::new((0, 0), (70, 45)));
+            let encoding = Encoding {
+                compression,
+                blocks,
+                line_order: ::exr::meta::attribute::LineOrder::Increasing,
+            };
+            foreign(&path, shared, LayerAttributes::default(), encoding);
+            let tiled = matches!(header_of(&path).blocks, BlockDescription::Tiles(_));
+            assert_eq!(tiled, blocks != ::exr::image::Blocks::ScanLines);
+            check_foreign(&open(&path).unwrap().read(1).unwrap());
+        }
+    }
+}
+
+#[test]
+fn of_several_parts_the_one_with_colour_is_read_and_the_artist_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("parts.exr");
+    let layer = |name: &str, channels: &[&str], offset: f32| {
+        let channel = |c: &&str| {
+            let samples = (0..12).map(|i| i as f32 + offset).collect();
+            AnyChannel::new(*c, FlatSamples::F32(samples))
+        };
+        let channels = AnyChannels::sort(channels.iter().map(channel).collect());
+        Layer::new(
+            (4, 3),
+            LayerAttributes::named(name),
+            Encoding::SMALL_LOSSLESS,
+            channels,
+        )
+    };
+    let image = Image::from_layers(
+        ImageAttributes::new(IntegerBounds::new((0, 0), (4, 3))),
+        vec![
+            layer("depth", &["Z"], 0.0),
+            layer("beauty", &["R", "G", "B"], 100.0),
+        ],
+    );
+    image.write().to_file(&path).unwrap();
+    let mut plate = open(&path).unwrap();
+    assert_eq!(plate.info().channels, ["R", "G", "B"]);
+    assert_eq!(plate.read(1).unwrap().pixel(1, 1), [105.0; 3]);
+    let warnings = plate.take_warnings();
+    assert!(
+        warnings.iter().any(|w| w.to_string().contains("2 parts")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn whole_numbers_are_read_and_written_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("id.exr");
+    let ids = [0, 1, 77, 65_537, 16_777_215, 3];
+    let channels = AnyChannels::sort(
+        [AnyChannel::new("id", FlatSamples::U32(ids.to_vec()))]
+            .into_iter()
+            .collect(),
+    );
+    let layer = Layer::new(
+        (3, 2),
+        LayerAttributes::default(),
+        Encoding::UNCOMPRESSED,
+        channels,
+    );
+    Image::from_layer(layer).write().to_file(&path).unwrap();
+    let mut plate = open(&path).unwrap();
+    let picture = plate.read(1).unwrap();
+    assert_eq!(picture.data(), ids.map(|i| i as f32));
+    let copy = folder.path().join("copy.exr");
+    let writer =
+        SequenceWriter::new(&copy, plate.header().clone(), WriteOptions::default()).unwrap();
+    let file = writer.write(1, &picture).unwrap();
+    assert_eq!(plate.header().channels[0].depth, SampleDepth::Uint);
+    assert_eq!(
+        open(&file).unwrap().header().channels,
+        plate.header().channels
+    );
+    assert_eq!(*open(&file).unwrap().read(1).unwrap(), *picture);
+}
+
+#[test]
+fn samples_that_are_no_numbers_are_told_of_and_stay_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.####.exr");
+    let clean = Picture::from_data(9, 7, 4, vec![0.25; 9 * 7 * 4]).unwrap();
+    let mut bad = clean.clone();
+    let at = |x: usize, y: usize, c: usize| (y * 9 + x) * 4 + c;
+    bad.data_mut()[at(4, 3, 0)] = f32::NAN;
+    bad.data_mut()[at(4, 3, 1)] = f32::INFINITY;
+    bad.data_mut()[at(0, 0, 2)] = f32::NEG_INFINITY;
+    let names = ["R", "G", "B", "A"];
+    write(&path, 1, &Arc::new(clean.clone()), &names);
+    write(&path, 2, &Arc::new(bad.clone()), &names);
+    let mut plate = open(&path).unwrap();
+    plate.take_warnings();
+    plate.read(1).unwrap();
+    assert_eq!(plate.take_warnings(), []);
+    assert_eq!(*plate.read(2).unwrap(), clean);
+    let warnings = plate.take_warnings();
+    let expected = Warning::NotFinite {
+        frame: 2,
+        nan: 1,
+        infinite: 2,
+    };
+    assert_eq!(warnings, [expected]);
+    assert!(warnings[0].to_string().contains("frame 2"));
+    // A kept frame goes out as it came in.
+    assert_eq!(bits(&plate.read_untouched(2).unwrap()), bits(&bad));
+}
+
+#[test]
+fn a_half_holds_the_largest_half_and_not_infinity() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("big.exr");
+    let picture = Picture::from_data(2, 1, 1, vec![1e6, -1e6]).unwrap();
+    write(&path, 1, &Arc::new(picture), &["Y"]);
+    assert_eq!(
+        open(&path).unwrap().read(1).unwrap().data(),
+        [65504.0, -65504.0]
+    );
+}
+
+#[test]
+fn frames_tell_what_they_were_made_from() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["out.####.exr", "out.####.png"] {
+        let path = folder.path().join(name);
+        let header = FrameHeader::new(&info(300, 200, &["R", "G", "B"]));
+        let options = |take: &str| WriteOptions {
+            take: Some(take.to_owned()),
+            ..WriteOptions::default()
+        };
+        let writer = SequenceWriter::new(&path, header.clone(), options("abc123")).unwrap();
+        let picture = picture(300, 200, 3, 1);
+        assert!(!writer.is_made(1));
+        let file = writer.write(1, &picture).unwrap();
+        assert!(writer.is_made(1));
+        let other = SequenceWriter::new(&path, header.clone(), options("abc124")).unwrap();
+        assert!(!other.is_made(1));
+        let none = SequenceWriter::new(&path, header, WriteOptions::default()).unwrap();
+        assert!(!none.is_made(1));
+        none.write(2, &picture).unwrap();
+        assert!(!writer.is_made(2));
+        // Cut short by another program.
+        let bytes = fs::read(&file).unwrap();
+        for length in [bytes.len() - 1, bytes.len() / 2, 100, 0] {
+            fs::write(&file, &bytes[..length]).unwrap();
+            assert!(!writer.is_made(1), "{name} cut to {length}");
+        }
+    }
+}
