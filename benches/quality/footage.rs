@@ -20,6 +20,26 @@ pub struct Case {
     pub camera_moves: bool,
 }
 
+impl Case {
+    /// The first 3 s of other footage, `FILE@FPS`, at its own size.
+    pub fn other(text: &str) -> Result<Self, String> {
+        let (file, fps) = text
+            .rsplit_once('@')
+            .and_then(|(file, fps)| Some((file, fps.parse::<f64>().ok()?)))
+            .ok_or_else(|| format!("{text}: write FILE@FPS"))?;
+        let name = Path::new(file).file_stem().unwrap_or_default();
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            file: file.to_owned(),
+            size: None,
+            frames: (3.0 * fps).round() as usize,
+            fps,
+            duplicates_below: 0.0,
+            camera_moves: false,
+        })
+    }
+}
+
 /// The five texture plates: 3 s each.
 pub fn cases() -> Vec<Case> {
     let case = |name: &str, file: &str, size, frames, fps: f64, duplicates_below| Case {

@@ -1,24 +1,82 @@
 //! Quality on texture plates, side by side with what else could be done:
 //! `cargo bench --bench quality -- --plates ../shared/plates`.
 
+mod engine;
 mod footage;
+mod method;
+mod table;
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command};
-use footage::Clip;
-use longtake::device::{Cancel, Silent, Task};
-use longtake::sequence::report::{Measures, Subject, report};
+use footage::{Case, Clip, cases};
+use longtake::engine::plate::Settings;
+use longtake::sequence::Mode;
+use method::Made;
+use table::{Row, head, summary};
+
+/// Methods in the order of the table.
+const METHODS: [&str; 6] = [
+    "dissolve",
+    "textures",
+    "graph-cut",
+    "longtake",
+    "longtake-safe",
+    "longtake-loop",
+];
 
 fn command() -> Command {
+    let list = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_delimiter(',')
+            .action(ArgAction::Append)
+    };
     Command::new("quality")
+        .arg(
+            Arg::new("plates")
+                .long("plates")
+                .value_name("FOLDER")
+                .help("Folder with the plates"),
+        )
+        .arg(list("only").help("Names of the plates to measure; all if not given"))
+        .arg(
+            list("method")
+                .value_parser(METHODS)
+                .help("Methods to measure; all if not given"),
+        )
+        .arg(
+            list("clip")
+                .value_name("FILE@FPS")
+                .help("Other footage to measure instead of the five plates: its first 3 s"),
+        )
+        .arg(
+            Arg::new("seeds")
+                .long("seeds")
+                .value_parser(clap::value_parser!(u64))
+                .default_value("3")
+                .help("How many seeds"),
+        )
+        .arg(
+            Arg::new("plans")
+                .long("plans")
+                .value_parser(clap::value_parser!(u32))
+                .default_value("6")
+                .help("Plans of a take, of which the best is kept"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .value_name("FILE")
+                .help("Writes all rows as JSON"),
+        )
         .arg(
             Arg::new("raw")
                 .long("raw")
                 .num_args(2)
                 .value_names(["FOLDER", "NAME"])
                 .help(
-                    "Measure raw arrays instead and print the measures as JSON: a folder with \
+                    "Measures raw arrays instead and prints the measures as JSON: a folder with \
                      NAME.json (shape, plate, fps, keep), NAME.f32, NAME.i16 and PLATE.plate.f32, \
                      where NAME is PLATE.METHOD",
                 ),
@@ -38,6 +96,82 @@ fn main() -> Result<(), String> {
     {
         return measure_raw(folder, name);
     }
+    let Some(plates) = options.get_one::<String>("plates") else {
+        println!("Give the folder with the plates: --plates FOLDER");
+        return Ok(());
+    };
+    let strings = |name: &str| -> Option<Vec<String>> {
+        options
+            .get_many::<String>(name)
+            .map(|v| v.cloned().collect())
+    };
+    let only = strings("only");
+    let methods = strings("method").unwrap_or_else(|| METHODS.map(str::to_owned).to_vec());
+    let seeds = options.get_one::<u64>("seeds").copied().unwrap_or(3);
+    let plans = options.get_one::<u32>("plans").copied().unwrap_or(6);
+    let cases: Vec<Case> = match strings("clip") {
+        Some(clips) => clips
+            .iter()
+            .map(|c| Case::other(c))
+            .collect::<Result<_, _>>()?,
+        None => cases()
+            .into_iter()
+            .filter(|c| only.as_ref().is_none_or(|o| o.contains(&c.name)))
+            .collect(),
+    };
+    println!("{}", head());
+    let mut rows: Vec<Row> = Vec::new();
+    for case in &cases {
+        let plate = Clip::load(case, &PathBuf::from(plates))?;
+        let keep = case.fps.round() as usize;
+        let frames = (10.0 * case.fps).round() as usize;
+        for method in &methods {
+            for seed in 0..seeds {
+                let settings = |novelty: Option<f64>| {
+                    let default = Settings::default();
+                    Settings {
+                        seed,
+                        plans,
+                        novelty: novelty.unwrap_or(default.novelty),
+                        ..default
+                    }
+                };
+                let mut made = match method.as_str() {
+                    "longtake" => engine::make(&plate, Mode::Extend, frames, keep, settings(None)),
+                    "longtake-safe" => {
+                        engine::make(&plate, Mode::Extend, frames, keep, settings(Some(0.0)))
+                    }
+                    "longtake-loop" => {
+                        engine::make(&plate, Mode::Loop, frames / 2, 0, settings(None))
+                    }
+                    _ => continue,
+                }?;
+                let report = made.measure(&plate)?;
+                let pixels = plate.info.width * plate.info.height;
+                let megapixels = ((made.clip.frames.len() - made.kept) * pixels) as f64 / 1e6;
+                let row = Row {
+                    plate: case.name.clone(),
+                    method: method.clone(),
+                    seed,
+                    measures: report.measures,
+                    seconds_per_megapixel: made.seconds / megapixels,
+                    camera_moves: case.camera_moves,
+                    copy_at_most: None,
+                };
+                println!("{}", row.line());
+                rows.push(row);
+            }
+        }
+    }
+    println!(
+        "\nMeans; a figure after a value counts the seeds that fail the limit\n{}",
+        head()
+    );
+    print!("{}", summary(&rows));
+    if let Some(path) = options.get_one::<String>("json") {
+        let text = serde_json::to_string_pretty(&rows).map_err(|e| e.to_string())?;
+        std::fs::write(path, text).map_err(|e| format!("{path}: {e}"))?;
+    }
     Ok(())
 }
 
@@ -49,54 +183,27 @@ fn measure_raw(folder: &str, name: &str) -> Result<(), String> {
         std::array::from_fn(|i| facts[key][i].as_u64().unwrap_or(0) as usize)
     };
     let fps = facts["fps"].as_f64().unwrap_or(25.0);
-    let keep = facts["keep"].as_i64().unwrap_or(0) as i32;
-    let mut output = Clip::raw(&at(format!("{name}.f32")), shape("shape"), fps)?;
+    let keep = facts["keep"].as_u64().unwrap_or(0) as usize;
+    let output = Clip::raw(&at(format!("{name}.f32")), shape("shape"), fps)?;
     let plate_name = name.split('.').next().unwrap_or(name);
-    let mut plate = Clip::raw(&at(format!("{plate_name}.plate.f32")), shape("plate"), fps)?;
+    let plate = Clip::raw(&at(format!("{plate_name}.plate.f32")), shape("plate"), fps)?;
     let bytes = std::fs::read(at(format!("{name}.i16"))).map_err(|e| e.to_string())?;
     let source: Vec<i32> = bytes
         .chunks_exact(2)
         .map(|b| i32::from(i16::from_le_bytes([b[0], b[1]])))
         .collect();
-    let map = |frame: i32, w: usize, h: usize| {
-        let i = (frame - 1) as usize * w * h;
-        source[i..i + w * h].to_vec()
+    let pixels = plate.info.width * plate.info.height;
+    let mut made = Made {
+        clip: output,
+        source: Some(source.chunks_exact(pixels).map(<[i32]>::to_vec).collect()),
+        kept: keep,
+        closed: false,
+        seconds: 0.0,
     };
-    let measures = measure(
-        &mut output,
-        &mut plate,
-        &|f| (f <= keep).then_some(f),
-        false,
-        Some(&map),
-    )?;
+    let measures = made.measure(&plate)?.measures;
     println!(
         "{}",
         serde_json::to_string_pretty(&measures).map_err(|e| e.to_string())?
     );
     Ok(())
-}
-
-fn measure(
-    output: &mut Clip,
-    plate: &mut Clip,
-    kept: &dyn Fn(i32) -> Option<i32>,
-    closed: bool,
-    source: Option<longtake::sequence::report::SourceMap<'_>>,
-) -> Result<Measures, String> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
-    let mut subject = Subject {
-        output,
-        plate: Some(plate),
-        matte: None,
-        kept,
-        closed,
-        source,
-    };
-    report(&mut subject, task)
-        .map(|r| r.measures)
-        .map_err(|e| e.to_string())
 }

@@ -40,6 +40,16 @@ pub struct PlateEngine {
     pub settings: Settings,
 }
 
+impl EditList {
+    /// The plate index (0 is the plate's first frame) whose pixel each pixel
+    /// of output frame `frame` shows, for a picture of `width` × `height`, row
+    /// by row; where a cut is warped, the frame that is warped. A matte is not
+    /// looked at. Empty where the edit list is damaged.
+    pub fn plate_indices(&self, frame: i32, width: usize, height: usize) -> Vec<i32> {
+        gather::plate_indices(self, frame, width, height)
+    }
+}
+
 impl Engine for PlateEngine {
     type Analysis = Analysis;
     type Decision = EditList;

@@ -61,6 +61,27 @@ pub(super) fn frames_needed(_analysis: &Analysis, edit: &EditList, frame: i32) -
     frames.into_iter().collect()
 }
 
+/// The plate index (0 is the plate's first frame) whose pixel each pixel of
+/// output frame `frame` shows, for a picture of `width` × `height`, row by row;
+/// where a cut is warped, the frame that is warped. Empty where the edit list is
+/// damaged.
+pub(super) fn plate_indices(edit: &EditList, frame: i32, width: usize, height: usize) -> Vec<i32> {
+    if check(edit).is_err() {
+        return Vec::new();
+    }
+    let seam = Seam::of(edit);
+    let moment = Moment::new(edit, &seam, index(edit, frame));
+    let across = Axis::new(moment.cols, width);
+    let down = Axis::new(moment.rows, height);
+    let mut cuts = CutRow::new(&moment, &across);
+    let mut indices = Vec::with_capacity(width * height);
+    for y in 0..height {
+        cuts.go(&down, y);
+        indices.extend((0..width).map(|x| moment.sources[cuts.choose(x).source].index));
+    }
+    indices
+}
+
 /// Makes the part `window` of output frame `frame`. See
 /// [`Engine::make`](crate::engine::Engine::make).
 pub(super) fn make(
