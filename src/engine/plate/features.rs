@@ -102,7 +102,7 @@ impl Features {
         let in_steps: Vec<f64> = natural.iter().map(|n| STEP / libm::sqrt(*n)).collect();
         let in_seen: Vec<f64> = gradient
             .iter()
-            .map(|g| STEP / libm::sqrt(SEEN * SEEN + HIDES * g))
+            .map(|g| STEP / libm::sqrt(SEEN.powi(2) + HIDES * g))
             .collect();
         let fit = |v: f64| libm::rint(v.clamp(-MOST, MOST)) as i16;
         let mut motion = Vec::with_capacity(frames * cells);

@@ -34,7 +34,8 @@ impl Playing {
     /// switch[c]` on.
     pub(super) fn lay(&mut self, at: usize, offset: i32, window: usize, switch: &[u8]) {
         if self.frames.is_empty() {
-            self.first = at;
+            // The frame before is still asked for, as it was.
+            self.first = at.saturating_sub(1);
         }
         while self.first + self.frames.len() < at + window {
             self.frames.push_back(self.now.clone());
@@ -73,5 +74,36 @@ impl Playing {
                 self.first += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_before_an_event_stay_as_they_were() {
+        let mut playing = Playing::new(2, 0);
+        playing.lay(10, 7, 4, &[0, NEVER]);
+        assert_eq!(playing.at(9), [0, 0]);
+        assert_eq!(playing.at(10), [7, 0]);
+        playing.lay(11, -3, 4, &[2, 4]);
+        assert_eq!(playing.at(12), [7, 0]);
+        assert_eq!(playing.at(13), [-3, 0]);
+        assert_eq!(playing.at(15), [-3, -3]);
+    }
+
+    #[test]
+    fn retired_frames_come_in_order_with_what_they_played() {
+        let mut playing = Playing::new(1, 0);
+        let (mut done, mut seen) = (0, Vec::new());
+        playing.retire(&mut done, 4, |t, o| seen.push((t, o[0])));
+        playing.lay(5, 2, 3, &[1]);
+        playing.retire(&mut done, 8, |t, o| seen.push((t, o[0])));
+        let offsets = [0, 0, 0, 0, 0, 0, 2, 2];
+        assert_eq!(
+            seen,
+            offsets.iter().copied().enumerate().collect::<Vec<_>>()
+        );
     }
 }

@@ -173,7 +173,7 @@ pub(super) fn load<'a>(
         before.clone_from(&luma);
     }
     let worst = worst as f64 / cells as f64 / own.step;
-    tears as f64 / own.gradient + 30.0 * (worst - own.most.max(1.1)).max(0.0)
+    tears as f64 / own.gradient + 150.0 * (worst - own.most).max(0.0)
 }
 
 /// The measures of a whole solution, over the plate's own.

@@ -11,7 +11,7 @@ use super::plan::{Change, Plan, Stretch, Taste, draw, plan};
 use super::playing::Playing;
 use super::score::{Marker, Marks, Own, load};
 use super::settings::Settings;
-use super::switch::{Ask, COST, FORBIDDEN, Room, Weights, fit};
+use super::switch::{Ask, Budget, COST, FORBIDDEN, Room, Weights, fit};
 use crate::device::{self, Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -194,6 +194,16 @@ impl<'a> Carrier<'a> {
         })
     }
 
+    /// What a frame may step: as far as the plate's own worst.
+    fn budget(&self) -> Budget {
+        let own = &self.g.own;
+        let worst = own.most * own.step * self.g.fine.cells() as f64;
+        Budget {
+            step: libm::rint(worst * 1.0) as i64,
+            rounds: 4,
+        }
+    }
+
     /// Largest switch time of a change that begins at `at`.
     fn window(&self, at: usize) -> usize {
         let l = self.g.jumps.window;
@@ -356,17 +366,25 @@ impl<'a> Carrier<'a> {
                 extra: &extra,
                 life: 8,
             };
-            let times = fit(f, playing, &ask, &self.weights, &mut self.room).times;
-            let mut switch = Self::switches(&times, window);
-            for s in &mut switch {
-                // Every cell goes, at the latest with the last.
-                *s = (*s).min(window as u8);
+            for mut switch in fit(
+                f,
+                playing,
+                &ask,
+                &self.weights,
+                self.budget(),
+                &mut self.room,
+            ) {
+                for s in &mut switch {
+                    // Every cell goes, at the latest with the last.
+                    *s = (*s).min(window as u8);
+                }
+                let laid = Some((at, offset, window, &switch[..]));
+                let q = self.load_with(playing, frames.clone(), laid);
+                if best.as_ref().is_none_or(|b| q < b.0) {
+                    best = Some((q, offset, switch));
+                }
             }
-            let q = self.load_with(playing, frames.clone(), Some((at, offset, window, &switch)));
-            if best.as_ref().is_none_or(|b| q < b.0) {
-                best = Some((q, offset, switch));
-            }
-            if q < 4.0 {
+            if best.as_ref().is_some_and(|b| b.0 < 1.0) {
                 break;
             }
         }
@@ -529,7 +547,8 @@ impl<'a> Carrier<'a> {
             extra: &extra,
             life: (end.saturating_sub(at + window + l / 2)).max(8),
         };
-        let times = fit(f, playing, &ask, &self.weights, &mut self.room).times;
+        let none = Budget { step: 0, rounds: 0 };
+        let times = fit(f, playing, &ask, &self.weights, none, &mut self.room).remove(0);
         let switch = Self::switches(&times, window);
         let took = (0..f.cells())
             .filter(|&c| f.moving[c] && switch[c] != NEVER)

@@ -29,7 +29,7 @@ pub(super) struct Weights {
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            seam: 384,
+            seam: 2400,
             border: 10,
             passes: 10,
         }
@@ -52,21 +52,27 @@ pub(super) struct Ask<'a> {
     pub(super) life: usize,
 }
 
-/// A fitted change.
-#[derive(Clone)]
-pub(super) struct Fit {
-    /// For each cell the switch time, or `window + 1` for never.
-    pub(super) times: Vec<u8>,
+/// What a frame may step at most, and how often a fit is mended to keep to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// Largest sum over cells of the absolute step of the luma.
+    pub(super) step: i64,
+    /// Times that the labelling is mended.
+    pub(super) rounds: usize,
 }
 
-/// Fits a change of clip to what plays.
+/// Fits a change of clip to what plays: for each cell the switch time, or
+/// `window + 1` for never. Where some frame would step farther than the budget
+/// allows, seams are made cheaper, so that the change spreads over more frames,
+/// and the labelling goes on; each labelling on the way is handed over.
 pub(super) fn fit(
     f: &Features,
     playing: &Playing,
     ask: &Ask<'_>,
     w: &Weights,
+    budget: Budget,
     room: &mut Room,
-) -> Fit {
+) -> Vec<Vec<u8>> {
     let cells = f.cells();
     let labels = ask.window + 2;
     let Room {
@@ -77,6 +83,7 @@ pub(super) fn fit(
     problem.reset(f.cols, f.rows, labels);
     planes.reset(cells);
     let mut before = vec![0i32; cells];
+    let mut kept: Vec<Vec<i32>> = Vec::new();
     for u in 0..=ask.window {
         planes.compare(f, playing.at(ask.at + u), ask.at + u, ask.offset);
         for y in 0..f.rows {
@@ -91,6 +98,7 @@ pub(super) fn fit(
         }
         if u < ask.window {
             seams(problem, f, &planes.seam, u, 1, w);
+            kept.push(planes.seam.clone());
         }
     }
     for y in 0..f.rows {
@@ -111,8 +119,75 @@ pub(super) fn fit(
         }
     }
     seams(problem, f, &sum, ask.window, ask.life as i32, w);
-    Fit {
-        times: problem.solve(w.passes, messages),
+    kept.push(sum);
+    let mut fits = vec![problem.solve(w.passes, messages)];
+    if budget.rounds == 0 {
+        return fits;
+    }
+    let steps = Steps::new(f, playing, ask);
+    let mut seam = w.seam;
+    for _ in 0..budget.rounds {
+        let Some(times) = fits.last() else { break };
+        let taken = steps.taken(times);
+        if taken.iter().all(|s| *s <= budget.step) {
+            break;
+        }
+        seam = seam * 50 / 100;
+        for (u, plane) in kept.iter().enumerate() {
+            let times = if u == ask.window { ask.life as i32 } else { 1 };
+            seams(problem, f, plane, u, times, &Weights { seam, ..*w });
+        }
+        fits.push(problem.resume(6, messages));
+    }
+    fits
+}
+
+/// What switching does to the steps of the luma from frame to frame.
+struct Steps {
+    cells: usize,
+    /// Frame by frame: the step of a cell that stays with its old clip, that
+    /// switches in the frame, that plays the new clip already.
+    parts: Vec<[i16; 3]>,
+}
+
+impl Steps {
+    fn new(f: &Features, playing: &Playing, ask: &Ask<'_>) -> Self {
+        let cells = f.cells();
+        let last = f.frames as i32 - 1;
+        let luma = |t: i32, c: usize| i32::from(f.luma[t.clamp(0, last) as usize * cells + c]);
+        let mut parts = Vec::with_capacity((ask.window + 1) * cells);
+        for u in 0..=ask.window {
+            let t = (ask.at + u) as i32;
+            let (now, was) = (playing.at(ask.at + u), playing.at((ask.at + u).max(1) - 1));
+            for c in 0..cells {
+                let old = luma(t - 1 + was[c], c);
+                let new = luma(t + ask.offset, c);
+                let stays = (luma(t + now[c], c) - old).abs();
+                let goes = (new - old).abs();
+                let there = (new - luma(t - 1 + ask.offset, c)).abs();
+                parts.push([stays, goes, there].map(|v| v.min(32_767) as i16));
+            }
+        }
+        Self { cells, parts }
+    }
+
+    /// The sum of the steps in each frame of the window.
+    fn taken(&self, times: &[u8]) -> Vec<i64> {
+        self.parts
+            .chunks_exact(self.cells)
+            .enumerate()
+            .map(|(u, parts)| {
+                parts
+                    .iter()
+                    .zip(times)
+                    .map(|(p, &s)| {
+                        i64::from(
+                            p[usize::from(usize::from(s) <= u) + usize::from(usize::from(s) < u)],
+                        )
+                    })
+                    .sum()
+            })
+            .collect()
     }
 }
 
