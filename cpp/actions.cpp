@@ -117,6 +117,10 @@ OfxStatus clip_preferences(Instance &instance, OfxPropertySetHandle out) {
     props.set("OfxImageClipPropComponents_Output", components);
   if (const char *depth = name_of(p.depth))
     props.set("OfxImageClipPropDepth_Output", depth);
+  if (p.has_premultiplied)
+    props.set(kOfxImageEffectPropPreMultiplication,
+              p.premultiplied ? kOfxImagePreMultiplied
+                              : kOfxImageUnPreMultiplied);
   if (p.fps > 0)
     props.set(kOfxImageEffectPropFrameRate, p.fps);
   if (p.pixel_aspect > 0)

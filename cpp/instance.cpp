@@ -38,7 +38,8 @@ std::string escaped(const rust::String &message) {
 void post(Instance &instance, const Report &report, bool lasting) {
   std::string text = escaped(report.message);
   const char *type = report.warning ? kOfxMessageWarning : kOfxMessageError;
-  if (lasting) {
+  // A warning that stays would keep some hosts from rendering.
+  if (lasting && !report.warning) {
     if (auto suite = persistent_message_suite()) {
       if (suite->setPersistentMessage(instance.effect, type, "longtake",
                                       text.c_str()) == kOfxStatOK) {
@@ -112,8 +113,6 @@ OfxStatus finish(Instance &instance, const Report &report, bool lasting) {
     return kOfxStatReplyDefault;
   case Status::Format:
     return kOfxStatErrImageFormat;
-  case Status::Memory:
-    return kOfxStatErrMemory;
   default:
     return kOfxStatFailed;
   }

@@ -176,8 +176,6 @@ pub(crate) mod ffi {
         Failed,
         /// A format that is not offered.
         Format,
-        /// Out of memory.
-        Memory,
     }
 
     /// The end of an action: a status, and a sentence for the artist where
@@ -213,6 +211,8 @@ pub(crate) mod ffi {
         pixel_aspect: f64,
         components: Components,
         depth: Depth,
+        has_premultiplied: bool,
+        premultiplied: bool,
         frame_varying: bool,
     }
 
@@ -473,6 +473,8 @@ fn node_preferences(node: &Node, scene: &ffi::Scene) -> ffi::Preferences {
             Some(node::Depth::Float) => ffi::Depth::Float,
             None => ffi::Depth::Unknown,
         },
+        has_premultiplied: p.premultiplied.is_some(),
+        premultiplied: p.premultiplied.unwrap_or_default(),
         frame_varying: p.frame_varying,
     }
 }
@@ -659,7 +661,6 @@ fn report_of(report: node::Report) -> ffi::Report {
             node::Status::Aborted => ffi::Status::Aborted,
             node::Status::Failed => ffi::Status::Failed,
             node::Status::Format => ffi::Status::Format,
-            node::Status::Memory => ffi::Status::Memory,
         },
         message: report.message,
         warning: report.warning,

@@ -4,21 +4,10 @@
 use super::Node;
 use super::host::{Host, Input, Scene};
 use super::known::known;
+use super::order::Order;
 use super::pixels::{Components, Depth};
-use super::render::Report;
 use crate::engine::Span;
 use crate::frame::FrameRange;
-use crate::manifest::manifest;
-use crate::sequence::{Mode, Request, Setup};
-
-/// What an artist or the host changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change<'a> {
-    /// An input, or something before it.
-    Clip,
-    /// The parameter of this name; a button was pressed.
-    Param(&'a str),
-}
 
 /// The frames that a frame needs of the inputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +29,8 @@ pub struct Preferences {
     pub components: Option<Components>,
     /// Sample type.
     pub depth: Option<Depth>,
+    /// Whether colours are multiplied by alpha.
+    pub premultiplied: Option<bool>,
     /// Whether frames differ though no input does.
     pub frame_varying: bool,
 }
@@ -47,68 +38,6 @@ pub struct Preferences {
 /// Frames announced ahead, at most. A host may fetch all of them before it
 /// renders; the rest is fetched while rendering.
 const AHEAD: usize = 4;
-/// A clip at least as long as this says its own length; shorter ones may be
-/// what a host says of every clip.
-const SAYS_LENGTH: usize = 3;
-/// A clip longer than this has no length of its own.
-const ENDLESS: usize = 10_000_000;
-
-/// What the parameters and the host's facts come to.
-pub(super) struct Order {
-    /// What was set.
-    pub setup: Setup,
-    /// What follows for this plate.
-    pub request: Request,
-}
-
-impl Order {
-    /// Reads the scene. The error is a sentence for the artist.
-    pub fn of(scene: &Scene) -> Result<Self, String> {
-        let manifest = manifest().map_err(str::to_owned)?;
-        let values = scene.values(manifest).map_err(|e| e.to_string())?;
-        let setup = Setup::of(&values);
-        let have = source_range(scene, &setup)?;
-        let fps = scene.source.fps.or(scene.fps).unwrap_or(24.0);
-        let request = setup.request(have, fps).map_err(|e| e.to_string())?;
-        Ok(Self { setup, request })
-    }
-
-    /// The output frame that is shown at `time`: outside of the output's range
-    /// its nearest frame is held, and a loop goes on.
-    pub fn shown(&self, time: f64) -> i32 {
-        let out = self.request.out;
-        let frame = (time + 0.5).floor() as i64;
-        let (first, last) = (i64::from(out.first), i64::from(out.last));
-        let shown = if self.request.mode == Mode::Loop {
-            first + (frame - first).rem_euclid(out.count() as i64)
-        } else {
-            frame.clamp(first, last)
-        };
-        shown as i32
-    }
-
-    /// Whether the matte plays a part.
-    pub fn uses_matte(&self) -> bool {
-        self.request.mode == Mode::Fill
-    }
-}
-
-/// The frames that Source has.
-fn source_range(scene: &Scene, setup: &Setup) -> Result<FrameRange, String> {
-    let said = scene.source.range.and_then(|(first, last)| {
-        let whole = |v: f64| (v.abs() < 1e9).then_some(v.round() as i32);
-        FrameRange::new(whole(first)?, whole(last)?).filter(|r| r.count() < ENDLESS)
-    });
-    match (said, setup.plate) {
-        (Some(range), None) => Ok(range),
-        (Some(range), Some(_)) if range.count() >= SAYS_LENGTH => Ok(range),
-        (_, Some(asked)) => Ok(asked),
-        (None, None) => Err(
-            "the host does not say which frames Source has: set Plate frames, or Plate file"
-                .to_owned(),
-        ),
-    }
-}
 
 impl Node {
     /// The whole output.
@@ -119,7 +48,10 @@ impl Node {
     /// The Source frame that the output at `time` is, where it is one.
     pub fn identity(&self, scene: &Scene, time: f64) -> Option<i32> {
         let order = Order::of(scene).ok()?;
-        let plate = order.request.timeline().ok()?.kept(order.shown(time))?;
+        if order.file.is_some() {
+            return None;
+        }
+        let plate = order.timeline.kept(order.shown(time))?;
         (scene.temporal_access || f64::from(plate) == time).then_some(plate)
     }
 
@@ -128,22 +60,28 @@ impl Node {
         let Ok(order) = Order::of(scene) else {
             return Needs::default();
         };
-        let Ok(timeline) = order.request.timeline() else {
+        if order.file.is_some() {
             return Needs::default();
-        };
+        }
         let frame = order.shown(time);
-        if let Some(plate) = timeline.kept(frame) {
+        if let Some(plate) = order.timeline.kept(frame) {
             return Needs {
                 source: vec![plate],
                 matte: Vec::new(),
             };
         }
-        let matted = timeline.spans.iter().find_map(|s| match *s {
+        let matted = order.timeline.spans.iter().find_map(|s| match *s {
             Span::Matted { out, offset } if out.contains(frame) => Some(frame + offset),
             _ => None,
         });
+        // What a take that is ready shows; else the nearest plate frame.
+        let takes = known().order(&order.about()).map(|o| known().takes(&o));
+        let ready = takes.and_then(|t| t.into_iter().next());
         let plate = order.request.plate;
-        let mut source = vec![matted.unwrap_or(frame.clamp(plate.first, plate.last))];
+        let mut source = match ready {
+            Some(prepared) => prepared.take.frames_needed(frame),
+            None => vec![matted.unwrap_or(frame.clamp(plate.first, plate.last))],
+        };
         source.truncate(AHEAD);
         Needs {
             source,
@@ -151,47 +89,73 @@ impl Node {
         }
     }
 
-    /// The region of the output: the plate's, at every time.
+    /// The region of the output, the same at every time.
     pub fn region(&self, scene: &Scene, host: &mut dyn Host) -> Option<[f64; 4]> {
         let order = Order::of(scene).ok()?;
-        finite(host.region(Input::Source, f64::from(order.request.plate.first)))
+        format(scene, &order, host)
     }
 
     /// What the node wants to see of its inputs: all of it, since any part of a
     /// frame depends on decisions about the whole.
     pub fn interest(&self, scene: &Scene, host: &mut dyn Host) -> Option<[f64; 4]> {
+        if scene.generator {
+            return None;
+        }
         self.region(scene, host)
     }
 
-    /// What the node wants of its output.
-    pub fn preferences(&self, _scene: &Scene) -> Preferences {
-        Preferences {
+    /// What the node wants of its output: what the inputs have, and for a
+    /// plate file without an input what the file has.
+    pub fn preferences(&self, scene: &Scene) -> Preferences {
+        let mut preferences = Preferences {
             frame_varying: true,
             ..Preferences::default()
+        };
+        let order = Order::of(scene).ok();
+        if let Some(file) = order.and_then(|o| o.file).filter(|_| scene.generator) {
+            let info = &file.info;
+            let has = |name| info.channel(name).is_some();
+            let colour = has("R") || has("Y");
+            preferences.fps = Some(info.fps);
+            preferences.pixel_aspect = Some(info.pixel_aspect);
+            preferences.premultiplied = has("A").then_some(file.premultiplied);
+            preferences.components = Some(match (colour, has("A")) {
+                (true, false) => Components::Rgb,
+                (false, true) => Components::Alpha,
+                _ => Components::Rgba,
+            });
         }
-    }
-
-    /// Something was changed, or a button was pressed. `scale` is the render
-    /// scale that pictures come at.
-    pub fn changed(
-        &self,
-        _scene: &Scene,
-        what: Change<'_>,
-        _by_user: bool,
-        _scale: [f64; 2],
-        _host: &mut dyn Host,
-    ) -> Report {
-        self.told.lock().clear();
-        if what == Change::Param("clear") {
-            self.purge();
-        }
-        Report::done()
+        preferences
     }
 
     /// Gives memory back.
     pub fn purge(&self) {
         known().clear();
     }
+}
+
+/// Where the plate lies, in canonical coordinates: Source's region, else a
+/// file's format.
+pub(super) fn format(scene: &Scene, order: &Order, host: &mut dyn Host) -> Option<[f64; 4]> {
+    if !scene.generator {
+        let first = f64::from(order.request.plate.first);
+        if let Some(region) = finite(host.region(Input::Source, first)) {
+            return Some(region);
+        }
+    }
+    let file = order.file.as_ref()?;
+    let size = |from: i32, to: i32| f64::from(to) - f64::from(from);
+    let width = size(file.display.x0, file.display.x1) * file.info.pixel_aspect;
+    Some([0.0, 0.0, width, size(file.display.y0, file.display.y1)])
+}
+
+/// Width of the host's pixels over their height.
+pub(super) fn pixel_aspect(scene: &Scene, order: &Order) -> f64 {
+    let aspect = match &order.file {
+        Some(file) if scene.generator => file.info.pixel_aspect,
+        _ => scene.source.pixel_aspect,
+    };
+    if aspect > 0.0 { aspect } else { 1.0 }
 }
 
 /// A region that has an end.

@@ -36,6 +36,17 @@ pub(super) enum Failure {
     Message(String),
 }
 
+impl Failure {
+    /// The host handed nothing over.
+    pub fn no_picture(input: Input, frame: i32) -> Self {
+        FrameError::Host {
+            frame,
+            message: remedy(input).to_owned(),
+        }
+        .into()
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
@@ -163,87 +174,72 @@ impl<T: Clone + Send + 'static> Errand<T> {
         errand
     }
 
-    /// Whether there is a result.
-    pub fn has_ended(&self) -> bool {
-        self.state.lock().result.is_some()
+    /// Whether there is a result, or nobody waited for it.
+    pub fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || self.state.lock().result.is_some()
     }
 
-    /// Whether the work was given up because nobody waited for it.
-    pub fn is_given_up(&self) -> bool {
-        self.cancel.is_cancelled()
+    /// Counts the calling thread among those that wait, which must then
+    /// [`attend`](Self::attend); false where the work was given up already.
+    pub fn join(&self) -> bool {
+        let mut state = self.state.lock();
+        let joined = !self.cancel.is_cancelled();
+        state.waiting += usize::from(joined);
+        joined
     }
 
-    /// Waits for the result, serving the work meanwhile. `show` says whether
-    /// this thread shows the progress of long work.
+    /// Waits for the result, serving the work meanwhile, after
+    /// [`join`](Self::join). `show` says whether this thread shows the progress
+    /// of long work.
     pub fn attend(&self, host: &mut dyn Host, show: bool) -> Result<T, Failure> {
-        self.join();
-        self.attend_joined(host, show)
-    }
-
-    /// Counts the calling thread among those that wait, so that the work is not
-    /// given up before [`attend_joined`](Self::attend_joined).
-    pub fn join(&self) {
-        self.state.lock().waiting += 1;
-    }
-
-    /// [`attend`](Self::attend) for a thread that has joined.
-    pub fn attend_joined(&self, host: &mut dyn Host, show: bool) -> Result<T, Failure> {
         let begun = Instant::now();
-        let mut polled = Instant::now();
+        let mut polled = begun;
         loop {
-            let mut state = self.state.lock();
-            if let Some(result) = &state.result {
-                let result = result.clone();
-                state.waiting -= 1;
-                return result;
-            }
-            let ask = state.ask.take();
-            if ask.is_none() {
-                self.news.wait_for(&mut state, POLL);
-            }
-            let shown = (show && begun.elapsed() > PATIENCE && !state.stage.is_empty())
-                .then(|| (state.stage.clone(), state.fraction));
-            drop(state);
-
-            // From here on without the lock.
-            let mut refused = false;
+            let (ask, shown) = {
+                let mut state = self.state.lock();
+                if let Some(result) = &state.result {
+                    return result.clone();
+                }
+                if state.ask.is_none() {
+                    self.news.wait_for(&mut state, POLL);
+                }
+                let shown = (show && begun.elapsed() > PATIENCE && !state.stage.is_empty())
+                    .then(|| (state.stage.clone(), state.fraction));
+                (state.ask.take(), shown)
+            };
+            // From here on the host is called, without the lock.
+            let mut stop = false;
             if let Some(ask) = ask {
                 match serve(host, &ask) {
-                    Ok(answer) => self.answer(Ok(answer)),
-                    // A host that is about to stop hands nothing over: let
-                    // another thread try.
-                    Err(error) => {
-                        if host.aborted() {
-                            self.state.lock().ask = Some(ask);
-                            self.news.notify_one();
-                            refused = true;
-                        } else {
-                            self.answer(Err(error));
-                        }
+                    // A host that is about to stop hands nothing over: another
+                    // thread may still be served.
+                    Err(_) if host.aborted() => {
+                        self.state.lock().ask = Some(ask);
+                        self.news.notify_one();
+                        stop = true;
+                    }
+                    answer => {
+                        self.state.lock().answer = Some(answer);
+                        self.answered.notify_all();
                     }
                 }
             }
-            if refused || polled.elapsed() >= POLL {
+            if !stop && polled.elapsed() >= POLL {
                 polled = Instant::now();
-                let go_on = shown.is_none_or(|(stage, fraction)| host.progress(&stage, fraction));
-                if refused || !go_on || host.aborted() {
-                    let mut state = self.state.lock();
-                    state.waiting -= 1;
-                    if state.waiting == 0 {
-                        self.cancel.cancel();
-                    }
-                    return Err(Failure::Stopped);
+                stop = shown.is_some_and(|(stage, fraction)| !host.progress(&stage, fraction))
+                    || host.aborted();
+            }
+            if stop {
+                let mut state = self.state.lock();
+                state.waiting -= 1;
+                if state.waiting == 0 {
+                    self.cancel.cancel();
                 }
+                return Err(Failure::Stopped);
             }
         }
     }
-
-    fn answer(&self, answer: Result<Arc<Picture>, FrameError>) {
-        self.state.lock().answer = Some(answer);
-        self.answered.notify_all();
-    }
 }
-
 /// What the artist reads where our own code failed.
 const BROKEN: &str = "Longtake met an error of its own. Press Clear and render again; if it stays, report it with the host's log.";
 
@@ -256,14 +252,14 @@ pub(super) fn serve(host: &mut dyn Host, ask: &Ask) -> Result<Arc<Picture>, Fram
     host.image(ask.input, f64::from(ask.frame), &mut see);
     got.ok_or_else(|| FrameError::Host {
         frame: ask.frame,
-        message: match ask.input {
-            Input::Source => {
-                "check that Source is connected and has that frame, or set Plate file".to_owned()
-            }
-            Input::Matte => {
-                "check that Matte is connected and switched on (in Natron, tick the mask)"
-                    .to_owned()
-            }
-        },
+        message: remedy(ask.input).to_owned(),
     })
+}
+
+/// What to do where the host hands nothing over.
+fn remedy(input: Input) -> &'static str {
+    match input {
+        Input::Source => "check that Source is connected and has that frame, or set Plate file",
+        Input::Matte => "check that Matte is connected and switched on (in Natron, tick the mask)",
+    }
 }

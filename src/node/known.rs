@@ -1,22 +1,29 @@
-//! What the process knows: plates, and takes of them. It outlives instances of
-//! the node and loads of the plug-in.
+//! What the process knows: plates, takes of them, pictures. It outlives
+//! instances of the node and loads of the plug-in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
 use super::errand::Errand;
-use super::plate::Record;
+use super::file::OpenFiles;
+use super::frames::FrameCache;
+use super::plate::HostPlate;
+use super::record::Record;
+use super::shelf::{Shelf, Shelves};
 use crate::engine::plate::PlateEngine;
-use crate::sequence::Take;
+use crate::sequence::{Take, key_of};
+use crate::store::{MemoryVault, Vault};
 
 /// Takes kept at most. Each is an analysis (shared between takes of one plate)
 /// and an edit list.
 const TAKES: usize = 24;
 /// Plates of equal facts that are told apart, at most.
 const ALIKE: usize = 16;
+/// Looks at a plate, and orders, remembered at most.
+const NOTES: usize = 256;
 
 /// A take and the plate it is of.
 pub(super) struct Prepared {
@@ -35,9 +42,20 @@ pub(super) type Flights = HashMap<blake3::Hash, Arc<Errand<Arc<Prepared>>>>;
 pub(super) struct Known {
     /// Most recently used last; the key is the order, not the plate's pixels.
     takes: Mutex<Vec<(blake3::Hash, Arc<Prepared>)>>,
+    /// By the facts of plates; absent where the store was not asked yet.
     records: Mutex<HashMap<blake3::Hash, Vec<Arc<Record>>>>,
+    /// Facts of plates whose host gives no frame twice with the same samples.
+    unsteady: Mutex<HashSet<blake3::Hash>>,
+    looks: Mutex<HashMap<blake3::Hash, HostPlate>>,
+    orders: Mutex<HashMap<blake3::Hash, blake3::Hash>>,
     /// Preparations under way.
     pub flights: Mutex<Flights>,
+    /// Pictures of plate files and made of them.
+    pub frames: FrameCache,
+    /// Open plate files.
+    pub files: OpenFiles,
+    /// Where results are kept.
+    pub shelves: Shelves,
 }
 
 static KNOWN: Lazy<Known> = Lazy::new(Known::default);
@@ -45,6 +63,11 @@ static KNOWN: Lazy<Known> = Lazy::new(Known::default);
 /// What this process knows.
 pub(super) fn known() -> &'static Known {
     &KNOWN
+}
+
+/// Names the list of plates of equal facts in the store.
+fn list_key(facts: &blake3::Hash) -> blake3::Hash {
+    key_of(&["plates of equal facts 1", facts.to_hex().as_str()])
 }
 
 impl Known {
@@ -72,31 +95,94 @@ impl Known {
         }
     }
 
-    /// The plates known by `facts`, the most recent first.
-    pub fn records(&self, facts: &blake3::Hash) -> Vec<Arc<Record>> {
-        let records = self.records.lock();
-        records
-            .get(facts)
-            .into_iter()
-            .flatten()
-            .rev()
-            .map(Arc::clone)
-            .collect()
+    /// The plates known by `facts`, here or in the store, the most recent
+    /// first.
+    pub fn records(&self, facts: &blake3::Hash, shelf: &Shelf) -> Vec<Arc<Record>> {
+        let newest_first = |all: &[Arc<Record>]| all.iter().rev().map(Arc::clone).collect();
+        if let Some(records) = self.records.lock().get(facts) {
+            return newest_first(records);
+        }
+        let kept = shelf.get(&list_key(facts));
+        let kept = kept.and_then(|bytes| postcard::from_bytes::<Vec<Record>>(&bytes).ok());
+        let kept = kept.unwrap_or_default().into_iter().map(Arc::new).collect();
+        newest_first(self.records.lock().entry(*facts).or_insert(kept))
     }
 
     /// Keeps what a plate looks like.
-    pub fn note(&self, facts: &blake3::Hash, record: Arc<Record>) {
-        let mut records = self.records.lock();
-        let alike = records.entry(*facts).or_default();
-        alike.push(record);
-        if alike.len() > ALIKE {
-            alike.remove(0);
+    pub fn note(&self, facts: &blake3::Hash, record: Arc<Record>, shelf: &Shelf) {
+        let all = {
+            let mut records = self.records.lock();
+            let alike = records.entry(*facts).or_default();
+            alike.push(record);
+            if alike.len() > ALIKE {
+                alike.remove(0);
+            }
+            alike.clone()
+        };
+        let all: Vec<&Record> = all.iter().map(Arc::as_ref).collect();
+        if let Ok(bytes) = postcard::to_stdvec(&all) {
+            shelf.put(&list_key(facts), &bytes);
         }
     }
 
-    /// Forgets everything that is not in use.
+    /// Forgets the plates known by `facts`, here and in the store.
+    pub fn forget(&self, facts: &blake3::Hash, shelf: &Shelf) {
+        self.records.lock().insert(*facts, Vec::new());
+        shelf.remove(&list_key(facts));
+    }
+
+    /// Whether frames of such plates are told apart by their look alone, since
+    /// the host gives none twice with the same samples.
+    pub fn is_unsteady(&self, facts: &blake3::Hash) -> bool {
+        self.unsteady.lock().contains(facts)
+    }
+
+    /// From now on goes by the look alone.
+    pub fn set_unsteady(&self, facts: &blake3::Hash) {
+        self.unsteady.lock().insert(*facts);
+    }
+
+    /// What a look at the plate showed that `about` names.
+    pub fn look(&self, about: &blake3::Hash) -> Option<HostPlate> {
+        self.looks.lock().get(about).cloned()
+    }
+
+    /// Remembers a look.
+    pub fn looked(&self, about: blake3::Hash, plate: &HostPlate) {
+        let mut looks = self.looks.lock();
+        if looks.len() >= NOTES {
+            looks.clear();
+        }
+        looks.insert(about, plate.clone());
+    }
+
+    /// Looks are to be taken anew.
+    pub fn look_again(&self) {
+        self.looks.lock().clear();
+    }
+
+    /// The order that the parameters and facts named by `about` came to last.
+    pub fn order(&self, about: &blake3::Hash) -> Option<blake3::Hash> {
+        self.orders.lock().get(about).copied()
+    }
+
+    /// Remembers what they came to.
+    pub fn ordered(&self, about: blake3::Hash, order: blake3::Hash) {
+        let mut orders = self.orders.lock();
+        if orders.len() >= NOTES {
+            orders.clear();
+        }
+        orders.insert(about, order);
+    }
+
+    /// Gives memory back; the store keeps what is in it.
     pub fn clear(&self) {
         self.takes.lock().clear();
         self.records.lock().clear();
+        self.look_again();
+        self.orders.lock().clear();
+        self.frames.clear();
+        self.files.clear();
+        MemoryVault::of_process().clear();
     }
 }

@@ -6,18 +6,29 @@
 
 mod actions;
 mod errand;
+mod file;
+mod fit;
+mod frames;
 mod host;
 mod known;
 mod likeness;
+mod make;
+mod order;
+mod panel;
 mod pixels;
 mod plate;
 mod prepare;
+mod record;
 mod render;
+mod shelf;
+
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-pub use actions::{Change, Needs, Preferences};
+pub use actions::{Needs, Preferences};
 pub use host::{ClipFacts, Host, Input, RawValue, Scene};
+pub use panel::Change;
 pub use pixels::{Components, Depth, Image, Layout, Rect};
 pub use render::{RenderArgs, Report, Status};
 
@@ -29,9 +40,42 @@ pub struct Node {
     told: Mutex<String>,
 }
 
+/// What the instance that went last had told, and when it went: a host that
+/// makes one for every frame is told once too.
+static TOLD_BEFORE: Mutex<Option<(String, Instant)>> = Mutex::new(None);
+/// For how long that counts.
+const TOLD_FOR: Duration = Duration::from_secs(60);
+
 impl Node {
     /// An instance that has told nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// `message` where the artist was not told already, else nothing.
+    fn once(&self, message: String) -> String {
+        let before = TOLD_BEFORE.lock();
+        let before = before
+            .as_ref()
+            .filter(|(text, at)| *text == message && at.elapsed() < TOLD_FOR);
+        let mut told = self.told.lock();
+        let new = *told != message && !(told.is_empty() && before.is_some());
+        told.clone_from(&message);
+        if new { message } else { String::new() }
+    }
+
+    /// The artist may be told anything anew.
+    fn tell_again(&self) {
+        self.told.lock().clear();
+        *TOLD_BEFORE.lock() = None;
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let told = std::mem::take(self.told.get_mut());
+        if !told.is_empty() {
+            *TOLD_BEFORE.lock() = Some((told, Instant::now()));
+        }
     }
 }

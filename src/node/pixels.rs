@@ -400,7 +400,7 @@ fn encode(samples: &[f32], depth: Depth, bytes: &mut [u8]) {
 }
 
 /// Pixels with the samples `to` from pixels with the samples `from`. Alpha that
-/// is not there is opaque, a colour that is not there is black; a matte (alpha
+/// is not there is opaque, a colour that is not there is grey or black; a matte (alpha
 /// alone) of a picture without alpha is its first sample.
 fn rearrange(samples: &[f32], from: &[&str], out: &mut [f32], to: &[&str]) {
     enum Take {
@@ -411,6 +411,9 @@ fn rearrange(samples: &[f32], from: &[&str], out: &mut [f32], to: &[&str]) {
         .iter()
         .map(|&name| match from.iter().position(|&f| f == name) {
             Some(i) => Take::At(i),
+            None if name != "A" && from.contains(&"Y") => {
+                Take::At(from.iter().position(|&f| f == "Y").unwrap_or(0))
+            }
             None if name == "A" && to.len() == 1 && !from.is_empty() => Take::At(0),
             None if name == "A" => Take::Value(1.0),
             None => Take::Value(0.0),

@@ -1,16 +1,16 @@
 //! The plate as the host has it: its facts, and a reader of its frames.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use super::errand::{Ask, Desk, Failure};
 use super::host::{Host, Input, Scene};
-use super::likeness::Likeness;
+use super::known::known;
+use super::order::Order;
 use super::pixels::{Components, Depth, Image, Rect};
-use crate::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer};
+use super::record::Record;
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Transfer};
 use crate::sequence::key_of;
 
 /// A plate on the Source input, as far as it is known before its frames are
@@ -28,50 +28,61 @@ pub(super) struct HostPlate {
 }
 
 impl HostPlate {
-    /// The plate on Source, from one look at its first frame. `scale` is the
-    /// render scale.
+    /// The plate on Source, from one look at its first frame, which is taken
+    /// `anew` or was taken before. `scale` is the render scale.
     pub fn look(
         scene: &Scene,
-        range: FrameRange,
-        fps: f64,
-        transfer: Option<Transfer>,
-        matte: bool,
+        order: &Order,
         scale: [f64; 2],
         host: &mut dyn Host,
+        anew: bool,
     ) -> Result<Self, Failure> {
+        let range = order.request.plate;
         let time = f64::from(range.first);
+        let full = host.region(Input::Source, time);
+        let about = key_of(&[
+            "look",
+            order.about().to_hex().as_str(),
+            &format!("{:?} {scale:?} {full:?}", scene.source),
+        ]);
+        if let Some(plate) = known().look(&about).filter(|_| !anew) {
+            return Ok(plate);
+        }
         let mut seen: Option<(Rect, Components, Depth)> = None;
         let mut see = |image: &Image<'_>| {
             let layout = image.layout();
             seen = Some((image.region(), layout.components, layout.depth));
         };
         host.image(Input::Source, time, &mut see);
-        let (canvas, components, depth) = seen.ok_or_else(|| FrameError::Host {
-            frame: range.first,
-            message: "check that Source is connected and has that frame, or set Plate file"
-                .to_owned(),
-        })?;
+        let Some((canvas, components, depth)) = seen else {
+            if host.aborted() {
+                return Err(Failure::Stopped);
+            }
+            return Err(Failure::no_picture(Input::Source, range.first));
+        };
         let pixel_aspect = scene.source.pixel_aspect.max(1e-3);
-        let full = host.region(Input::Source, time);
-        Ok(Self {
+        let by_depth = if depth.is_float() {
+            Transfer::Linear
+        } else {
+            Transfer::Display
+        };
+        let plate = Self {
             info: PlateInfo {
                 range,
                 width: canvas.width(),
                 height: canvas.height(),
                 full_size: full_size(full, &canvas, pixel_aspect, scale),
-                channels: components.names().iter().map(|&n| n.to_owned()).collect(),
-                fps,
-                transfer: transfer.unwrap_or(if depth.is_float() {
-                    Transfer::Linear
-                } else {
-                    Transfer::Display
-                }),
+                channels: owned(components.names()),
+                fps: order.request.fps,
+                transfer: order.setup.transfer.unwrap_or(by_depth),
                 pixel_aspect,
             },
             canvas,
             names: components.names(),
-            matte,
-        })
+            matte: order.uses_matte(),
+        };
+        known().looked(about, &plate);
+        Ok(plate)
     }
 
     /// What all plates have in common that may be this one, at any scale.
@@ -87,6 +98,10 @@ impl HostPlate {
     }
 }
 
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&n| n.to_owned()).collect()
+}
+
 /// Size at render scale 1. `region` is in canonical coordinates, which are
 /// square.
 fn full_size(
@@ -97,14 +112,12 @@ fn full_size(
 ) -> (usize, usize) {
     let (w, h) = (canvas.width() as f64, canvas.height() as f64);
     let from_region = region.map(|[x1, y1, x2, y2]| ((x2 - x1) / pixel_aspect, y2 - y1));
+    // A region without end, or one that has nothing to do with the picture
+    // (not of its shape), tells nothing.
     let sane = |(fw, fh): &(f64, f64)| {
-        // A region without end, or one that has nothing to do with the picture
-        // (not of its shape), tells nothing.
-        let (sx, sy) = (w / fw, h / fh);
-        (1.0..1e6).contains(fw) && (1.0..1e6).contains(fh) && {
-            let slack = 2.0 / w.min(h).max(1.0) + 0.01;
-            (sx / sy - 1.0).abs() < slack
-        }
+        let slack = 2.0 / w.min(h).max(1.0) + 0.01;
+        let known = 1.0..1e6;
+        known.contains(fw) && known.contains(fh) && (w / fw * fh / h - 1.0).abs() < slack
     };
     let positive = |s: f64| if s.is_finite() && s > 0.0 { s } else { 1.0 };
     let (fw, fh) = from_region
@@ -115,81 +128,37 @@ fn full_size(
     (near(fw, w).max(1.0) as usize, near(fh, h).max(1.0) as usize)
 }
 
-/// What the frames of a plate, and of its matte, look like: how the plate is
-/// known again.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Record {
-    plate: BTreeMap<i32, Likeness>,
-    matte: BTreeMap<i32, Likeness>,
-}
-
-impl Record {
-    fn of(&self, input: Input) -> &BTreeMap<i32, Likeness> {
-        match input {
-            Input::Source => &self.plate,
-            Input::Matte => &self.matte,
-        }
-    }
-
-    /// Names the pixels.
-    pub fn key(&self, facts: &blake3::Hash) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(facts.as_bytes());
-        for frames in [&self.plate, &self.matte] {
-            hasher.update(&(frames.len() as u64).to_le_bytes());
-            for (frame, likeness) in frames {
-                hasher.update(&frame.to_le_bytes());
-                hasher.update(&likeness.exact.to_le_bytes());
-                hasher.update(&likeness.size.0.to_le_bytes());
-                hasher.update(&likeness.size.1.to_le_bytes());
-            }
-        }
-        hasher.finalize()
-    }
-
-    /// Whether `seen` may be frame `frame` of this plate. A frame that was
-    /// never looked at may be anything.
-    pub fn admits(&self, input: Input, frame: i32, seen: &Likeness) -> bool {
-        self.of(input)
-            .get(&frame)
-            .is_none_or(|known| known.same(seen).unwrap_or_else(|| known.resembles(seen)))
-    }
-
-    /// Whether all frames of the plate are one picture.
-    pub fn is_still(&self) -> bool {
-        let mut frames = self.plate.values();
-        let first = frames.next();
-        self.plate.len() > 1 && frames.all(|l| Some(l.exact) == first.map(|f| f.exact))
-    }
-}
-
-/// What a reader does with the likeness of each frame.
+/// What a reader does with each frame that it sees.
+#[derive(Clone, Copy)]
 pub(super) enum Watch<'a> {
-    /// Writes it down.
+    /// Nothing.
+    Not,
+    /// Writes down what it looks like.
     Note(&'a Mutex<Record>),
-    /// Holds it against what is known; the flag is set where they differ.
-    Check(&'a Record, &'a Mutex<bool>),
+    /// Holds it against what is known.
+    Check(&'a Check<'a>),
 }
 
-impl Watch<'_> {
-    fn see(&self, input: Input, frame: i32, likeness: Likeness) -> bool {
-        match self {
-            Self::Note(record) => {
-                let mut record = record.lock();
-                match input {
-                    Input::Source => record.plate.insert(frame, likeness),
-                    Input::Matte => record.matte.insert(frame, likeness),
-                };
-                true
-            }
-            Self::Check(record, changed) => {
-                let same = record.admits(input, frame, &likeness);
-                if !same {
-                    *changed.lock() = true;
-                }
-                same
-            }
+/// Frames held against what is known of a plate.
+pub(super) struct Check<'a> {
+    record: &'a Record,
+    by_look: bool,
+    changed: Mutex<bool>,
+}
+
+impl<'a> Check<'a> {
+    /// Against `record`, by samples or `by_look`.
+    pub fn new(record: &'a Record, by_look: bool) -> Self {
+        Self {
+            record,
+            by_look,
+            changed: Mutex::new(false),
         }
+    }
+
+    /// Whether a frame was not the one that is known.
+    pub fn failed(&self) -> bool {
+        *self.changed.lock()
     }
 }
 
@@ -222,7 +191,7 @@ impl<'a, T> HostReader<'a, T> {
         Self {
             input: Input::Matte,
             info: PlateInfo {
-                channels: names.iter().map(|&n| n.to_owned()).collect(),
+                channels: owned(names),
                 transfer: Transfer::Linear,
                 ..plate.info.clone()
             },
@@ -231,16 +200,9 @@ impl<'a, T> HostReader<'a, T> {
         }
     }
 
-    /// Frame `frame` and what it looks like.
-    pub fn look(&self, frame: i32) -> Result<(Arc<Picture>, Likeness), FrameError> {
-        let picture = self.desk.fetch(Ask {
-            input: self.input,
-            frame,
-            canvas: self.canvas,
-            names: self.names,
-        })?;
-        let likeness = Likeness::of(&picture, self.info.transfer);
-        Ok((picture, likeness))
+    /// How the values of its pictures relate to light.
+    pub fn transfer(&self) -> Transfer {
+        self.info.transfer
     }
 }
 
@@ -250,13 +212,58 @@ impl<T: Send> PlateReader for HostReader<'_, T> {
     }
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
-        let (picture, likeness) = self.look(frame)?;
-        if !self.watch.see(self.input, frame, likeness) {
-            return Err(FrameError::Host {
-                frame,
-                message: format!("{} has changed; render again", self.input.name()),
-            });
+        let picture = self.desk.fetch(Ask {
+            input: self.input,
+            frame,
+            canvas: self.canvas,
+            names: self.names,
+        })?;
+        let transfer = self.info.transfer;
+        match self.watch {
+            Watch::Not => {}
+            Watch::Note(record) => record.lock().note(self.input, frame, &picture, transfer),
+            Watch::Check(check) => {
+                let (record, by_look) = (check.record, check.by_look);
+                if !record.admits(self.input, frame, &picture, transfer, by_look) {
+                    *check.changed.lock() = true;
+                    return Err(FrameError::Host {
+                        frame,
+                        message: format!("{} has changed; render again", self.input.name()),
+                    });
+                }
+            }
         }
         Ok(picture)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_full_size_is_told_by_the_region_or_the_scale() {
+        let canvas = |w, h| Rect::from([7, 3, 7 + w, 3 + h]);
+        let region = |w: f64, h: f64| Some([0.0, 0.0, w, h]);
+        let full = |r, c: Rect, par, s| full_size(r, &c, par, [s, s]);
+        assert_eq!(
+            full(region(1920.0, 1080.0), canvas(1920, 1080), 1.0, 1.0),
+            (1920, 1080)
+        );
+        // A proxy, whatever is said of its scale.
+        for scale in [0.5, 1.0, 2.0] {
+            let c = canvas(960, 540);
+            assert_eq!(full(region(1920.0, 1080.0), c, 1.0, scale), (1920, 1080));
+        }
+        // Canonical coordinates are square; pixels of this plate are not.
+        assert_eq!(
+            full(region(2880.0, 576.0), canvas(1440, 576), 2.0, 1.0),
+            (1440, 576)
+        );
+        // No region, or one that is nonsense.
+        for r in [None, region(1.0, 1.0e9), region(500.0, 1080.0)] {
+            assert_eq!(full(r, canvas(960, 540), 1.0, 0.5), (1920, 1080));
+        }
+        assert_eq!(full(None, canvas(1, 1), 1.0, f64::NAN), (1, 1));
     }
 }

@@ -6,91 +6,113 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::errand::{Desk, Errand, Failure};
+use super::file::{FileReader, FileSource};
 use super::host::{Host, Input};
 use super::known::{Prepared, known};
-use super::plate::{HostPlate, HostReader, Record, Watch};
+use super::plate::{Check, HostPlate, HostReader, Watch};
+use super::record::Record;
+use super::shelf::Shelf;
 use crate::engine::plate::PlateEngine;
 use crate::engine::{Engine, EngineError, Sources, Timeline};
+use crate::frame::PlateReader;
 use crate::sequence::{Take, key_of};
-use crate::store::Vault;
+
+/// Where the plate is.
+#[derive(Clone)]
+pub(super) enum Plate {
+    /// On the Source input.
+    Host(HostPlate),
+    /// In files.
+    File(Arc<FileSource>),
+}
 
 /// What is to be made of which plate.
 #[derive(Clone)]
 pub(super) struct Job {
     /// The plate.
-    pub plate: HostPlate,
+    pub plate: Plate,
     /// Which frames are kept and which made.
     pub timeline: Timeline,
     /// The engine under its settings.
     pub engine: PlateEngine,
-    /// Where results are kept beyond the process.
-    pub vault: Arc<dyn Vault>,
+    /// Where results are kept.
+    pub shelf: Arc<Shelf>,
+    /// Pictures kept in memory, in bytes, at most.
+    pub memory: usize,
 }
 
 impl Job {
+    /// What all plates have in common that may be this one; of a file, its
+    /// very name.
+    pub fn facts(&self) -> blake3::Hash {
+        match &self.plate {
+            Plate::Host(plate) => plate.facts(),
+            // As the command line names it, so that both share the store.
+            Plate::File(file) => key_of(&[file.key.to_hex().as_str(), ""]),
+        }
+    }
+
     /// Names the order: equal orders of equal plates are equal takes, at any
     /// render scale.
     pub fn order(&self) -> blake3::Hash {
         key_of(&[
             "order",
-            self.plate.facts().to_hex().as_str(),
+            self.facts().to_hex().as_str(),
             &self.engine.settings_key(),
             &format!("{:?}", self.timeline),
         ])
     }
 }
 
-/// A take of the job's plate. Where several threads ask, one errand serves
-/// all.
-pub(super) fn prepare(job: &Job, host: &mut dyn Host) -> Result<Arc<Prepared>, Failure> {
-    let order = job.order();
+/// A take of the job's plate, which is none of those that `not` describes.
+/// Where several threads ask, one errand serves all.
+pub(super) fn prepare(
+    job: &Job,
+    not: &[Arc<Record>],
+    host: &mut dyn Host,
+) -> Result<Arc<Prepared>, Failure> {
+    let facts = job.facts();
+    let mut name = job.order();
+    for record in not {
+        name = key_of(&[name.to_hex().as_str(), record.key(&facts).to_hex().as_str()]);
+    }
     let (errand, first) = {
         let mut flights = known().flights.lock();
-        match flights.get(&order).filter(|e| !e.is_given_up()) {
-            Some(errand) => {
-                errand.join();
-                (Arc::clone(errand), false)
-            }
+        match flights.get(&name).filter(|e| e.join()) {
+            Some(errand) => (Arc::clone(errand), false),
             None => {
-                let job = job.clone();
-                let errand = Errand::send(move |desk| work(&job, desk));
+                let (job, not) = (job.clone(), not.to_vec());
+                let errand = Errand::send(move |desk| work(&job, &not, desk));
                 errand.join();
-                flights.insert(order, Arc::clone(&errand));
+                flights.insert(name, Arc::clone(&errand));
                 (errand, true)
             }
         }
     };
-    let result = errand.attend_joined(host, first);
+    let result = errand.attend(host, first);
     let mut flights = known().flights.lock();
-    let ended = result.is_ok() || errand.is_given_up() || errand.has_ended();
-    if ended && flights.get(&order).is_some_and(|e| Arc::ptr_eq(e, &errand)) {
-        flights.remove(&order);
+    let same = flights.get(&name).is_some_and(|e| Arc::ptr_eq(e, &errand));
+    if same && errand.is_over() {
+        flights.remove(&name);
     }
     result
 }
 
-fn work(job: &Job, desk: &Desk<'_, Arc<Prepared>>) -> Result<Arc<Prepared>, Failure> {
-    let facts = job.plate.facts();
-    let vault = &*job.vault;
-    let prepared = match recognise(job, &facts, desk)? {
-        Some(record) => {
-            let take = match known().take_of(&record) {
-                Some(other) => other.take.again(
-                    job.engine.clone(),
-                    job.timeline.clone(),
-                    vault,
-                    desk.task(),
-                )?,
-                None => study(job, desk, &record, record.key(&facts))?,
-            };
-            Prepared {
-                take,
-                record: Some(record),
-            }
+type PrepareDesk<'a> = Desk<'a, Arc<Prepared>>;
+
+fn work(job: &Job, not: &[Arc<Record>], desk: &PrepareDesk<'_>) -> Result<Arc<Prepared>, Failure> {
+    let facts = job.facts();
+    let prepared = match &job.plate {
+        Plate::File(file) => {
+            let mut reader = FileReader::new(file, &known().frames, 1, job.memory);
+            study(job, facts, &mut reader, None, desk).map(|take| Prepared { take, record: None })
         }
-        None => learn(job, &facts, desk)?,
+        Plate::Host(plate) => match recognise(job, plate, &facts, not, desk)? {
+            Some(record) => remember(job, plate, &facts, record, desk),
+            None => learn(job, plate, &facts, desk),
+        },
     };
-    let prepared = Arc::new(prepared);
+    let prepared = Arc::new(prepared?);
     known().keep(&job.order(), &prepared);
     Ok(prepared)
 }
@@ -98,55 +120,75 @@ fn work(job: &Job, desk: &Desk<'_, Arc<Prepared>>) -> Result<Arc<Prepared>, Fail
 /// The plate among those known, by a look at its ends and its middle.
 fn recognise(
     job: &Job,
+    plate: &HostPlate,
     facts: &blake3::Hash,
-    desk: &Desk<'_, Arc<Prepared>>,
+    not: &[Arc<Record>],
+    desk: &PrepareDesk<'_>,
 ) -> Result<Option<Arc<Record>>, Failure> {
-    let mut records = known().records(facts);
-    let nothing = Mutex::new(Record::default());
-    let readers = [
-        (
-            Input::Source,
-            HostReader::source(desk, &job.plate, Watch::Note(&nothing)),
-        ),
-        (
-            Input::Matte,
-            HostReader::matte(desk, &job.plate, Watch::Note(&nothing)),
-        ),
-    ];
-    let range = job.plate.info.range;
+    let mut records = known().records(facts, &job.shelf);
+    records.retain(|r| !not.iter().any(|n| Arc::ptr_eq(n, r)));
+    let by_look = known().is_unsteady(facts);
+    let range = plate.info.range;
     let middle = range.first + (range.last - range.first) / 2;
-    for (input, reader) in &readers[..if job.plate.matte { 2 } else { 1 }] {
+    let mut source = HostReader::source(desk, plate, Watch::Not);
+    let mut matte = HostReader::matte(desk, plate, Watch::Not);
+    let inputs = [(Input::Source, &mut source), (Input::Matte, &mut matte)];
+    let count = if plate.matte { 2 } else { 1 };
+    for (input, reader) in inputs.into_iter().take(count) {
         for frame in [range.first, middle, range.last] {
             if records.is_empty() {
                 return Ok(None);
             }
-            let (_, likeness) = reader.look(frame)?;
-            records.retain(|r| r.admits(*input, frame, &likeness));
+            let picture = reader.read(frame)?;
+            let transfer = reader.transfer();
+            records.retain(|r| r.admits(input, frame, &picture, transfer, by_look));
         }
     }
     Ok(records.into_iter().next())
 }
 
-/// A take of a known plate, by what was kept of it.
-fn study(
+/// A take of a known plate.
+fn remember(
     job: &Job,
-    desk: &Desk<'_, Arc<Prepared>>,
-    record: &Record,
-    key: blake3::Hash,
-) -> Result<Take<PlateEngine>, Failure> {
-    let changed = Mutex::new(false);
-    let mut plate = HostReader::source(desk, &job.plate, Watch::Check(record, &changed));
-    let mut matte = HostReader::matte(desk, &job.plate, Watch::Check(record, &changed));
-    let mut sources = Sources {
-        plate: &mut plate,
-        matte: job.plate.matte.then_some(&mut matte as _),
+    plate: &HostPlate,
+    facts: &blake3::Hash,
+    record: Arc<Record>,
+    desk: &PrepareDesk<'_>,
+) -> Result<Prepared, Failure> {
+    let (engine, timeline) = (job.engine.clone(), job.timeline.clone());
+    let take = match known().take_of(&record) {
+        Some(other) => other
+            .take
+            .again(engine, timeline, &*job.shelf, desk.task())?,
+        None => {
+            let check = Check::new(&record, known().is_unsteady(facts));
+            let mut source = HostReader::source(desk, plate, Watch::Check(&check));
+            let mut matte = HostReader::matte(desk, plate, Watch::Check(&check));
+            let matte = plate.matte.then_some(&mut matte as &mut dyn PlateReader);
+            study(job, record.key(facts), &mut source, matte, desk)?
+        }
     };
+    Ok(Prepared {
+        take,
+        record: Some(record),
+    })
+}
+
+/// A take of the plate called `key`, by what was kept of it, if anything.
+fn study<'a>(
+    job: &Job,
+    key: blake3::Hash,
+    plate: &'a mut dyn PlateReader,
+    matte: Option<&'a mut dyn PlateReader>,
+    desk: &PrepareDesk<'_>,
+) -> Result<Take<PlateEngine>, Failure> {
+    let mut sources = Sources { plate, matte };
     Ok(Take::prepare(
         job.engine.clone(),
         &key,
         job.timeline.clone(),
         &mut sources,
-        &*job.vault,
+        &*job.shelf,
         desk.task(),
     )?)
 }
@@ -154,15 +196,16 @@ fn study(
 /// A take of a plate that is seen for the first time.
 fn learn(
     job: &Job,
+    plate: &HostPlate,
     facts: &blake3::Hash,
-    desk: &Desk<'_, Arc<Prepared>>,
+    desk: &PrepareDesk<'_>,
 ) -> Result<Prepared, Failure> {
     let seen = Mutex::new(Record::default());
-    let mut plate = HostReader::source(desk, &job.plate, Watch::Note(&seen));
-    let mut matte = HostReader::matte(desk, &job.plate, Watch::Note(&seen));
+    let mut source = HostReader::source(desk, plate, Watch::Note(&seen));
+    let mut matte = HostReader::matte(desk, plate, Watch::Note(&seen));
     let mut sources = Sources {
-        plate: &mut plate,
-        matte: job.plate.matte.then_some(&mut matte as _),
+        plate: &mut source,
+        matte: plate.matte.then_some(&mut matte as _),
     };
     let name = || {
         let record = seen.lock();
@@ -176,11 +219,11 @@ fn learn(
         name,
         job.timeline.clone(),
         &mut sources,
-        &*job.vault,
+        &*job.shelf,
         desk.task(),
     )?;
     let record = Arc::new(seen.into_inner());
-    known().note(facts, Arc::clone(&record));
+    known().note(facts, Arc::clone(&record), &job.shelf);
     Ok(Prepared {
         take,
         record: Some(record),

@@ -1,23 +1,13 @@
 //! The render action: one window of one frame.
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-
 use super::Node;
-use super::actions::Order;
-use super::errand::{Errand, Failure};
+use super::errand::Failure;
 use super::host::{Host, Input, Scene};
-use super::known::{Prepared, known};
+use super::known::known;
+use super::make;
+use super::order::{ONE_FRAME, Order};
 use super::pixels::{Image, Rect};
-use super::plate::{HostPlate, HostReader, Watch};
-use super::prepare::{Job, prepare};
-use crate::engine::Sources;
-use crate::frame::Picture;
-
-/// How often a plate may turn out to be another than was thought within one
-/// render, before that is said.
-const TRIES: usize = 3;
+use super::shelf::trouble;
 
 /// What a host asks to be rendered.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +33,6 @@ pub enum Status {
     Failed,
     /// The host's picture has a format that is not offered.
     Format,
-    /// Out of memory.
-    Memory,
 }
 
 /// How an action ended, and a sentence for the artist where there is something
@@ -60,28 +48,21 @@ pub struct Report {
 }
 
 impl Report {
-    /// Done, with nothing to say.
-    pub fn done() -> Self {
-        Self::silent(Status::Done)
-    }
-
-    pub(super) fn silent(status: Status) -> Self {
+    pub(super) fn new(status: Status, message: String) -> Self {
         Self {
             status,
-            message: String::new(),
-            warning: false,
+            message,
+            warning: status == Status::Done,
         }
     }
 
     /// The host's output is of a kind that cannot be written.
     pub fn bad_output() -> Self {
-        Self {
-            status: Status::Format,
-            message: "the host's output is not 8-bit, 16-bit, half or float RGBA, RGB or alpha: \
-                      choose one of these in the project"
+        Self::new(
+            Status::Format,
+            "the host's output is not 8-bit, 16-bit, half or float RGBA, RGB or alpha: choose one of these in the project"
                 .to_owned(),
-            warning: false,
-        }
+        )
     }
 }
 
@@ -96,52 +77,47 @@ impl Node {
         host: &mut dyn Host,
     ) -> Report {
         match render(scene, args, &mut output, host) {
-            Ok(()) => {
-                self.told.lock().clear();
-                Report::done()
+            Ok(advice) => {
+                let advice = advice.map(|a| self.once(a));
+                if advice.is_none() {
+                    self.told.lock().clear();
+                }
+                Report::new(Status::Done, advice.unwrap_or_default())
             }
-            Err(Failure::Stopped) => Report::silent(Status::Aborted),
+            Err(Failure::Stopped) => Report::new(Status::Aborted, String::new()),
             Err(Failure::Message(message)) => {
                 stand_in(args, &mut output, host);
-                Report {
-                    status: Status::Failed,
-                    message: self.once(message),
-                    warning: false,
-                }
+                Report::new(Status::Failed, self.once(message))
             }
         }
-    }
-
-    /// `message` where it was not told already.
-    pub(super) fn once(&self, message: String) -> String {
-        let mut told = self.told.lock();
-        if *told == message {
-            return String::new();
-        }
-        told.clone_from(&message);
-        message
     }
 }
 
 /// The source at the same time, else black.
 fn stand_in(args: &RenderArgs, output: &mut Image<'_>, host: &mut dyn Host) {
+    if !copy(args, args.time, output, host) {
+        output.black(&args.window);
+    }
+}
+
+/// Copies Source at `time`; false where there is no picture.
+fn copy(args: &RenderArgs, time: f64, output: &mut Image<'_>, host: &mut dyn Host) -> bool {
     let mut copied = false;
     let mut see = |image: &Image<'_>| {
         output.copy(&args.window, image);
         copied = true;
     };
-    host.image(Input::Source, args.time, &mut see);
-    if !copied {
-        output.black(&args.window);
-    }
+    host.image(Input::Source, time, &mut see);
+    copied
 }
 
+/// Renders; what is returned is advice.
 fn render(
     scene: &Scene,
     args: &RenderArgs,
     output: &mut Image<'_>,
     host: &mut dyn Host,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     if args.fielded {
         return Err(Failure::Message(
             "fields cannot be re-timed: deinterlace the plate before this node, or set the project to progressive"
@@ -149,124 +125,64 @@ fn render(
         ));
     }
     let order = Order::of(scene).map_err(Failure::Message)?;
-    let timeline = order
-        .request
-        .timeline()
-        .map_err(|e| Failure::Message(e.to_string()))?;
     let frame = order.shown(args.time);
-    if let Some(plate) = timeline.kept(frame) {
-        return keep(scene, args, plate, output, host);
-    }
-    if !scene.temporal_access {
-        return Err(Failure::Message(ONE_FRAME.to_owned()));
-    }
-    let plate = HostPlate::look(
-        scene,
-        order.request.plate,
-        order.request.fps,
-        order.setup.transfer,
-        order.uses_matte(),
-        args.scale,
-        host,
-    )?;
-    let job = Job {
-        plate,
-        timeline,
-        engine: order.setup.engine.clone(),
-        vault: Arc::new(()),
-    };
-    let picture = make(&job, frame, &args.window, host)?;
-    output.write(&args.window, &job.plate.canvas, &picture, job.plate.names);
-    Ok(())
-}
-
-/// Said where a host hands over no frame but the current.
-pub(super) const ONE_FRAME: &str =
-    "this host hands over only the current frame: set Plate file to the plate's frame sequence";
-
-/// A kept frame: the plate's own bits.
-fn keep(
-    scene: &Scene,
-    args: &RenderArgs,
-    plate: i32,
-    output: &mut Image<'_>,
-    host: &mut dyn Host,
-) -> Result<(), Failure> {
-    if !scene.temporal_access && f64::from(plate) != args.time {
-        return Err(Failure::Message(ONE_FRAME.to_owned()));
-    }
-    let mut copied = false;
-    let mut see = |image: &Image<'_>| {
-        output.copy(&args.window, image);
-        copied = true;
-    };
-    host.image(Input::Source, f64::from(plate), &mut see);
-    if copied {
-        return Ok(());
-    }
-    if host.aborted() {
-        return Err(Failure::Stopped);
-    }
-    Err(Failure::Message(format!(
-        "the host gave no picture for frame {plate} of Source: check that it is connected and has that frame, or set Plate file"
-    )))
-}
-
-/// The part `window` of made frame `frame`.
-fn make(
-    job: &Job,
-    frame: i32,
-    window: &Rect,
-    host: &mut dyn Host,
-) -> Result<Arc<Picture>, Failure> {
-    let order = job.order();
-    for _ in 0..TRIES {
-        for prepared in known().takes(&order) {
-            if let Some(picture) = gather(job, &prepared, frame, window, host)? {
-                known().keep(&order, &prepared);
-                return Ok(picture);
+    match (&order.file, order.timeline.kept(frame)) {
+        (Some(file), _) => {
+            let format = format_of(scene, &order, args, output, host);
+            make::from_file(&order, file, frame, args, &format, output, host)?;
+            if let Some(warning) = file.warning() {
+                return Ok(Some(warning));
             }
         }
-        prepare(job, host)?;
+        (None, Some(plate)) => {
+            let time = f64::from(plate);
+            let current = scene.temporal_access || time == args.time;
+            if !current {
+                return Err(Failure::Message(ONE_FRAME.to_owned()));
+            }
+            if !copy(args, time, output, host) {
+                if host.aborted() {
+                    return Err(Failure::Stopped);
+                }
+                return Err(Failure::no_picture(Input::Source, plate));
+            }
+        }
+        (None, None) if !scene.temporal_access => {
+            return Err(Failure::Message(ONE_FRAME.to_owned()));
+        }
+        (None, None) => make::from_host(scene, &order, frame, args, output, host)?,
     }
-    Err(Failure::Message(
-        "Source gives another picture each time a frame is asked for: write the plate to files and set Plate file"
-            .to_owned(),
-    ))
+    Ok(trouble(&known().shelves.get(&order.setup)))
 }
 
-/// The part `window` of `frame` by a take; `None` where the take turns out to
-/// be of another plate.
-fn gather(
-    job: &Job,
-    prepared: &Arc<Prepared>,
-    frame: i32,
-    window: &Rect,
+/// The host's pixels for the format of a plate file: those of Source, else
+/// those that the plate itself asks for.
+fn format_of(
+    scene: &Scene,
+    order: &Order,
+    args: &RenderArgs,
+    output: &Image<'_>,
     host: &mut dyn Host,
-) -> Result<Option<Arc<Picture>>, Failure> {
-    let part = job.plate.canvas.intersection(window);
-    if part.is_empty() {
-        return Ok(Some(Arc::new(Picture::new(0, 0, job.plate.names.len()))));
-    }
-    let part = job.plate.canvas.window(&part);
-    let (prepared, plate) = (Arc::clone(prepared), job.plate.clone());
-    let errand = Errand::send(move |desk| {
-        let changed = Mutex::new(false);
-        let Some(record) = &prepared.record else {
-            return Ok(None);
-        };
-        let mut reader = HostReader::source(desk, &plate, Watch::Check(record, &changed));
-        let mut matte = HostReader::matte(desk, &plate, Watch::Check(record, &changed));
-        let mut sources = Sources {
-            plate: &mut reader,
-            matte: plate.matte.then_some(&mut matte as _),
-        };
-        let made = prepared.take.make(frame, part, &mut sources, desk.task());
-        match made {
-            Ok(picture) => Ok(Some(picture)),
-            Err(_) if *changed.lock() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    });
-    errand.attend(host, true)
+) -> Rect {
+    let region = super::actions::format(scene, order, host).unwrap_or([0.0, 0.0, 1.0, 1.0]);
+    let aspect = super::actions::pixel_aspect(scene, order);
+    let [x1, y1, x2, y2] = [region[0] / aspect, region[1], region[2] / aspect, region[3]];
+    let at = |[sx, sy]: [f64; 2]| Rect {
+        x1: (x1 * sx).round() as i32,
+        y1: (y1 * sy).round() as i32,
+        x2: (x2 * sx).round() as i32,
+        y2: (y2 * sy).round() as i32,
+    };
+    // The scale of the render is what the host asks for; some hosts say it
+    // wrongly, and then the output's own size tells.
+    let inverse = args.scale.map(|s| if s > 0.0 { 1.0 / s } else { 1.0 });
+    let shown = output.region();
+    let alike = |r: &Rect| {
+        r.width().abs_diff(shown.width()) <= 2 && r.height().abs_diff(shown.height()) <= 2
+    };
+    [args.scale, inverse, [1.0, 1.0]]
+        .into_iter()
+        .map(at)
+        .find(alike)
+        .unwrap_or_else(|| at(args.scale))
 }

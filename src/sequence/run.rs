@@ -97,6 +97,17 @@ impl<E: Engine> Take<E> {
         })
     }
 
+    /// Has `vault` forget what this take was made with.
+    pub fn forget(&self, vault: &dyn Vault) {
+        vault.remove(&self.analysis_key);
+        vault.remove(&self.hash);
+    }
+
+    /// Has `vault` forget what was learned of the plate called `plate_key`.
+    pub fn forget_plate(engine: &E, plate_key: &blake3::Hash, vault: &dyn Vault) {
+        vault.remove(&analysis_key(engine, plate_key));
+    }
+
     /// Names the pixels of every frame: equal hashes, equal pixels.
     pub fn hash(&self) -> &blake3::Hash {
         &self.hash

@@ -1,0 +1,199 @@
+//! Made frames: a window of one, by a take of the plate.
+
+use std::sync::Arc;
+
+use super::errand::{Errand, Failure};
+use super::file::{FileReader, FileSource};
+use super::fit::{Fit, premultiply, resized};
+use super::host::{Host, Scene};
+use super::known::{Prepared, known};
+use super::order::Order;
+use super::pixels::{Image, Rect};
+use super::plate::{Check, HostPlate, HostReader, Watch};
+use super::prepare::{Job, Plate, prepare};
+use super::render::RenderArgs;
+use crate::engine::Sources;
+use crate::frame::{Picture, PlateReader, Window};
+use crate::sequence::key_of;
+
+/// How often a plate may turn out to be another than was thought within one
+/// render, before that is said.
+const TRIES: usize = 3;
+
+/// What `order` asks for, of the plate `plate`.
+pub(super) fn job_of(order: &Order, plate: Plate) -> Job {
+    Job {
+        plate,
+        timeline: order.timeline.clone(),
+        engine: order.setup.engine.clone(),
+        shelf: known().shelves.get(&order.setup),
+        memory: order.memory(),
+    }
+}
+
+/// Makes frame `frame` of a plate on Source.
+pub(super) fn from_host(
+    scene: &Scene,
+    order: &Order,
+    frame: i32,
+    args: &RenderArgs,
+    output: &mut Image<'_>,
+    host: &mut dyn Host,
+) -> Result<(), Failure> {
+    let mut rejected = Vec::new();
+    for attempt in 0..TRIES {
+        let plate = HostPlate::look(scene, order, args.scale, host, attempt > 0)?;
+        let job = job_of(order, Plate::Host(plate.clone()));
+        let (name, facts) = (job.order(), job.facts());
+        known().ordered(order.about(), name);
+        if attempt > 0 {
+            prepare(&job, &rejected, host)?;
+        }
+        let mut takes = known().takes(&name);
+        if takes.is_empty() {
+            takes.push(prepare(&job, &rejected, host)?);
+        }
+        let by_look = known().is_unsteady(&facts);
+        for prepared in &takes {
+            let made = gather(&plate, prepared, frame, &args.window, by_look, host)?;
+            let made = match made {
+                // The plate was learned a moment ago, and already its samples
+                // are others: a host that computes it anew each time.
+                None if attempt > 0 && !by_look => {
+                    let made = gather(&plate, prepared, frame, &args.window, true, host)?;
+                    if made.is_some() {
+                        known().set_unsteady(&facts);
+                    }
+                    made
+                }
+                other => other,
+            };
+            if let Some(picture) = made {
+                known().keep(&name, prepared);
+                output.write(&args.window, &plate.canvas, &picture, plate.names);
+                return Ok(());
+            }
+            rejected.extend(prepared.record.clone());
+        }
+    }
+    Err(Failure::Message(
+        "Source gives another picture each time a frame is asked for: write the plate to files and set Plate file"
+            .to_owned(),
+    ))
+}
+
+/// The part `window` of `frame` by a take; `None` where the take turns out to
+/// be of another plate.
+fn gather(
+    plate: &HostPlate,
+    prepared: &Arc<Prepared>,
+    frame: i32,
+    window: &Rect,
+    by_look: bool,
+    host: &mut dyn Host,
+) -> Result<Option<Arc<Picture>>, Failure> {
+    let part = plate.canvas.intersection(window);
+    if part.is_empty() {
+        return Ok(Some(Arc::new(Picture::new(0, 0, plate.names.len()))));
+    }
+    let part = plate.canvas.window(&part);
+    let (prepared, plate) = (Arc::clone(prepared), plate.clone());
+    let errand = Errand::send(move |desk| {
+        let Some(record) = &prepared.record else {
+            return Ok(None);
+        };
+        let check = Check::new(record, by_look);
+        let mut source = HostReader::source(desk, &plate, Watch::Check(&check));
+        let mut matte = HostReader::matte(desk, &plate, Watch::Check(&check));
+        let mut sources = Sources {
+            plate: &mut source,
+            matte: plate.matte.then_some(&mut matte as _),
+        };
+        match prepared.take.make(frame, part, &mut sources, desk.task()) {
+            Ok(picture) => Ok(Some(picture)),
+            Err(_) if check.failed() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    });
+    errand.join();
+    errand.attend(host, true)
+}
+
+/// Makes, or hands on, frame `frame` of a plate in files. `format` is the
+/// host's pixels for the format of the shot.
+pub(super) fn from_file(
+    order: &Order,
+    file: &Arc<FileSource>,
+    frame: i32,
+    args: &RenderArgs,
+    format: &Rect,
+    output: &mut Image<'_>,
+    host: &mut dyn Host,
+) -> Result<(), Failure> {
+    let fit = Fit::new(file, format);
+    let window = args.window.intersection(&fit.canvas);
+    if window.is_empty() {
+        output.black(&args.window);
+        return Ok(());
+    }
+    let job = job_of(order, Plate::File(Arc::clone(file)));
+    let part = (!fit.resize).then(|| fit.canvas.window(&window));
+    let kept = order.timeline.kept(frame);
+    let prepared = match kept {
+        Some(_) => None,
+        None => Some(match known().takes(&job.order()).into_iter().next() {
+            Some(prepared) => prepared,
+            None => prepare(&job, &[], host)?,
+        }),
+    };
+    let premultiplied = output.layout().premultiplied;
+    let file = Arc::clone(file);
+    let own = Arc::clone(&file);
+    let memory = job.memory;
+    let errand = Errand::send(move |desk| {
+        let read = |reader: &mut FileReader<'_>, window: Window| match (&prepared, kept) {
+            (Some(prepared), _) => {
+                let name = key_of(&[
+                    prepared.take.hash().to_hex().as_str(),
+                    &format!("{frame} {window:?} at 1/{}", fit.factor),
+                ]);
+                if let Some(picture) = known().frames.get(&name) {
+                    return Ok(picture);
+                }
+                let mut sources = Sources {
+                    plate: reader,
+                    matte: None,
+                };
+                let picture = (prepared.take).make(frame, window, &mut sources, desk.task())?;
+                known().frames.put(name, &picture, memory);
+                Ok(picture)
+            }
+            // At full size, as its file has it, samples that are no numbers
+            // too.
+            (None, Some(plate)) if fit.factor == 1 => {
+                Ok(Picture::crop(&file.read_untouched(plate)?, window))
+            }
+            (None, plate) => Ok(Picture::crop(&reader.read(plate.unwrap_or(frame))?, window)),
+        };
+        let mut reader = FileReader::new(&file, &known().frames, fit.factor, memory);
+        let (width, height) = (reader.info().width, reader.info().height);
+        let whole = Window::whole(width, height);
+        let mut picture: Arc<Picture> =
+            read(&mut reader, part.map_or(whole, |p| p.intersection(&whole)))
+                .map_err(|e: crate::engine::EngineError| Failure::from(e))?;
+        if fit.resize {
+            let size = (fit.canvas.width(), fit.canvas.height());
+            picture = Arc::new(resized(&picture, size.0, size.1));
+        }
+        if premultiplied && !file.premultiplied {
+            let names: Vec<&str> = file.info.channels.iter().map(String::as_str).collect();
+            premultiply(Arc::make_mut(&mut picture), &names);
+        }
+        Ok(picture)
+    });
+    errand.join();
+    let picture = errand.attend(host, true)?;
+    let names: Vec<&str> = own.info.channels.iter().map(String::as_str).collect();
+    output.write(&args.window, &fit.canvas, &picture, &names);
+    Ok(())
+}

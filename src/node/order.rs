@@ -1,0 +1,136 @@
+//! What the parameters and the host's facts come to.
+
+use std::sync::Arc;
+
+use super::file::{FileChoice, FileSource};
+use super::host::Scene;
+use super::known::known;
+use crate::engine::{Engine, Timeline};
+use crate::frame::FrameRange;
+use crate::manifest::manifest;
+use crate::sequence::{Mode, Request, Setup, key_of};
+
+/// A clip at least as long as this says its own length; shorter ones may be
+/// what a host says of every clip.
+const SAYS_LENGTH: usize = 3;
+/// A clip longer than this has no length of its own.
+const ENDLESS: usize = 10_000_000;
+
+/// Said where a host hands over no frame but the current.
+pub(super) const ONE_FRAME: &str =
+    "this host hands over only the current frame: set Plate file to the plate's frame sequence";
+
+/// What the parameters and the host's facts come to.
+pub(super) struct Order {
+    /// What was set.
+    pub setup: Setup,
+    /// What follows for this plate.
+    pub request: Request,
+    /// Which frames are kept and which made.
+    pub timeline: Timeline,
+    /// The plate, where it lies in files.
+    pub file: Option<Arc<FileSource>>,
+}
+
+impl Order {
+    /// Reads the scene. The error is a sentence for the artist.
+    pub fn of(scene: &Scene) -> Result<Self, String> {
+        let manifest = manifest().map_err(str::to_owned)?;
+        let values = scene.values(manifest).map_err(|e| e.to_string())?;
+        let setup = Setup::of(&values);
+        let path = values.text("plate").trim();
+        if path.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(
+                "the name in Plate file is not UTF-8: rename the folder or the frames".to_owned(),
+            );
+        }
+        if path.is_empty() && scene.generator {
+            return Err("there is no plate yet: set Plate file to a frame sequence".to_owned());
+        }
+        if path.is_empty() {
+            let have = source_range(scene, &setup)?;
+            let fps = scene.source.fps.or(scene.fps).unwrap_or(24.0);
+            return Self::new(setup, have, fps, None);
+        }
+        if setup.mode == Mode::Fill {
+            return Err(
+                "Fill takes its plate from Source and its matte from Matte: clear Plate file"
+                    .to_owned(),
+            );
+        }
+        let file = known().files.get(&FileChoice {
+            path: path.into(),
+            range: setup.plate,
+            transfer: setup.transfer,
+        })?;
+        let (have, fps) = (file.info.range, file.info.fps);
+        Self::new(setup, have, fps, Some(file))
+    }
+
+    fn new(
+        setup: Setup,
+        have: FrameRange,
+        fps: f64,
+        file: Option<Arc<FileSource>>,
+    ) -> Result<Self, String> {
+        let request = setup.request(have, fps).map_err(|e| e.to_string())?;
+        let timeline = request.timeline().map_err(|e| e.to_string())?;
+        Ok(Self {
+            setup,
+            request,
+            timeline,
+            file,
+        })
+    }
+
+    /// The output frame that is shown at `time`: outside of the output's range
+    /// its nearest frame is held, and a loop goes on.
+    pub fn shown(&self, time: f64) -> i32 {
+        let out = self.request.out;
+        let frame = (time + 0.5).floor() as i64;
+        let (first, last) = (i64::from(out.first), i64::from(out.last));
+        let shown = if self.request.mode == Mode::Loop {
+            first + frame.saturating_sub(first).rem_euclid(out.count() as i64)
+        } else {
+            frame.clamp(first, last)
+        };
+        shown as i32
+    }
+
+    /// Whether the matte plays a part.
+    pub fn uses_matte(&self) -> bool {
+        self.request.mode == Mode::Fill
+    }
+
+    /// Pictures kept in memory, in bytes, at most.
+    pub fn memory(&self) -> usize {
+        usize::try_from(self.setup.memory).unwrap_or(usize::MAX)
+    }
+
+    /// Names what is asked for, as far as it is known without a picture.
+    pub fn about(&self) -> blake3::Hash {
+        let r = &self.request;
+        key_of(&[
+            &self.setup.engine.settings_key(),
+            &format!("{:?} {} {:?}", self.timeline, r.fps, self.setup.transfer),
+        ])
+    }
+}
+
+/// The frames that Source has.
+fn source_range(scene: &Scene, setup: &Setup) -> Result<FrameRange, String> {
+    let said = scene.source.range.and_then(|(first, last)| {
+        let whole = |v: f64| (v.abs() < 1e9).then_some(v.round() as i32);
+        FrameRange::new(whole(first)?, whole(last)?).filter(|r| r.count() < ENDLESS)
+    });
+    match (said, setup.plate) {
+        (Some(range), None) => Ok(range),
+        (Some(range), Some(_)) if range.count() >= SAYS_LENGTH => Ok(range),
+        (_, Some(asked)) => Ok(asked),
+        (None, None) if !scene.temporal_access => Err(ONE_FRAME.to_owned()),
+        (None, None) => Err(
+            "the host does not say which frames Source has: set Plate frames, or Plate file"
+                .to_owned(),
+        ),
+    }
+}
