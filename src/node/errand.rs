@@ -263,3 +263,6 @@ fn remedy(input: Input) -> &'static str {
         Input::Matte => "check that Matte is connected and switched on (in Natron, tick the mask)",
     }
 }
+
+#[cfg(test)]
+mod tests;

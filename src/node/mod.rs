@@ -40,9 +40,9 @@ pub struct Node {
     told: Mutex<String>,
 }
 
-/// What the instance that went last had told, and when it went: a host that
-/// makes one for every frame is told once too.
-static TOLD_BEFORE: Mutex<Option<(String, Instant)>> = Mutex::new(None);
+/// What instances that are gone had told, and when they went: a host that makes
+/// one for every frame is told once too.
+static TOLD_BEFORE: Mutex<Vec<(String, Instant)>> = Mutex::new(Vec::new());
 /// For how long that counts.
 const TOLD_FOR: Duration = Duration::from_secs(60);
 
@@ -54,20 +54,19 @@ impl Node {
 
     /// `message` where the artist was not told already, else nothing.
     fn once(&self, message: String) -> String {
-        let before = TOLD_BEFORE.lock();
-        let before = before
-            .as_ref()
-            .filter(|(text, at)| *text == message && at.elapsed() < TOLD_FOR);
         let mut told = self.told.lock();
-        let new = *told != message && !(told.is_empty() && before.is_some());
+        let mut before = TOLD_BEFORE.lock();
+        before.retain(|(_, at)| at.elapsed() < TOLD_FOR);
+        let again = *told == message
+            || (told.is_empty() && before.iter().any(|(text, _)| *text == message));
         told.clone_from(&message);
-        if new { message } else { String::new() }
+        if again { String::new() } else { message }
     }
 
     /// The artist may be told anything anew.
     fn tell_again(&self) {
-        self.told.lock().clear();
-        *TOLD_BEFORE.lock() = None;
+        let told = std::mem::take(&mut *self.told.lock());
+        TOLD_BEFORE.lock().retain(|(text, _)| *text != told);
     }
 }
 
@@ -75,7 +74,12 @@ impl Drop for Node {
     fn drop(&mut self) {
         let told = std::mem::take(self.told.get_mut());
         if !told.is_empty() {
-            *TOLD_BEFORE.lock() = Some((told, Instant::now()));
+            let mut before = TOLD_BEFORE.lock();
+            before.retain(|(text, _)| *text != told);
+            before.push((told, Instant::now()));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

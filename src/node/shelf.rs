@@ -12,24 +12,27 @@ use crate::store::{DiskStore, Layered, MemoryVault, default_folder};
 /// The memory of the process before the store, if there is a folder for one.
 pub(super) type Shelf = Layered<Arc<MemoryVault>, Option<DiskStore>>;
 
-/// Shelves by the folder and the size that were chosen.
+/// A folder and a size.
+type Choice = (Option<PathBuf>, u64);
+
+/// Shelves by what was chosen.
 #[derive(Default)]
-pub(super) struct Shelves(Mutex<Vec<(Option<PathBuf>, u64, Arc<Shelf>)>>);
+pub(super) struct Shelves(Mutex<Vec<(Choice, Arc<Shelf>)>>);
 
 impl Shelves {
     /// The shelf that `setup` chooses. Touches no disk.
     pub fn get(&self, setup: &Setup) -> Arc<Shelf> {
         let folder = setup.store.clone().or_else(default_folder);
-        let size = setup.store_size;
+        let choice = (folder.clone(), setup.store_size);
         let mut shelves = self.0.lock();
-        if let Some((.., shelf)) = shelves.iter().find(|(f, s, _)| *f == folder && *s == size) {
+        if let Some((_, shelf)) = shelves.iter().find(|(c, _)| *c == choice) {
             return Arc::clone(shelf);
         }
         let shelf = Arc::new(Layered {
             first: MemoryVault::of_process(),
-            second: folder.clone().map(|f| DiskStore::new(f, size)),
+            second: folder.map(|f| DiskStore::new(f, setup.store_size)),
         });
-        shelves.push((folder, size, Arc::clone(&shelf)));
+        shelves.push((choice, Arc::clone(&shelf)));
         shelf
     }
 }

@@ -1,0 +1,435 @@
+//! The node in a small host of its own. What real hosts do is tested in
+//! `tests/`, with the headless host; here are the cases that it cannot show.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::manifest::manifest;
+
+/// A frame of some footage: blobs that wander, another pattern for each look.
+fn sample(look: u32, frame: i32, x: f32, y: f32, k: usize) -> f32 {
+    let t = frame as f32 * 0.21 + look as f32 * 1.7;
+    let wave = (5.0 * x + t).sin() * (4.0 * y - 0.7 * t).cos() + (9.0 * (x + y) - 1.3 * t).sin();
+    (0.5 + 0.2 * wave) * [1.0, 0.8, 0.6, 0.0][k] + if k == 3 { 1.0 } else { 0.0 }
+}
+
+/// What a host does when a picture is asked for.
+type Meanwhile<'a> = &'a (dyn Fn() + Sync);
+
+struct TestHost<'a> {
+    look: u32,
+    size: (i32, i32),
+    scale: f64,
+    /// Added to one sample of every picture, another each time.
+    flicker: Option<&'a AtomicUsize>,
+    meanwhile: Meanwhile<'a>,
+    stop_after: Option<usize>,
+    fetched: Vec<i32>,
+    stopped: Option<Instant>,
+    shown: String,
+}
+
+impl TestHost<'_> {
+    fn pixels(&self) -> (usize, usize) {
+        let scaled = |n: i32| (f64::from(n) * self.scale).round() as usize;
+        (scaled(self.size.0), scaled(self.size.1))
+    }
+}
+
+fn layout(w: usize, h: usize) -> Layout {
+    Layout {
+        row_bytes: (w * 16) as isize,
+        bounds: Rect::from([0, 0, w as i32, h as i32]),
+        region: Some(Rect::from([0, 0, w as i32, h as i32])),
+        depth: Depth::Float,
+        components: Components::Rgba,
+        premultiplied: true,
+    }
+}
+
+fn picture(look: u32, frame: i32, (w, h): (usize, usize)) -> Vec<f32> {
+    let mut data = Vec::with_capacity(w * h * 4);
+    for y in 0..h {
+        for x in 0..w {
+            let at = |i: usize, n: usize| (i as f32 + 0.5) / n as f32;
+            data.extend((0..4).map(|k| sample(look, frame, at(x, w), at(y, h), k)));
+        }
+    }
+    data
+}
+
+impl Host for TestHost<'_> {
+    fn image(&mut self, input: Input, time: f64, see: &mut dyn FnMut(&Image<'_>)) -> bool {
+        (self.meanwhile)();
+        self.fetched.push(time as i32);
+        if input == Input::Matte {
+            return false;
+        }
+        let (w, h) = self.pixels();
+        let mut data = picture(self.look, time as i32, (w, h));
+        if let Some(n) = self.flicker {
+            data[0] += n.fetch_add(1, Ordering::Relaxed) as f32 * 1e-6;
+        }
+        // SAFETY: `data` holds the rows that the layout tells of.
+        let image = unsafe { Image::new(data.as_mut_ptr().cast(), layout(w, h)) };
+        see(&image.unwrap());
+        true
+    }
+
+    fn region(&mut self, _: Input, _: f64) -> Option<[f64; 4]> {
+        Some([0.0, 0.0, f64::from(self.size.0), f64::from(self.size.1)])
+    }
+
+    fn aborted(&mut self) -> bool {
+        let stop = self.stop_after.is_some_and(|n| self.fetched.len() > n);
+        if stop {
+            self.stopped.get_or_insert_with(Instant::now);
+        }
+        stop
+    }
+
+    fn progress(&mut self, _: &str, _: f64) -> bool {
+        true
+    }
+
+    fn show(&mut self, _: &str, text: &str) {
+        text.clone_into(&mut self.shown);
+    }
+}
+
+/// A plate of its own for each test: tests share the process, and with it what
+/// the process knows.
+struct Shot {
+    node: Node,
+    scene: Scene,
+    size: (i32, i32),
+    _store: tempfile::TempDir,
+}
+
+impl Shot {
+    fn new(size: (i32, i32), out: [f64; 2]) -> Self {
+        let store = tempfile::tempdir().unwrap();
+        let mut shot = Self {
+            node: Node::new(),
+            scene: Scene {
+                source: ClipFacts {
+                    connected: true,
+                    range: Some((1.0, 30.0)),
+                    fps: Some(24.0),
+                    pixel_aspect: 1.0,
+                    ..ClipFacts::default()
+                },
+                params: vec![RawValue::default(); manifest().unwrap().params.len()],
+                temporal_access: true,
+                ..Scene::default()
+            },
+            size,
+            _store: store,
+        };
+        let folder = shot._store.path().to_str().unwrap().to_owned();
+        shot.set("store", &folder, 0.0, 0.0);
+        shot.set("frames", "", out[0], out[1]);
+        shot
+    }
+
+    fn set(&mut self, name: &str, text: &str, number: f64, second: f64) {
+        let params = &manifest().unwrap().params;
+        let at = params.iter().position(|p| p.name == name).unwrap();
+        self.scene.params[at] = RawValue {
+            known: true,
+            text: text.to_owned(),
+            number,
+            second,
+        };
+    }
+
+    fn host(&self) -> TestHost<'static> {
+        TestHost {
+            look: 0,
+            size: self.size,
+            scale: 1.0,
+            flicker: None,
+            meanwhile: &|| (),
+            stop_after: None,
+            fetched: Vec::new(),
+            stopped: None,
+            shown: String::new(),
+        }
+    }
+
+    fn render(&self, frame: i32, host: &mut TestHost<'_>) -> (Report, Vec<f32>) {
+        let (w, h) = host.pixels();
+        let mut data = vec![-1.0f32; w * h * 4];
+        let args = RenderArgs {
+            time: f64::from(frame),
+            window: layout(w, h).bounds,
+            scale: [host.scale; 2],
+            fielded: false,
+        };
+        // SAFETY: `data` holds the rows that the layout tells of.
+        let output = unsafe { Image::new(data.as_mut_ptr().cast(), layout(w, h)) }.unwrap();
+        let report = self.node.render(&self.scene, &args, output, host);
+        (report, data)
+    }
+
+    fn good(&self, frame: i32, host: &mut TestHost<'_>) -> Vec<f32> {
+        let (report, data) = self.render(frame, host);
+        assert_eq!((report.status, &*report.message), (Status::Done, ""));
+        data
+    }
+}
+
+/// Whether all pixels are of the plate `look`, at their places.
+fn is_of(look: u32, data: &[f32], size: (usize, usize)) -> bool {
+    let frames: Vec<_> = (1..=30).map(|f| picture(look, f, size)).collect();
+    let pixels = data.chunks(4).enumerate();
+    let own = pixels.filter(|(i, p)| {
+        let near = |f: &Vec<f32>| (f[i * 4] - p[0]).abs() < 0.02;
+        frames.iter().any(near)
+    });
+    own.count() * 100 > data.len() / 4 * 98
+}
+
+#[test]
+fn kept_frames_are_the_plates_bits_and_made_ones_come_out_the_same_again() {
+    let shot = Shot::new((72, 48), [1.0, 60.0]);
+    let mut host = shot.host();
+    assert_eq!(shot.good(3, &mut host), picture(0, 3, (72, 48)));
+    assert_eq!(host.fetched, [3], "nothing is studied for a kept frame");
+    assert_eq!(shot.node.identity(&shot.scene, 3.0), Some(3));
+    assert_eq!(shot.node.identity(&shot.scene, 55.0), None);
+    let made = shot.good(55, &mut host);
+    assert!(is_of(0, &made, (72, 48)));
+    shot.good(40, &mut host);
+    assert_eq!(shot.good(55, &mut host), made);
+    // What a frame needs is announced, and is what is fetched.
+    host.fetched.clear();
+    shot.good(55, &mut host);
+    let needs = shot.node.needs(&shot.scene, 55.0).source;
+    assert!(needs.len() <= 4 && needs.iter().all(|f| host.fetched.contains(f)));
+    // Another process, by what the store has; then one without.
+    known::known().clear();
+    host.fetched.clear();
+    assert_eq!(shot.good(55, &mut host), made);
+    assert!(host.fetched.len() < 15, "the plate was not read again");
+}
+
+#[test]
+fn a_change_before_the_node_is_noticed_though_nobody_told() {
+    let shot = Shot::new((73, 48), [1.0, 60.0]);
+    let mut host = shot.host();
+    shot.good(50, &mut host);
+    host.look = 1;
+    let changed = shot.good(50, &mut host);
+    assert!(is_of(1, &changed, (73, 48)));
+    host.look = 0;
+    assert!(is_of(0, &shot.good(50, &mut host), (73, 48)));
+}
+
+#[test]
+fn two_plates_of_equal_facts_are_told_apart_however_renders_mix() {
+    let shot = Shot::new((74, 48), [1.0, 60.0]);
+    let (mut a, mut b) = (shot.host(), shot.host());
+    b.look = 2;
+    let first = (shot.good(45, &mut a), shot.good(45, &mut b));
+    for _ in 0..2 {
+        assert_eq!(shot.good(45, &mut a), first.0);
+        assert_eq!(shot.good(45, &mut b), first.1);
+    }
+    a.fetched.clear();
+    shot.good(45, &mut a);
+    assert!(a.fetched.len() < 15, "neither pushes the other out");
+}
+
+#[test]
+fn a_host_that_gives_no_frame_twice_alike_still_gets_a_take() {
+    let shot = Shot::new((75, 48), [1.0, 60.0]);
+    let count = AtomicUsize::new(0);
+    let mut host = shot.host();
+    let mut host = TestHost {
+        flicker: Some(&count),
+        fetched: std::mem::take(&mut host.fetched),
+        ..host
+    };
+    shot.good(50, &mut host);
+    host.fetched.clear();
+    shot.good(51, &mut host);
+    assert!(host.fetched.len() < 15, "and is not studied for each frame");
+}
+
+#[test]
+fn a_take_judged_at_half_scale_is_the_one_made_at_full() {
+    let shot = Shot::new((144, 96), [1.0, 60.0]);
+    let mut host = shot.host();
+    host.scale = 0.5;
+    let half = shot.good(52, &mut host);
+    host.scale = 1.0;
+    host.fetched.clear();
+    let full = shot.good(52, &mut host);
+    assert!(host.fetched.len() < 15, "the plate was not studied again");
+    let apart = |x: usize, y: usize| {
+        let at = |x: usize, y: usize| full[(y * 144 + x) * 4];
+        let mean = (at(2 * x, 2 * y)
+            + at(2 * x + 1, 2 * y)
+            + at(2 * x, 2 * y + 1)
+            + at(2 * x + 1, 2 * y + 1))
+            / 4.0;
+        (half[(y * 72 + x) * 4] - mean).abs()
+    };
+    let far = (0..48 * 72)
+        .filter(|i| apart(i % 72, i / 72) > 0.05)
+        .count();
+    assert!(far < 48 * 72 / 50, "{far} pixels show another time");
+}
+
+#[test]
+fn a_host_may_come_back_to_the_node_while_it_is_asked() {
+    let shot = Shot::new((76, 48), [1.0, 60.0]);
+    let (node, scene) = (&shot.node, &shot.scene);
+    let again = move || {
+        node.identity(scene, 50.0);
+        node.needs(scene, 50.0);
+        node.time_domain(scene);
+    };
+    let mut host = TestHost {
+        meanwhile: &again,
+        ..shot.host()
+    };
+    shot.good(50, &mut host);
+}
+
+#[test]
+fn an_abort_is_answered_at_once_and_loses_nothing_to_others() {
+    let shot = Shot::new((640, 360), [1.0, 60.0]);
+    let mut host = shot.host();
+    host.stop_after = Some(9);
+    let (report, _) = shot.render(50, &mut host);
+    assert_eq!(report.status, Status::Aborted);
+    let late = host.stopped.unwrap().elapsed();
+    assert!(late < Duration::from_millis(100), "{late:?}");
+    // Many threads, one of which stops: the others get their frame, and the
+    // plate is read once.
+    let reads = Mutex::new(Vec::new());
+    std::thread::scope(|s| {
+        for i in 0..4 {
+            let (shot, reads) = (&shot, &reads);
+            s.spawn(move || {
+                let mut host = shot.host();
+                host.stop_after = (i == 0).then_some(3);
+                let (report, _) = shot.render(50, &mut host);
+                if i > 0 {
+                    assert_eq!(report.status, Status::Done, "{}", report.message);
+                }
+                reads.lock().unwrap().extend(host.fetched);
+            });
+        }
+    });
+    let of = |frame| {
+        reads
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|f| **f == frame)
+            .count()
+    };
+    assert!(of(17) <= 1 + 4, "read once, then at most by each gather");
+}
+
+#[test]
+fn without_a_matte_fill_passes_the_source_on_and_says_so_once() {
+    let mut shot = Shot::new((77, 48), [0.0, 0.0]);
+    shot.set("mode", "", 3.0, 0.0);
+    let mut host = shot.host();
+    let (report, data) = shot.render(5, &mut host);
+    assert_eq!(report.status, Status::Failed);
+    assert!(report.message.contains("Matte"), "{}", report.message);
+    assert_eq!(data, picture(0, 5, (77, 48)));
+    assert_eq!(shot.render(6, &mut host).0.message, "");
+    shot.node.changed(
+        &shot.scene,
+        Change::Param("seed"),
+        true,
+        [1.0; 2],
+        &mut host,
+    );
+    assert_ne!(
+        shot.render(6, &mut host).0.message,
+        "",
+        "told anew after a change"
+    );
+}
+
+#[test]
+fn a_host_with_one_frame_is_told_of_the_plate_file() {
+    let mut shot = Shot::new((78, 48), [1.0, 60.0]);
+    shot.scene.temporal_access = false;
+    let mut host = shot.host();
+    shot.good(4, &mut host);
+    let (report, data) = shot.render(50, &mut host);
+    assert!(report.message.contains("Plate file"));
+    assert_eq!(data, picture(0, 50, (78, 48)), "the current frame");
+}
+
+#[test]
+fn generate_gets_the_take_ready_and_clear_forgets_it() {
+    let shot = Shot::new((79, 48), [1.0, 60.0]);
+    let mut host = shot.host();
+    let press = |name, host: &mut TestHost<'_>| {
+        shot.node
+            .changed(&shot.scene, Change::Param(name), true, [1.0; 2], host)
+    };
+    assert_eq!(press("generate", &mut host).message, "");
+    assert!(host.shown.contains("frames are made"), "{}", host.shown);
+    host.fetched.clear();
+    shot.good(50, &mut host);
+    assert!(host.fetched.len() < 15);
+    press("clear", &mut host);
+    host.fetched.clear();
+    shot.good(50, &mut host);
+    assert!(host.fetched.len() >= 30, "the plate is studied anew");
+}
+
+#[test]
+fn frames_outside_the_output_are_held_or_go_round() {
+    let mut shot = Shot::new((80, 48), [10.0, 60.0]);
+    let at = |shot: &Shot, t| order::Order::of(&shot.scene).unwrap().shown(t);
+    assert_eq!(
+        (at(&shot, -5.0), at(&shot, 500.0), at(&shot, 20.4)),
+        (10, 60, 20)
+    );
+    shot.set("mode", "", 1.0, 0.0);
+    assert_eq!((at(&shot, 61.0), at(&shot, 9.0)), (10, 60));
+    assert_eq!(at(&shot, 1e300), at(&shot, 1e300), "no time is too far");
+    assert_eq!(
+        shot.node
+            .time_domain(&shot.scene)
+            .map(|r| (r.first, r.last)),
+        Some((10, 60))
+    );
+}
+
+#[test]
+fn a_choice_of_a_later_version_is_refused_with_a_sentence() {
+    let mut shot = Shot::new((81, 48), [1.0, 60.0]);
+    shot.set("mode", "", 17.0, 0.0);
+    let (report, _) = shot.render(50, &mut shot.host());
+    assert!(report.message.contains("Mode"), "{}", report.message);
+    shot.set("mode", "", 0.0, 0.0);
+    shot.set("novelty", "", 9.0, 0.0);
+    let (report, _) = shot.render(50, &mut shot.host());
+    assert!(report.message.contains("Novelty"), "{}", report.message);
+}
+
+#[test]
+fn an_artist_is_told_once_though_instances_come_and_go() {
+    let message = || "a sentence of this test alone".to_owned();
+    let first = Node::new();
+    assert_ne!(first.once(message()), "");
+    assert_eq!(first.once(message()), "");
+    drop(first);
+    let second = Arc::new(Node::new());
+    assert_eq!(second.once(message()), "");
+    assert_ne!(second.once("another".to_owned()), "");
+}
