@@ -139,7 +139,9 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
             matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
             kept: &|frame| take.timeline().kept(frame),
             closed: take.timeline().closed,
-            source: None,
+            source: Some(&|frame, width, height| {
+                take.decision().plate_indices(frame, width, height)
+            }),
         };
         job.looks.leave(&mut subject, task, watch)?;
     }

@@ -76,7 +76,10 @@ impl Work {
 
     /// Runs `generate` with words parted at spaces, which must succeed.
     pub fn generate(&self, line: &str) -> Outcome {
-        let words: Vec<&str> = ["generate"].into_iter().chain(line.split(' ')).collect();
+        let words: Vec<&str> = ["generate"]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .collect();
         let out = self.run(&words);
         assert_eq!(out.code, 0, "generate {line}\n{}{}", out.stdout, out.stderr);
         out
