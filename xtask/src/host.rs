@@ -177,6 +177,23 @@ fn bundled(out: &Path, name: &str) -> PathBuf {
     ))
 }
 
+/// The slow check: the bundle in the host under valgrind.
+pub fn valgrind() -> Result<()> {
+    let found = Command::new("valgrind").arg("--version").output();
+    if !found.is_ok_and(|o| o.status.success()) {
+        return Err("valgrind is missing: install the package valgrind".into());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["test", "--test", "ofx", "valgrind", "--", "--ignored"])
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err("valgrind found errors; the output above has them".into())
+    }
+}
+
 fn flags(words: &[&str], more: &[String]) -> Vec<String> {
     words
         .iter()

@@ -9,7 +9,8 @@ mod install;
 const USAGE: &str = "\
 usage: cargo xtask bundle [--debug]         build target/bundle/Longtake.ofx.bundle
        cargo xtask install [DIR] [--debug]  and put it into DIR, by default the system's folder
-       cargo xtask host                     build the headless host of tests/host";
+       cargo xtask host                     build the headless host of tests/host
+       cargo xtask valgrind                 run the bundle in the host under a memory checker";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["bundle"] => bundle::bundle(debug).map(|path| path.display().to_string()),
         ["host"] => host::build().map(|path| path.display().to_string()),
+        ["valgrind"] => host::valgrind().map(|()| "no memory errors".to_owned()),
         ["install"] => install::install(None, debug),
         ["install", folder] if !folder.starts_with('-') => install::install(Some(folder), debug),
         _ => Err(USAGE.into()),

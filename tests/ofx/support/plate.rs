@@ -158,6 +158,6 @@ fn water(x: usize, y: usize, t: usize) -> [f32; 4] {
         value + glint + dark,
         value * 0.9 + glint + dark,
         value * 0.7 + 0.05 * b + glint + dark,
-        0.75 + 0.25 * ((0.1 * fx).sin() * (0.1 * fy).cos()),
+        0.75 + 0.25 * ((0.1 * fx + 0.3 * ft).sin() * (0.1 * fy).cos()),
     ]
 }

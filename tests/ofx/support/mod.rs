@@ -1,6 +1,5 @@
 //! Runs the headless OpenFX host of `tests/host` as a process of its own, and
 //! makes plates for it.
-#![allow(dead_code)] // each test binary uses a part
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -152,17 +151,6 @@ impl Host {
         let pattern = self.folder.path().join(format!("{name}.####.exr"));
         let pattern = pattern.to_str().unwrap().to_owned();
         self.opt("out", pattern).render(frames).opt("out", "")
-    }
-
-    /// Sets an environment variable.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// Where this run's store is.
-    pub fn store(&self) -> &str {
-        &self.env["LONGTAKE_STORE"]
     }
 
     /// Runs the host.

@@ -1,10 +1,8 @@
 //! The headless host is right, and not our luck: it runs the example plug-ins
 //! of the OpenFX Support library, and their pixels are as they must be.
 
-mod support;
-
-use support::Host;
-use support::plate::{Frame, Plate};
+use crate::support::plate::{Frame, Plate};
+use crate::support::{Host, examples};
 
 const INVERT: &str = "net.sf.openfx.invertPlugin";
 
@@ -152,10 +150,7 @@ fn two_clips_are_kept_apart() {
 
 #[test]
 fn the_list_has_every_plug_in() {
-    let run = Host::new(&support::examples(), "plain")
-        .flag("list")
-        .run()
-        .sound();
+    let run = Host::new(&examples(), "plain").flag("list").run().sound();
     let ids: Vec<_> = run.all("plugin").iter().map(|p| &p["id"]).collect();
     for id in [
         INVERT,
@@ -168,10 +163,7 @@ fn the_list_has_every_plug_in() {
 
 #[test]
 fn a_scan_leaves_nothing_behind() {
-    let run = Host::new(&support::examples(), "plain")
-        .opt("scan", 2)
-        .run()
-        .sound();
+    let run = Host::new(&examples(), "plain").opt("scan", 2).run().sound();
     for scan in run.all("scan") {
         assert_eq!(scan["still_mapped"], false, "{scan}");
         assert_eq!(scan["threads"], 1, "{scan}");
@@ -214,7 +206,7 @@ fn the_log_has_every_call_in_order() {
 /// Runs the plug-in that misbehaves on purpose.
 fn rude(like: &str, deed: &str) -> Vec<String> {
     let plate = Plate::water(9, 7, 1, 3);
-    let run = Host::new(&support::examples(), like)
+    let run = Host::new(&examples(), like)
         .opt("plugin", "org.longtake.test.Rude")
         .clip("Source", &plate)
         .set("deed", deed)
@@ -270,7 +262,7 @@ fn strings_of_the_host_hold_until_the_next_call_only() {
 
 #[test]
 fn resolve_clamps_numbers_without_a_range() {
-    let run = Host::new(&support::examples(), "resolve")
+    let run = Host::new(&examples(), "resolve")
         .opt("plugin", "org.longtake.test.Rude")
         .set("bare", 5)
         .opt("get", "bare")
