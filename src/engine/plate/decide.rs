@@ -4,6 +4,7 @@
 use super::analysis::Analysis;
 use super::edit_list::{EditList, Event};
 use super::features::Features;
+use super::fill::{Covered, fill};
 use super::jumps::Jumps;
 use super::plan::Stretch;
 use super::score::Own;
@@ -11,6 +12,7 @@ use super::settings::Settings;
 use super::solve::{Ground, solve};
 use crate::device::Task;
 use crate::engine::{EngineError, Span, Timeline};
+use crate::sampler::Philox;
 
 /// Rows of the grid that plans are made on.
 const PLAN_ROWS: usize = 24;
@@ -56,8 +58,13 @@ pub(super) fn decide(
                 edit.kept.push((from as u32, to as u32));
             }
             Span::Matted { offset, .. } => {
-                edit.offset = index(offset);
+                let home = index(offset);
+                if i == 0 {
+                    edit.offset = home;
+                }
                 edit.matted = true;
+                let events = fill_matte(analysis, timeline, settings, (from, to), home, task)?;
+                edit.events.extend(events);
             }
             Span::Free { .. } => {
                 let kept = |span: Option<&Span>| match span {
@@ -94,6 +101,44 @@ pub(super) fn decide(
     Ok(edit)
 }
 
+/// The events that keep the matte out of sight in output indices `[from, to)`.
+fn fill_matte(
+    analysis: &Analysis,
+    timeline: &Timeline,
+    settings: &Settings,
+    (from, to): (usize, usize),
+    home: i32,
+    task: Task<'_>,
+) -> Result<Vec<Event>, EngineError> {
+    if analysis.matte.is_empty() {
+        return Err(EngineError::Request(
+            "fill needs a matte that covers what is to go: give one, of the plate's size and range"
+                .to_owned(),
+        ));
+    }
+    let features = Features::new(analysis, timeline.plate);
+    let first = (timeline.plate.first - analysis.info.range.first).max(0) as usize;
+    let cells = analysis.cells();
+    let shift = from as i32;
+    let covered = Covered {
+        features: &features,
+        matte: &analysis.matte[first * cells..(first + features.frames) * cells],
+        fps: analysis.info.fps.clamp(1.0, 1000.0),
+        length: to - from,
+        home: home + shift,
+    };
+    let mut rng = Philox::new(settings.seed, [from as u32, 0, 1]);
+    let events = fill(&covered, &mut rng, task)?;
+    Ok(events
+        .into_iter()
+        .map(|e| Event {
+            at: e.at + from as u32,
+            offset: e.offset - shift,
+            ..e
+        })
+        .collect())
+}
+
 fn make_ready(
     analysis: &Analysis,
     timeline: &Timeline,
@@ -118,4 +163,195 @@ fn make_ready(
         own,
         fps,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Cancel, Silent};
+    use crate::frame::{FrameRange, PlateInfo, Transfer};
+
+    const COLS: usize = 20;
+    const ROWS: usize = 15;
+
+    /// Waves of several periods, numbered from 1001.
+    fn waves(frames: usize) -> Analysis {
+        let mut colour = Vec::new();
+        for t in 0..frames {
+            for y in 0..ROWS {
+                for x in 0..COLS {
+                    let (t, x, y) = (t as f64, x as f64, y as f64);
+                    let v = libm::sin(t * 0.7 + x * 0.5)
+                        + libm::sin(t * 0.31 - y * 0.8)
+                        + libm::sin(t * 1.13 + 0.2 * x * y);
+                    colour.extend([0.5, 0.4, 0.3].map(|c| ((c + 0.1 * v) * 4096.0) as i16));
+                }
+            }
+        }
+        Analysis {
+            info: PlateInfo {
+                range: FrameRange {
+                    first: 1001,
+                    last: 1000 + frames as i32,
+                },
+                width: 80,
+                height: 60,
+                full_size: (80, 60),
+                channels: ["R", "G", "B"].map(String::from).to_vec(),
+                fps: 12.0,
+                transfer: Transfer::Linear,
+                pixel_aspect: 1.0,
+            },
+            cols: COLS,
+            rows: ROWS,
+            colour,
+            matte: Vec::new(),
+            fingerprints: Vec::new(),
+            duplicates: Vec::new(),
+            not_finite: Vec::new(),
+        }
+    }
+
+    fn range(first: i32, last: i32) -> FrameRange {
+        FrameRange { first, last }
+    }
+
+    fn decided(a: &Analysis, timeline: &Timeline, settings: &Settings) -> EditList {
+        let cancel = Cancel::default();
+        let task = Task {
+            cancel: &cancel,
+            progress: &Silent,
+        };
+        decide(a, timeline, settings, task).unwrap()
+    }
+
+    /// Plate indices of all cells at output index `t`.
+    fn sources(e: &EditList, t: u32) -> Vec<i32> {
+        e.labels(t)
+            .into_iter()
+            .map(|l| t as i32 + e.offset_of(l))
+            .collect()
+    }
+
+    fn two() -> Settings {
+        Settings {
+            plans: 2,
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn kept_frames_are_the_plates_at_every_cell_and_all_sources_exist() {
+        let a = waves(48);
+        let kept = |first, last, offset| Span::Kept {
+            out: range(first, last),
+            offset,
+        };
+        let free = |first, last| Span::Free {
+            out: range(first, last),
+        };
+        let forward = vec![kept(1001, 1012, 0), free(1013, 1120)];
+        let backward = vec![free(900, 1030), kept(1031, 1048, 0)];
+        let both = vec![free(900, 1015), kept(1016, 1030, 0), free(1031, 1130)];
+        let vary = vec![kept(1, 5, 1000), free(6, 70), kept(71, 75, 973)];
+        for spans in [forward, backward, both, vary] {
+            let timeline = Timeline {
+                plate: range(1001, 1048),
+                out: range(spans[0].out().first, spans[spans.len() - 1].out().last),
+                spans,
+                closed: false,
+            };
+            for seed in 0..3 {
+                let e = decided(&a, &timeline, &Settings { seed, ..two() });
+                assert!(!e.events.is_empty());
+                for t in 0..e.out_frames {
+                    let s = sources(&e, t);
+                    if let Some(p) = timeline.kept(e.first_out + t as i32) {
+                        assert!(s.iter().all(|s| s + 1001 == p), "{:?} {t}", timeline.spans);
+                    }
+                    let last = a.info.range.count() as i32;
+                    assert!(s.iter().all(|s| (0..last).contains(s)), "{t} {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_sequence_ends_where_it_begins() {
+        let a = waves(48);
+        let timeline = Timeline {
+            plate: range(1001, 1048),
+            out: range(1, 60),
+            spans: vec![Span::Free { out: range(1, 60) }],
+            closed: true,
+        };
+        for seed in 0..3 {
+            let e = decided(&a, &timeline, &Settings { seed, ..two() });
+            let (first, last) = (sources(&e, 0), sources(&e, 59));
+            assert!(first.iter().zip(&last).all(|(a, b)| *a == b + 1), "{seed}");
+        }
+    }
+
+    #[test]
+    fn a_seed_decides_once_and_another_seed_decides_otherwise() {
+        let a = waves(48);
+        let timeline = Timeline {
+            plate: range(1001, 1048),
+            out: range(1001, 1150),
+            spans: vec![
+                Span::Kept {
+                    out: range(1001, 1012),
+                    offset: 0,
+                },
+                Span::Free {
+                    out: range(1013, 1150),
+                },
+            ],
+            closed: false,
+        };
+        let one = decided(&a, &timeline, &two());
+        assert_eq!(one, decided(&a, &timeline, &two()));
+        let other = decided(&a, &timeline, &Settings { seed: 1, ..two() });
+        assert_ne!(one.events, other.events);
+    }
+
+    #[test]
+    fn fill_without_a_matte_says_what_to_do() {
+        let a = waves(12);
+        let timeline = Timeline {
+            plate: range(1001, 1012),
+            out: range(1001, 1012),
+            spans: vec![Span::Matted {
+                out: range(1001, 1012),
+                offset: 0,
+            }],
+            closed: false,
+        };
+        let cancel = Cancel::default();
+        let task = Task {
+            cancel: &cancel,
+            progress: &Silent,
+        };
+        let error = decide(&a, &timeline, &two(), task).unwrap_err();
+        assert!(error.to_string().contains("matte"), "{error}");
+    }
+
+    #[test]
+    fn work_stops_when_asked_to() {
+        let a = waves(48);
+        let timeline = Timeline {
+            plate: range(1001, 1048),
+            out: range(1, 60),
+            spans: vec![Span::Free { out: range(1, 60) }],
+            closed: false,
+        };
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let task = Task {
+            cancel: &cancel,
+            progress: &Silent,
+        };
+        let outcome = decide(&a, &timeline, &two(), task);
+        assert!(matches!(outcome, Err(EngineError::Cancelled(_))));
+    }
 }

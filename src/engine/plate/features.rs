@@ -84,7 +84,7 @@ impl Features {
         Self::of(&colour, cols, rows, frames, &still)
     }
 
-    fn of(
+    pub(super) fn of(
         colour: &[f32],
         cols: usize,
         rows: usize,

@@ -13,6 +13,7 @@ mod asides;
 mod decide;
 mod edit_list;
 mod features;
+mod fill;
 mod gather;
 mod jumps;
 mod plan;

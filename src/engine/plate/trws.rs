@@ -78,14 +78,6 @@ impl Problem {
         self.unary[i] = cost.clamp(-i32::from(NEVERMORE), i32::from(NEVERMORE)) as i16;
     }
 
-    /// Adds to the cost of `label` for a cell.
-    #[inline(always)]
-    pub(super) fn add_unary(&mut self, x: usize, y: usize, label: usize, cost: i32) {
-        let i = self.at(x + y, label, y);
-        let most = i32::from(NEVERMORE);
-        self.unary[i] = (i32::from(self.unary[i]) + cost).clamp(-most, most) as i16;
-    }
-
     /// The cost of `label` for a cell.
     #[cfg(test)]
     pub(super) fn unary(&self, x: usize, y: usize, label: usize) -> i32 {
