@@ -71,6 +71,12 @@ fn command() -> Command {
                 .help("Writes all rows as JSON"),
         )
         .arg(
+            Arg::new("pictures")
+                .long("pictures")
+                .value_name("FOLDER")
+                .help("Leaves a page and a movie of every sequence in FOLDER"),
+        )
+        .arg(
             Arg::new("raw")
                 .long("raw")
                 .num_args(2)
@@ -119,6 +125,10 @@ fn main() -> Result<(), String> {
             .filter(|c| only.as_ref().is_none_or(|o| o.contains(&c.name)))
             .collect(),
     };
+    let pictures = options.get_one::<String>("pictures").map(PathBuf::from);
+    if let Some(folder) = &pictures {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
     println!("{}", head());
     let mut rows: Vec<Row> = Vec::new();
     for case in &cases {
@@ -146,7 +156,9 @@ fn main() -> Result<(), String> {
                     }
                     _ => continue,
                 }?;
-                let report = made.measure(&plate)?;
+                let name = format!("{}-{method}-{seed}", case.name);
+                let picture = pictures.as_ref().map(|p| p.join(name));
+                let report = made.measure(&plate, picture.as_deref())?;
                 let pixels = plate.info.width * plate.info.height;
                 let megapixels = ((made.clip.frames.len() - made.kept) * pixels) as f64 / 1e6;
                 let row = Row {
@@ -200,7 +212,7 @@ fn measure_raw(folder: &str, name: &str) -> Result<(), String> {
         closed: false,
         seconds: 0.0,
     };
-    let measures = made.measure(&plate)?.measures;
+    let measures = made.measure(&plate, None)?.measures;
     println!(
         "{}",
         serde_json::to_string_pretty(&measures).map_err(|e| e.to_string())?

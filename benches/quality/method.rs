@@ -1,7 +1,8 @@
 //! What every method of the table hands over, and how it is measured.
 
 use longtake::device::{Cancel, Silent, Task};
-use longtake::sequence::report::{Report, Subject, report};
+use longtake::sequence::report::{Album, Encoded, Movie, Report, Subject, Viewer, report_to};
+use std::path::Path;
 
 use crate::footage::Clip;
 
@@ -19,7 +20,9 @@ pub struct Made {
 
 impl Made {
     /// Measures the sequence against the plate.
-    pub fn measure(&mut self, plate: &Clip) -> Result<Report, String> {
+    /// With `pictures`, a page (`.png`) and a movie (`.mp4`) are left under that
+    /// name.
+    pub fn measure(&mut self, plate: &Clip, pictures: Option<&Path>) -> Result<Report, String> {
         let cancel = Cancel::default();
         let kept = self.kept as i32;
         let source = self.source.as_ref();
@@ -39,6 +42,42 @@ impl Made {
             cancel: &cancel,
             progress: &Silent,
         };
-        report(&mut subject, task).map_err(|e| e.to_string())
+        let Some(path) = pictures else {
+            return report_to(&mut subject, &mut (), task).map_err(|e| e.to_string());
+        };
+        let frames = subject.output.info().range.count();
+        let mut show = Show {
+            album: Album::new(frames),
+            movie: Movie::new(&path.with_extension("mp4"), frames, plate.info.fps),
+            failed: Ok(()),
+        };
+        let report = report_to(&mut subject, &mut show, task).map_err(|e| e.to_string())?;
+        let write = || {
+            show.failed?;
+            show.movie.finish()?;
+            std::fs::write(path.with_extension("png"), show.album.page(&report).png()?)
+        };
+        write().map_err(|e: std::io::Error| format!("{}: {e}", path.display()))?;
+        Ok(report)
+    }
+}
+
+/// A page and a movie.
+struct Show {
+    album: Album,
+    movie: Movie,
+    failed: std::io::Result<()>,
+}
+
+impl Viewer for Show {
+    fn plate(&mut self, frame: i32, index: usize, picture: &Encoded) {
+        self.album.plate(frame, index, picture);
+    }
+
+    fn output(&mut self, frame: i32, index: usize, picture: &Encoded) {
+        self.album.output(frame, index, picture);
+        if self.failed.is_ok() {
+            self.failed = self.movie.push(picture);
+        }
     }
 }

@@ -6,11 +6,14 @@
 //! 64 MB. Pictures of more than [`MOST_PIXELS`] pixels are measured at a whole
 //! fraction of their size.
 
+mod album;
 mod correspondence;
 mod encoded;
 mod ghost;
 mod measures;
+mod movie;
 mod profile;
+mod raster;
 #[cfg(test)]
 mod tests;
 
@@ -22,11 +25,14 @@ use serde::Serialize;
 use crate::device::{Cancelled, Task};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
+pub use album::{Album, Slice};
 pub use correspondence::{Correspondence, Found};
 pub use encoded::Encoded;
 pub use ghost::{GhostPlate, Ghosts};
 pub use measures::{Measures, Verdict};
+pub use movie::Movie;
 pub use profile::{Profile, Profiler};
+pub use raster::{Colour, Raster};
 
 /// Larger pictures are reduced before they are measured.
 pub const MOST_PIXELS: usize = 1280 * 720;
@@ -156,10 +162,36 @@ impl Report {
     }
 }
 
-/// Measures a sequence. Reads each output frame once, each plate frame once
+/// Sees the frames as they are measured, to draw them.
+pub trait Viewer {
+    /// A frame of the plate, by its number and its index.
+    fn plate(&mut self, frame: i32, index: usize, picture: &Encoded);
+
+    /// A frame of the sequence, by its number and its index. All frames of the
+    /// plate come before the first.
+    fn output(&mut self, frame: i32, index: usize, picture: &Encoded);
+}
+
+/// Sees nothing.
+impl Viewer for () {
+    fn plate(&mut self, _frame: i32, _index: usize, _picture: &Encoded) {}
+
+    fn output(&mut self, _frame: i32, _index: usize, _picture: &Encoded) {}
+}
+
+/// Measures a sequence, see [`report_to`].
+pub fn report(subject: &mut Subject<'_>, task: Task<'_>) -> Result<Report, ReportError> {
+    report_to(subject, &mut (), task)
+}
+
+/// Measures a sequence and shows its frames to `viewer`. Reads each output frame once, each plate frame once
 /// and, where the correspondence is given, a few plate frames again for each
 /// output frame.
-pub fn report(subject: &mut Subject<'_>, task: Task<'_>) -> Result<Report, ReportError> {
+pub fn report_to(
+    subject: &mut Subject<'_>,
+    viewer: &mut dyn Viewer,
+    task: Task<'_>,
+) -> Result<Report, ReportError> {
     let info = subject.output.info().clone();
     let factor = reduction(info.width, info.height);
     let plate = match &mut subject.plate {
@@ -172,7 +204,7 @@ pub fn report(subject: &mut Subject<'_>, task: Task<'_>) -> Result<Report, Repor
                     plate: (p.width, p.height),
                 });
             }
-            Some(Plate::measure(&mut **plate, factor, task)?)
+            Some(Plate::measure(&mut **plate, factor, viewer, task)?)
         }
     };
     let frames: Vec<i32> = info.range.iter().collect();
@@ -201,6 +233,7 @@ pub fn report(subject: &mut Subject<'_>, task: Task<'_>) -> Result<Report, Repor
         let (encoded, bad) = Encoded::of(&picture, &info, factor);
         let encoded = Arc::new(encoded);
         not_finite += bad;
+        viewer.output(frame, i, &encoded);
         profiler.push(&encoded);
         let (Some(plate), Some(reader)) = (&plate, &mut subject.plate) else {
             continue;
@@ -284,6 +317,7 @@ impl Plate {
     fn measure(
         reader: &mut dyn PlateReader,
         factor: usize,
+        viewer: &mut dyn Viewer,
         task: Task<'_>,
     ) -> Result<Self, ReportError> {
         let info = reader.info().clone();
@@ -296,6 +330,7 @@ impl Plate {
             task.step("Measuring the plate", i, n)?;
             let (encoded, bad) = Encoded::of(&*reader.read(frame)?, &info, factor);
             not_finite += bad;
+            viewer.plate(frame, i, &encoded);
             ghosts.push(&encoded);
             profiler.push(&Arc::new(encoded));
         }

@@ -1,0 +1,258 @@
+//! What a person looks at: frames side by side, slices through time, and
+//! curves, on one page.
+
+use super::encoded::Encoded;
+use super::raster::{Colour, LETTER, Raster, byte};
+use super::{Curves, Report, Viewer};
+
+/// Frames on the contact sheet: columns and rows.
+const SHEET: (usize, usize) = (6, 4);
+/// Width of a frame on the sheet, in pixels.
+const THUMB: usize = 240;
+/// Width of a slice through time at most, in pixels.
+const SLICE: usize = 716;
+
+const PAPER: Colour = [24, 24, 26];
+const INK: Colour = [225, 225, 225];
+const FAINT: Colour = [110, 110, 115];
+const OURS: Colour = [90, 190, 255];
+const PLATE: Colour = [255, 170, 70];
+const BAD: Colour = [255, 90, 90];
+const GOOD: Colour = [120, 220, 130];
+
+/// A slice through time: the middle row of every frame, time downwards.
+#[derive(Clone, Debug, Default)]
+pub struct Slice {
+    width: usize,
+    rgb: Vec<u8>,
+}
+
+impl Slice {
+    /// The middle row of the next frame, a row of the slice.
+    pub fn push(&mut self, frame: &Encoded) {
+        self.width = frame.width.min(SLICE);
+        let row = frame.height / 2 * frame.width * 3;
+        for x in 0..self.width {
+            let at = row + x * frame.width / self.width * 3;
+            self.rgb
+                .extend(frame.rgb[at..at + 3].iter().map(|v| byte(*v)));
+        }
+    }
+
+    /// The slice as a picture; empty where no frame came.
+    pub fn raster(&self) -> Raster {
+        Raster {
+            width: self.width,
+            height: self.rgb.len() / (self.width * 3).max(1),
+            rgb: self.rgb.clone(),
+        }
+    }
+}
+
+/// Gathers what the page shows while frames are measured. Holds the few
+/// frames of the sheet, small, and a row of each frame.
+#[derive(Clone, Debug)]
+pub struct Album {
+    wanted: Vec<usize>,
+    thumbs: Vec<(i32, Raster)>,
+    output: Slice,
+    plate: Slice,
+}
+
+impl Album {
+    /// For a sequence of `frames` frames.
+    pub fn new(frames: usize) -> Self {
+        let n = (SHEET.0 * SHEET.1).min(frames.max(1));
+        Self {
+            wanted: super::profile::evenly(0, frames.saturating_sub(1), n),
+            thumbs: Vec::new(),
+            output: Slice::default(),
+            plate: Slice::default(),
+        }
+    }
+
+    /// The frames side by side, evenly spaced over the sequence, each under
+    /// its number.
+    pub fn contact_sheet(&self) -> Raster {
+        let (w, h) = self
+            .thumbs
+            .first()
+            .map_or((1, 1), |t| (t.1.width, t.1.height));
+        let cols = SHEET.0.min(self.thumbs.len()).max(1);
+        let rows = self.thumbs.len().div_ceil(cols).max(1);
+        let mut sheet = Raster::new(cols * (w + 4) - 4, rows * (h + 4) - 4, PAPER);
+        for (i, (number, thumb)) in self.thumbs.iter().enumerate() {
+            let (x, y) = ((i % cols * (w + 4)) as i32, (i / cols * (h + 4)) as i32);
+            sheet.lay(thumb, x, y);
+            sheet.label(x + 4, y + 4, &number.to_string());
+        }
+        sheet
+    }
+
+    /// The slices through time of the plate and of the sequence, side by side.
+    pub fn slices(&self) -> Raster {
+        let (plate, output) = (self.plate.raster(), self.output.raster());
+        let gap = if plate.height == 0 { 0 } else { 8 };
+        let head = LETTER + 6;
+        let mut both = Raster::new(
+            (plate.width + gap + output.width).max(1),
+            head + plate.height.max(output.height).max(1),
+            PAPER,
+        );
+        if plate.height > 0 {
+            both.text(0, 2, "plate, middle row, time down", FAINT);
+            both.lay(&plate, 0, head as i32);
+        }
+        let x = (plate.width + gap) as i32;
+        both.text(x, 2, "sequence", FAINT);
+        both.lay(&output, x, head as i32);
+        both
+    }
+
+    /// One page: the contact sheet, the measures against their limits, curves
+    /// over time and the slices.
+    pub fn page(&self, report: &Report) -> Raster {
+        let sheet = self.contact_sheet();
+        let slices = self.slices();
+        let margin = 16;
+        let width = sheet.width.max(slices.width).max(900) + 2 * margin;
+        let table = report.verdicts.len().max(1) * 12 + 30;
+        let curves = curves(report, width - 2 * margin);
+        let height = sheet.height + slices.height + table + curves.height + 5 * margin + 12;
+        let mut page = Raster::new(width, height, PAPER);
+        let x = margin as i32;
+        let mut y = margin as i32;
+        let o = &report.output;
+        page.text(
+            x,
+            y,
+            &format!(
+                "frames {}-{}, {} x {}, {} fps",
+                o.first, o.last, o.width, o.height, o.fps
+            ),
+            INK,
+        );
+        y += 12 + margin as i32 / 2;
+        page.lay(&sheet, x, y);
+        y += (sheet.height + margin) as i32;
+        verdicts(&mut page, x, y, report);
+        y += (table + margin / 2) as i32;
+        page.lay(&curves, x, y);
+        y += (curves.height + margin) as i32;
+        page.lay(&slices, x, y);
+        page
+    }
+}
+
+impl Viewer for Album {
+    fn plate(&mut self, _frame: i32, _index: usize, picture: &Encoded) {
+        self.plate.push(picture);
+    }
+
+    fn output(&mut self, frame: i32, index: usize, picture: &Encoded) {
+        self.output.push(picture);
+        if self.wanted.contains(&index) {
+            self.thumbs.push((frame, Raster::of(picture, THUMB)));
+        }
+    }
+}
+
+/// The measures that have limits, a line each.
+fn verdicts(page: &mut Raster, x: i32, y: i32, report: &Report) {
+    if report.verdicts.is_empty() {
+        page.text(x, y, "no plate was given to measure against", FAINT);
+        return;
+    }
+    page.text(
+        x,
+        y,
+        "measure              value   at least   at most",
+        FAINT,
+    );
+    for (i, v) in report.verdicts.iter().enumerate() {
+        let limit = |l: Option<f64>| l.map_or("-".to_owned(), |l| format!("{l:.3}"));
+        let line = format!(
+            "{:<18}{:>8.3}{:>11}{:>10}   {}",
+            v.measure,
+            v.value,
+            limit(v.at_least),
+            limit(v.at_most),
+            if v.pass { "" } else { v.meaning }
+        );
+        let colour = if v.pass { GOOD } else { BAD };
+        page.text(x, y + 14 + 12 * i as i32, &line, colour);
+    }
+}
+
+/// Curves over time: steps and mean, of the sequence and of the plate, and
+/// ghosts, seams and copies where they were looked at.
+fn curves(report: &Report, width: usize) -> Raster {
+    let c = &report.curves;
+    let frames = c.luma.len().max(2);
+    let plate = report.plate_curves.as_ref();
+    let dense = |v: &[f64]| -> Vec<(usize, f64)> { v.iter().copied().enumerate().collect() };
+    let of_plate = |pick: fn(&Curves) -> &Vec<f64>| plate.map(|p| dense(pick(p)));
+    let thousand = |v: &[(usize, f64)]| -> Vec<(usize, f64)> {
+        v.iter().map(|p| (p.0, 1000.0 * p.1)).collect()
+    };
+    let panels = [
+        (
+            "step from frame to frame",
+            dense(&c.steps),
+            of_plate(|p| &p.steps),
+        ),
+        ("mean", dense(&c.luma), of_plate(|p| &p.luma)),
+        (
+            "gradient (sharpness)",
+            dense(&c.gradients),
+            of_plate(|p| &p.gradients),
+        ),
+        (
+            "ghosts, per mille of moving blocks",
+            thousand(&c.ghosts),
+            None,
+        ),
+        ("spurious gradient, per mille", c.spurious.clone(), None),
+        (
+            "share on one offset for half a second",
+            c.copies.clone(),
+            None,
+        ),
+    ];
+    let shown: Vec<_> = panels.iter().filter(|p| !p.1.is_empty()).collect();
+    let (tall, gap) = (70, 18);
+    let mut out = Raster::new(width, shown.len().max(1) * (tall + gap), PAPER);
+    for (i, (name, ours, plates)) in shown.iter().enumerate() {
+        let top = (i * (tall + gap) + gap - 4) as i32;
+        let all = ours.iter().chain(plates.iter().flatten()).map(|p| p.1);
+        let (low, high) = all.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+        let low = if low > 0.0 && low < 0.6 * high {
+            0.0
+        } else {
+            low
+        };
+        let span = (high - low).max(1e-9);
+        out.text(0, top - 11, name, FAINT);
+        let range = format!("{low:.4} to {high:.4}");
+        out.text(
+            width as i32 - (range.len() * LETTER) as i32,
+            top - 11,
+            &range,
+            FAINT,
+        );
+        out.fill(0, top + tall as i32 - 1, width as i32, 1, FAINT);
+        let place = |p: &(usize, f64)| {
+            let x = p.0 as f64 / (frames - 1) as f64 * (width - 1) as f64;
+            let y = (1.0 - (p.1 - low) / span) * (tall - 2) as f64;
+            (x as i32, top + y as i32)
+        };
+        for (points, colour) in [(plates.as_ref(), PLATE), (Some(ours), OURS)] {
+            for pair in points.into_iter().flat_map(|p| p.windows(2)) {
+                out.line(place(&pair[0]), place(&pair[1]), colour);
+            }
+        }
+    }
+    let key = "blue: sequence   orange: plate";
+    out.text((width / 2) as i32 - 120, 3, key, FAINT);
+    out
+}
