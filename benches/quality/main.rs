@@ -65,6 +65,18 @@ fn command() -> Command {
                 .help("Plans of a take, of which the best is kept"),
         )
         .arg(
+            Arg::new("no-warp")
+                .long("no-warp")
+                .action(ArgAction::SetTrue)
+                .help("Our engine without warped cuts"),
+        )
+        .arg(
+            Arg::new("no-low-band")
+                .long("no-low-band")
+                .action(ArgAction::SetTrue)
+                .help("Our engine without a shared low band"),
+        )
+        .arg(
             Arg::new("json")
                 .long("json")
                 .value_name("FILE")
@@ -143,6 +155,8 @@ fn main() -> Result<(), String> {
                         seed,
                         plans,
                         novelty: novelty.unwrap_or(default.novelty),
+                        warp: !options.get_flag("no-warp"),
+                        low_band: !options.get_flag("no-low-band"),
                         ..default
                     }
                 };
