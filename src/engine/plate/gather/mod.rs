@@ -13,6 +13,7 @@
 mod flow;
 mod grid;
 mod label;
+mod layout;
 mod low_band;
 mod matte;
 mod moment;
@@ -24,11 +25,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use self::grid::{Axis, lerp};
-use self::label::{CutRow, Run};
-use self::low_band::{Grade, LowBand};
+use self::layout::Layout;
 use self::moment::{Moment, Seam};
-use self::warp::Pair;
 use super::analysis::Analysis;
 use super::edit_list::EditList;
 use crate::device::{Task, install};
@@ -37,8 +35,6 @@ use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Window};
 
 /// Rows that one thread works on between two looks at the task.
 const BAND: usize = 16;
-/// Displacement in pixels below which a pixel is copied.
-const STILL: f32 = 0.02;
 
 /// The plate frames (by number) that any pixel of output frame `frame` shows,
 /// both sides of a warped cut among them.
@@ -208,256 +204,6 @@ fn sized(picture: Arc<Picture>, frame: i32, info: &PlateInfo) -> Result<Arc<Pict
             expected,
         }
         .into())
-    }
-}
-
-/// All that is known of a window before any pixel of the plate is read.
-struct Layout<'a> {
-    moment: &'a Moment<'a>,
-    window: Window,
-    across: Axis,
-    down: Axis,
-    band: Option<LowBand>,
-    grade: Grade,
-    /// Row by row of the window.
-    runs: Vec<Vec<Run>>,
-    /// Flow by shown source times the number of sources, plus the other one;
-    /// whether it is to be read backwards.
-    flows: Vec<Option<(Arc<Pair>, bool)>>,
-}
-
-impl<'a> Layout<'a> {
-    fn new(
-        edit: &EditList,
-        analysis: &Analysis,
-        info: &PlateInfo,
-        window: Window,
-        moment: &'a Moment<'a>,
-        matte: Option<&Picture>,
-        task: Task<'_>,
-    ) -> Result<Self, EngineError> {
-        let across = Axis::new(moment.cols, info.width);
-        let down = Axis::new(moment.rows, info.height);
-        let band = if edit.low_band {
-            LowBand::new(edit, analysis, moment)
-        } else {
-            None
-        };
-        let labelled = |rows: std::ops::Range<usize>| -> Result<_, EngineError> {
-            task.check()?;
-            let mut cuts = CutRow::new(moment, &across);
-            let mut pairs = BTreeSet::new();
-            let mut runs = Vec::with_capacity(rows.len());
-            for y in rows {
-                let (mut from, mut to) = (window.x0 as usize, window.x1 as usize);
-                if let Some(m) = matte.map(|m| first_channel(m, y)) {
-                    let reach = matte::reach(&m);
-                    (from, to) = (from.max(reach.0), to.min(reach.1));
-                }
-                if from >= to {
-                    runs.push(Vec::new());
-                    continue;
-                }
-                cuts.go(&down, y);
-                let ends = down.ends(down.interval[y] as usize);
-                runs.push(cuts.runs(from, to, edit.warp, band.as_ref(), ends, &mut pairs));
-            }
-            Ok((runs, pairs))
-        };
-        let (y0, y1) = (window.y0 as usize, window.y1 as usize);
-        let bands = install(|| {
-            (y0..y1)
-                .into_par_iter()
-                .step_by(BAND)
-                .map(|y| labelled(y..(y + BAND).min(y1)))
-                .collect::<Result<Vec<_>, EngineError>>()
-        })?;
-        let mut runs = Vec::with_capacity(y1 - y0);
-        let mut pairs = BTreeSet::new();
-        for (r, p) in bands {
-            runs.extend(r);
-            pairs.extend(p);
-        }
-        let n = moment.sources.len();
-        let index = |source: usize| moment.sources[source].index;
-        // Both ways of a pair are found at once.
-        let undirected: BTreeSet<(i32, i32)> = pairs
-            .iter()
-            .map(|&(a, b)| (index(a).min(index(b)), index(a).max(index(b))))
-            .collect();
-        let found = install(|| {
-            undirected
-                .into_par_iter()
-                .map(|(a, b)| {
-                    task.check()?;
-                    Ok(((a, b), Pair::between(analysis, a, b)))
-                })
-                .collect::<Result<std::collections::BTreeMap<_, _>, EngineError>>()
-        })?;
-        let mut flows = vec![None; n * n];
-        for (a, b) in pairs {
-            let (i, j) = (index(a), index(b));
-            if let Some(Some(pair)) = found.get(&(i.min(j), i.max(j))) {
-                flows[a * n + b] = Some((Arc::clone(pair), i > j));
-            }
-        }
-        Ok(Self {
-            moment,
-            window,
-            across,
-            down,
-            band,
-            grade: Grade::of(info),
-            runs,
-            flows,
-        })
-    }
-
-    /// The source that the whole window copies, if it is one.
-    fn single(&self) -> Option<usize> {
-        let first = self.runs.first()?.first()?;
-        self.runs
-            .iter()
-            .all(|r| r.len() == 1 && r[0].is_copy() && r[0].source == first.source)
-            .then_some(usize::from(first.source))
-    }
-
-    fn shows(&self, source: usize) -> bool {
-        let shown = |r: &Run| usize::from(r.source) == source;
-        self.runs.iter().any(|row| row.iter().any(shown))
-    }
-
-    /// Writes what `out` shows of `source`, which is `picture`.
-    fn draw(
-        &self,
-        out: &mut Picture,
-        source: usize,
-        picture: &Picture,
-        task: Task<'_>,
-    ) -> Result<(), EngineError> {
-        let row = out.width() * out.channels();
-        out.data_mut()
-            .par_chunks_mut(row * BAND)
-            .enumerate()
-            .try_for_each(|(band, rows)| {
-                task.check()?;
-                let mut cuts = CutRow::new(self.moment, &self.across);
-                for (i, out) in rows.chunks_exact_mut(row).enumerate() {
-                    self.draw_row(out, band * BAND + i, source, picture, &mut cuts);
-                }
-                Ok(())
-            })
-    }
-
-    /// Row `row` of the window.
-    fn draw_row(
-        &self,
-        out: &mut [f32],
-        row: usize,
-        source: usize,
-        picture: &Picture,
-        cuts: &mut CutRow<'_>,
-    ) {
-        let y = self.window.y0 as usize + row;
-        let c = picture.channels();
-        let from = picture.row(y);
-        let mut work: Option<RowWork> = None;
-        for run in &self.runs[row] {
-            if usize::from(run.source) != source {
-                continue;
-            }
-            let (x0, x1) = (run.from as usize, run.to as usize);
-            let left = self.window.x0 as usize;
-            let out = &mut out[(x0 - left) * c..(x1 - left) * c];
-            if run.is_copy() {
-                out.copy_from_slice(&from[x0 * c..x1 * c]);
-                continue;
-            }
-            let work = work.get_or_insert_with(|| {
-                cuts.go(&self.down, y);
-                RowWork::new(self, source, y)
-            });
-            for (x, out) in (x0..x1).zip(out.chunks_exact_mut(c)) {
-                let d = if run.warped {
-                    work.displacement(cuts, x)
-                } else {
-                    [0.0; 2]
-                };
-                if d[0].abs() + d[1].abs() < STILL {
-                    out.copy_from_slice(&from[x * c..(x + 1) * c]);
-                } else {
-                    sample::catmull_rom(picture, x, y, d[0], d[1], out);
-                }
-                if run.eased {
-                    self.grade.add(out, work.step(x));
-                }
-            }
-        }
-    }
-}
-
-/// What one source is given along one row of pixels.
-struct RowWork<'a> {
-    layout: &'a Layout<'a>,
-    source: usize,
-    /// For each other source: the flow toward it in pixels, column by column.
-    flows: Vec<Option<Vec<[f32; 2]>>>,
-    steps: Vec<[f32; 3]>,
-}
-
-impl<'a> RowWork<'a> {
-    fn new(layout: &'a Layout<'a>, source: usize, y: usize) -> Self {
-        let n = layout.moment.sources.len();
-        let (sx, sy) = (
-            layout.across.part.len() as f32 / layout.moment.cols as f32,
-            layout.down.part.len() as f32 / layout.moment.rows as f32,
-        );
-        let flows = layout.flows[source * n..(source + 1) * n]
-            .iter()
-            .map(|flow| {
-                let (pair, reversed) = flow.as_ref()?;
-                let field = if *reversed { &pair.back } else { &pair.forth };
-                let mut row = warp::row(field, &layout.across, &layout.down, y);
-                row.iter_mut().for_each(|d| *d = [d[0] * sx, d[1] * sy]);
-                Some(row)
-            })
-            .collect();
-        let steps = layout
-            .band
-            .as_ref()
-            .map_or_else(Vec::new, |b| b.row(source, &layout.down, y));
-        Self {
-            layout,
-            source,
-            flows,
-            steps,
-        }
-    }
-
-    /// Where pixel `x` is read from, relative to its own place, in pixels.
-    fn displacement(&self, cuts: &CutRow<'_>, x: usize) -> [f32; 2] {
-        let choice = cuts.choose(x);
-        debug_assert_eq!(choice.source, self.source);
-        let mut d = [0.0f32; 2];
-        for &(other, share) in choice.pulls() {
-            if let Some(flow) = &self.flows[other] {
-                let toward = self.between(flow, x);
-                d[0] -= share * toward[0];
-                d[1] -= share * toward[1];
-            }
-        }
-        d
-    }
-
-    /// The low band's correction at pixel `x`.
-    fn step(&self, x: usize) -> [f32; 3] {
-        self.between(&self.steps, x)
-    }
-
-    fn between<const N: usize>(&self, columns: &[[f32; N]], x: usize) -> [f32; N] {
-        let across = &self.layout.across;
-        let (l, r) = across.ends(across.interval[x] as usize);
-        std::array::from_fn(|i| lerp(columns[l][i], columns[r][i], across.part[x]))
     }
 }
 
