@@ -111,18 +111,17 @@ fn list(analysis: &Analysis, plate_frames: usize, out_frames: u32) -> EditList {
     }
 }
 
-/// The median of the times of `rounds` calls, in seconds, after one that does
-/// not count.
-fn median(rounds: usize, mut work: impl FnMut() -> Result<(), Failure>) -> Result<f64, Failure> {
+/// The least of the times of `rounds` calls, in seconds, after one that does
+/// not count: what else runs on the machine can only add to it.
+fn least(rounds: usize, mut work: impl FnMut() -> Result<(), Failure>) -> Result<f64, Failure> {
     work()?;
-    let mut times = Vec::new();
+    let mut least = f64::MAX;
     for _ in 0..rounds {
         let begun = Instant::now();
         work()?;
-        times.push(begun.elapsed().as_secs_f64());
+        least = least.min(begun.elapsed().as_secs_f64());
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[rounds / 2])
+    Ok(least)
 }
 
 /// Moving noise with highlights.
@@ -194,7 +193,7 @@ fn table((width, height): (usize, usize), threads: &str) -> Result<(), Failure> 
     };
     row(
         "copy of a frame, same threads, into new memory",
-        median(9, || {
+        least(9, || {
             copy();
             Ok(())
         })?,
@@ -202,7 +201,7 @@ fn table((width, height): (usize, usize), threads: &str) -> Result<(), Failure> 
     let mut out = Picture::new(width, height, 4);
     row(
         "copy of a frame, one thread, into used memory",
-        median(9, || {
+        least(9, || {
             out.data_mut().copy_from_slice(frame.data());
             std::hint::black_box(&out);
             Ok(())
@@ -210,7 +209,7 @@ fn table((width, height): (usize, usize), threads: &str) -> Result<(), Failure> 
     );
     row(
         "copy of a frame, one thread, into new memory",
-        median(9, || {
+        least(9, || {
             std::hint::black_box(Picture::clone(&frame));
             Ok(())
         })?,
@@ -249,7 +248,7 @@ fn table((width, height): (usize, usize), threads: &str) -> Result<(), Failure> 
     cut.events = vec![sweep];
     let mut timed = |name: &str, edit: &EditList, frames: &[i32]| -> Result<(), Failure> {
         let mut i = 0;
-        let seconds = median(9, || {
+        let seconds = least(9, || {
             i += 1;
             std::hint::black_box(make(&analysis, edit, frames[i % frames.len()], &mut plate)?);
             Ok(())

@@ -61,6 +61,7 @@ impl Axis {
 
 /// Weights of the four neighbours at `part` of the way from the second to the
 /// third: the cubic convolution of Keys 1981, a = -1/2 (Catmull-Rom).
+#[inline]
 pub(super) fn cubic(part: f32) -> [f32; 4] {
     let t = part;
     [
@@ -72,6 +73,7 @@ pub(super) fn cubic(part: f32) -> [f32; 4] {
 }
 
 /// The way from `a` to `b`.
+#[inline]
 pub(super) fn lerp(a: f32, b: f32, part: f32) -> f32 {
     a + (b - a) * part
 }

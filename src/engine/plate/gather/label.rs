@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::grid::{Axis, cubic, lerp};
 use super::low_band::LowBand;
-use super::moment::{Moment, REACH};
+use super::moment::{Cut, Moment, REACH};
 
 /// Pixels side by side that come from one source in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,13 @@ pub(super) struct Choice {
 }
 
 impl Choice {
+    fn of(source: usize) -> Self {
+        Self {
+            source,
+            ..Self::default()
+        }
+    }
+
     /// The other sources near, and the share of the way to each.
     pub(super) fn pulls(&self) -> &[(usize, f32)] {
         &self.pulls[..self.count]
@@ -99,20 +106,22 @@ impl<'a> CutRow<'a> {
         }
     }
 
-    /// The source of all of interval `k`, or `None` where it is mixed or near a
-    /// cut.
-    fn settled(&self, k: usize) -> Option<usize> {
+    /// What matters to interval `k`: put into `mix`, and told at once where all
+    /// of it shows one source and no cut is near.
+    pub(super) fn mix(&self, k: usize, mix: &mut Mix<'a>) -> Option<usize> {
         const FAR: f32 = REACH as f32;
         let cols = self.moment.cols;
         let (l, r) = self.across.ends(k);
-        let mut source = Some(0);
+        mix.base = 0;
+        mix.cuts.clear();
         for (i, cut) in self.moment.cuts.iter().enumerate() {
             let age = &self.age[i * cols..(i + 1) * cols];
             let (low, high) = (age[l].min(age[r]), age[l].max(age[r]));
-            if high <= -FAR || source == Some(cut.to) {
+            if high <= -FAR || (mix.cuts.is_empty() && mix.base == cut.to) {
                 continue;
             }
             let mut all = low >= FAR;
+            let mut around = None;
             if cut.taken.is_some() {
                 let taken = &self.taken[i * cols..(i + 1) * cols];
                 let v = self.across.four(k).map(|c| taken[c]);
@@ -123,56 +132,23 @@ impl<'a> CutRow<'a> {
                 if hi + stray <= 0.5 {
                     continue;
                 }
-                all &= lo - stray > 0.5;
-            }
-            source = all.then_some(cut.to);
-        }
-        source
-    }
-
-    /// The source of pixel `x` and what it is drawn toward.
-    pub(super) fn choose(&self, x: usize) -> Choice {
-        let cols = self.moment.cols;
-        let (k, part) = (self.across.interval[x] as usize, self.across.part[x]);
-        let (l, r) = self.across.ends(k);
-        let mut choice = Choice::default();
-        for (i, cut) in self.moment.cuts.iter().enumerate() {
-            let row = &self.age[i * cols..(i + 1) * cols];
-            let age = lerp(row[l], row[r], part);
-            if age <= -(REACH as f32) {
-                continue;
-            }
-            if cut.taken.is_some() {
-                let taken = &self.taken[i * cols..(i + 1) * cols];
-                let w = cubic(part);
-                let c = self.across.four(k);
-                let v = w[0] * taken[c[0]]
-                    + w[1] * taken[c[1]]
-                    + w[2] * taken[c[2]]
-                    + w[3] * taken[c[3]];
-                if v <= 0.5 {
-                    continue;
+                if lo - stray <= 0.5 {
+                    all = false;
+                    around = Some(v);
                 }
             }
-            if age >= REACH as f32 {
-                choice = Choice {
-                    source: cut.to,
-                    ..Choice::default()
-                };
-            } else if cut.to != choice.source {
-                let old = choice.source;
-                if age >= 0.0 {
-                    choice = Choice {
-                        source: cut.to,
-                        ..Choice::default()
-                    };
-                    choice.pull(old, 1.0 - cut.progress(age));
-                } else {
-                    choice.pull(cut.to, cut.progress(age));
-                }
+            if all {
+                mix.base = cut.to;
+                mix.cuts.clear();
+            } else {
+                mix.cuts.push(Near {
+                    cut,
+                    age: (age[l], age[r]),
+                    taken: around,
+                });
             }
         }
-        choice
+        mix.cuts.is_empty().then_some(mix.base)
     }
 
     /// The runs of the row from column `from` to `to`; the pairs of sources
@@ -196,33 +172,44 @@ impl<'a> CutRow<'a> {
             }
             _ => runs.push(run),
         };
+        let sources = &self.moment.sources;
+        let mut mix = Mix::default();
+        let mut last_pair = None;
+        let mut eased = vec![false; sources.len()];
         for k in 0..=self.across.cells {
             let x0 = (self.across.start[k] as usize).max(from);
             let x1 = (self.across.start[k + 1] as usize).min(to);
             if x0 >= x1 {
                 continue;
             }
-            let ends = self.across.ends(k);
-            let eased = |source| band.is_some_and(|b| b.differs(source, ends, down));
-            if let Some(source) = self.settled(k) {
+            if let Some(band) = band {
+                let ends = self.across.ends(k);
+                for (source, eased) in eased.iter_mut().enumerate() {
+                    *eased = band.differs(source, ends, down);
+                }
+            }
+            if let Some(source) = self.mix(k, &mut mix) {
                 push(Run {
                     from: x0 as u32,
                     to: x1 as u32,
                     source: source as u16,
                     warped: false,
-                    eased: eased(source),
+                    eased: eased[source],
                 });
                 continue;
             }
             for x in x0..x1 {
-                let choice = self.choose(x);
+                let choice = mix.choose(self.across.part[x]);
                 let mut warped = false;
-                if warp {
+                if warp && sources[choice.source].live {
                     for &(other, _) in choice.pulls() {
-                        let sources = &self.moment.sources;
-                        if sources[choice.source].live && sources[other].live {
+                        if sources[other].live {
                             warped = true;
-                            pairs.insert((choice.source, other));
+                            let pair = (choice.source, other);
+                            if last_pair != Some(pair) {
+                                last_pair = Some(pair);
+                                pairs.insert(pair);
+                            }
                         }
                     }
                 }
@@ -231,10 +218,60 @@ impl<'a> CutRow<'a> {
                     to: x as u32 + 1,
                     source: choice.source as u16,
                     warped,
-                    eased: eased(choice.source),
+                    eased: eased[choice.source],
                 });
             }
         }
         runs
+    }
+}
+
+/// What plays in one interval of a row: a source, and the cuts over it that are
+/// near or do not take all of it.
+#[derive(Default)]
+pub(super) struct Mix<'a> {
+    base: usize,
+    cuts: Vec<Near<'a>>,
+}
+
+struct Near<'a> {
+    cut: &'a Cut<'a>,
+    /// Frames since the switch at either end.
+    age: (f32, f32),
+    /// How far the four cells around take part; `None` where all do.
+    taken: Option<[f32; 4]>,
+}
+
+impl Mix<'_> {
+    /// The source of the pixel at `part` of the interval and what it is drawn
+    /// toward.
+    #[inline]
+    pub(super) fn choose(&self, part: f32) -> Choice {
+        let mut choice = Choice::of(self.base);
+        for near in &self.cuts {
+            let age = lerp(near.age.0, near.age.1, part);
+            if age <= -(REACH as f32) {
+                continue;
+            }
+            if let Some(v) = near.taken {
+                let w = cubic(part);
+                if w[0] * v[0] + w[1] * v[1] + w[2] * v[2] + w[3] * v[3] <= 0.5 {
+                    continue;
+                }
+            }
+            let to = near.cut.to;
+            if age >= REACH as f32 {
+                choice = Choice::of(to);
+            } else if to != choice.source {
+                if age >= 0.0 {
+                    let old = choice.source;
+                    choice = Choice::of(to);
+                    choice.pull(old, 1.0 - near.cut.progress(age));
+                } else {
+                    choice.pull(to, near.cut.progress(age));
+                }
+            }
+        }
+        choice
     }
 }

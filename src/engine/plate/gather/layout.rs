@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::grid::{Axis, lerp};
-use super::label::{CutRow, Run};
+use super::label::{CutRow, Mix, Run};
 use super::low_band::{Grade, LowBand};
 use super::moment::Moment;
 use super::warp::{self, Pair};
@@ -165,7 +165,7 @@ impl<'a> Layout<'a> {
         row: usize,
         source: usize,
         picture: &Picture,
-        cuts: &mut CutRow<'_>,
+        cuts: &mut CutRow<'a>,
     ) {
         let y = self.window.y0 as usize + row;
         let c = picture.channels();
@@ -186,20 +186,32 @@ impl<'a> Layout<'a> {
                 cuts.go(&self.down, y);
                 RowWork::new(self, source, y)
             });
-            for (x, out) in (x0..x1).zip(out.chunks_exact_mut(c)) {
-                let d = if run.warped {
-                    work.displacement(cuts, x)
-                } else {
-                    [0.0; 2]
-                };
-                if d[0].abs() + d[1].abs() < STILL {
-                    out.copy_from_slice(&from[x * c..(x + 1) * c]);
-                } else {
-                    sample::catmull_rom(picture, x, y, d[0], d[1], out);
+            let mut out = out.chunks_exact_mut(c);
+            let mut x = x0;
+            while x < x1 {
+                let k = self.across.interval[x] as usize;
+                let end = x1.min(self.across.start[k + 1] as usize);
+                if run.warped {
+                    cuts.mix(k, &mut work.mix);
                 }
-                if run.eased {
-                    self.grade.add(out, work.step(x));
+                let ends = self.across.ends(k);
+                for (x, out) in (x..end).zip(&mut out) {
+                    let part = self.across.part[x];
+                    let d = if run.warped {
+                        work.displacement(ends, part)
+                    } else {
+                        [0.0; 2]
+                    };
+                    if d[0].abs() + d[1].abs() < STILL {
+                        out.copy_from_slice(&from[x * c..(x + 1) * c]);
+                    } else {
+                        sample::catmull_rom(picture, x, y, d[0], d[1], out);
+                    }
+                    if run.eased {
+                        self.grade.add(out, between(&work.steps, ends, part));
+                    }
                 }
+                x = end;
             }
         }
     }
@@ -207,15 +219,16 @@ impl<'a> Layout<'a> {
 
 /// What one source is given along one row of pixels.
 struct RowWork<'a> {
-    layout: &'a Layout<'a>,
     source: usize,
+    /// What plays in the interval at hand.
+    mix: Mix<'a>,
     /// For each other source: the flow toward it in pixels, column by column.
     flows: Vec<Option<Vec<[f32; 2]>>>,
     steps: Vec<[f32; 3]>,
 }
 
 impl<'a> RowWork<'a> {
-    fn new(layout: &'a Layout<'a>, source: usize, y: usize) -> Self {
+    fn new(layout: &Layout<'a>, source: usize, y: usize) -> Self {
         let n = layout.moment.sources.len();
         let (sx, sy) = (
             layout.across.part.len() as f32 / layout.moment.cols as f32,
@@ -236,36 +249,34 @@ impl<'a> RowWork<'a> {
             .as_ref()
             .map_or_else(Vec::new, |b| b.row(source, &layout.down, y));
         Self {
-            layout,
             source,
+            mix: Mix::default(),
             flows,
             steps,
         }
     }
 
-    /// Where pixel `x` is read from, relative to its own place, in pixels.
-    fn displacement(&self, cuts: &CutRow<'_>, x: usize) -> [f32; 2] {
-        let choice = cuts.choose(x);
+    /// Where the pixel at `part` of the interval is read from, relative to its
+    /// own place, in pixels.
+    #[inline]
+    fn displacement(&self, ends: (usize, usize), part: f32) -> [f32; 2] {
+        let choice = self.mix.choose(part);
         debug_assert_eq!(choice.source, self.source);
         let mut d = [0.0f32; 2];
         for &(other, share) in choice.pulls() {
             if let Some(flow) = &self.flows[other] {
-                let toward = self.between(flow, x);
+                let toward = between(flow, ends, part);
                 d[0] -= share * toward[0];
                 d[1] -= share * toward[1];
             }
         }
         d
     }
+}
 
-    /// The low band's correction at pixel `x`.
-    fn step(&self, x: usize) -> [f32; 3] {
-        self.between(&self.steps, x)
-    }
-
-    fn between<const N: usize>(&self, columns: &[[f32; N]], x: usize) -> [f32; N] {
-        let across = &self.layout.across;
-        let (l, r) = across.ends(across.interval[x] as usize);
-        std::array::from_fn(|i| lerp(columns[l][i], columns[r][i], across.part[x]))
-    }
+/// The value of `columns` at `part` of the way between two of them.
+#[inline]
+fn between<const N: usize>(columns: &[[f32; N]], ends: (usize, usize), part: f32) -> [f32; N] {
+    let (l, r) = (columns[ends.0], columns[ends.1]);
+    std::array::from_fn(|i| lerp(l[i], r[i], part))
 }

@@ -182,7 +182,7 @@ pub(super) struct Grade {
     /// Channel, and which of the three values of a correction is its own.
     colour: Vec<(usize, usize)>,
     alpha: Option<usize>,
-    transfer: Transfer,
+    slope: Slope,
 }
 
 impl Grade {
@@ -200,11 +200,12 @@ impl Grade {
         Self {
             colour,
             alpha: info.channel("A"),
-            transfer: info.transfer,
+            slope: Slope::of(info.transfer),
         }
     }
 
     /// Adds the perceptual step `step` to `pixel`.
+    #[inline]
     pub(super) fn add(&self, pixel: &mut [f32], step: [f32; 3]) {
         if step == [0.0; 3] {
             return;
@@ -217,9 +218,9 @@ impl Grade {
         for &(c, i) in &self.colour {
             let v = pixel[c];
             let changed = if alpha < 1.0 {
-                v + alpha * step[i] * light_in_step(self.transfer, v / alpha)
+                v + alpha * step[i] * self.slope.at(v / alpha)
             } else {
-                v + step[i] * light_in_step(self.transfer, v)
+                v + step[i] * self.slope.at(v)
             };
             if changed.is_finite() {
                 pixel[c] = if v >= 0.0 {
@@ -232,18 +233,37 @@ impl Grade {
     }
 }
 
-/// Derivative of light by [`Transfer::perceptual`] at `value`.
-fn light_in_step(transfer: Transfer, value: f32) -> f32 {
-    let a = value.abs();
-    match transfer {
-        Transfer::Display => a.max(1.0),
-        Transfer::Linear if a <= 0.003_130_8 => 1.0 / 12.92,
-        Transfer::Linear if a < 1.0 => {
-            let bits = a.to_bits() - LEAST;
-            let (i, part) = ((bits >> 15) as usize, (bits & 0x7fff) as f32 / 32768.0);
-            lerp(POWER[i], POWER[i + 1], part)
+/// Light in one step of the perceptual encoding: the inverse of the derivative
+/// of [`Transfer::perceptual`].
+enum Slope {
+    /// Of display values.
+    Display,
+    /// Of scene-linear values, with [`POWER`] at hand.
+    Linear(&'static [f32]),
+}
+
+impl Slope {
+    fn of(transfer: Transfer) -> Self {
+        match transfer {
+            Transfer::Display => Self::Display,
+            Transfer::Linear => Self::Linear(&POWER),
         }
-        Transfer::Linear => 2.4 / 1.055 * a,
+    }
+
+    /// At `value`.
+    #[inline]
+    fn at(&self, value: f32) -> f32 {
+        let a = value.abs();
+        match self {
+            Self::Display => a.max(1.0),
+            Self::Linear(_) if a <= 0.003_130_8 => 1.0 / 12.92,
+            Self::Linear(power) if a < 1.0 => {
+                let bits = a.to_bits() - LEAST;
+                let (i, part) = ((bits >> 15) as usize, (bits & 0x7fff) as f32 / 32768.0);
+                lerp(power[i], power[i + 1], part)
+            }
+            Self::Linear(_) => 2.4 / 1.055 * a,
+        }
     }
 }
 
@@ -278,9 +298,10 @@ mod tests {
                 }
                 let slope =
                     (transfer.perceptual(v + h) - transfer.perceptual(v - h)) / ((v + h) - (v - h));
-                let got = light_in_step(transfer, v) * slope;
+                let light = Slope::of(transfer);
+                let got = light.at(v) * slope;
                 assert!((got - 1.0).abs() < 2e-3, "{transfer:?} {v}: {got}");
-                assert_eq!(light_in_step(transfer, -v), light_in_step(transfer, v));
+                assert_eq!(light.at(-v), light.at(v));
             }
         }
     }
