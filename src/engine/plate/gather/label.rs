@@ -70,6 +70,8 @@ pub(super) struct CutRow<'a> {
     /// Cut by cut, column by column of the grid.
     age: Vec<f32>,
     taken: Vec<f32>,
+    /// Room for the labels of an interval.
+    labels: Vec<u32>,
 }
 
 impl<'a> CutRow<'a> {
@@ -80,6 +82,7 @@ impl<'a> CutRow<'a> {
             across,
             age: vec![0.0; n],
             taken: vec![1.0; n],
+            labels: Vec::new(),
         }
     }
 
@@ -152,9 +155,9 @@ impl<'a> CutRow<'a> {
     }
 
     /// The runs of the row from column `from` to `to`; the pairs of sources
-    /// whose flow they need are added to `pairs`.
+    /// whose flow they may need are added to `pairs`.
     pub(super) fn runs(
-        &self,
+        &mut self,
         from: usize,
         to: usize,
         warp: bool,
@@ -172,10 +175,9 @@ impl<'a> CutRow<'a> {
             }
             _ => runs.push(run),
         };
-        let sources = &self.moment.sources;
+        let mut labels = std::mem::take(&mut self.labels);
         let mut mix = Mix::default();
-        let mut last_pair = None;
-        let mut eased = vec![false; sources.len()];
+        let mut eased = vec![false; self.moment.sources.len()];
         for k in 0..=self.across.cells {
             let x0 = (self.across.start[k] as usize).max(from);
             let x1 = (self.across.start[k + 1] as usize).min(to);
@@ -198,33 +200,31 @@ impl<'a> CutRow<'a> {
                 });
                 continue;
             }
-            for x in x0..x1 {
-                let choice = mix.choose(self.across.part[x]);
-                let mut warped = false;
-                if warp && sources[choice.source].live {
-                    for &(other, _) in choice.pulls() {
-                        if sources[other].live {
-                            warped = true;
-                            let pair = (choice.source, other);
-                            if last_pair != Some(pair) {
-                                last_pair = Some(pair);
-                                pairs.insert(pair);
-                            }
-                        }
-                    }
-                }
+            if warp {
+                mix.pairs(self.moment, pairs);
+            }
+            labels.resize(x1 - x0, 0);
+            mix.label(&self.across.part[x0..x1], &mut labels);
+            let mut x = x0;
+            for same in labels.chunk_by(|a, b| a == b) {
+                let source = (same[0] & !NEAR) as usize;
                 push(Run {
                     from: x as u32,
-                    to: x as u32 + 1,
-                    source: choice.source as u16,
-                    warped,
-                    eased: eased[choice.source],
+                    to: (x + same.len()) as u32,
+                    source: source as u16,
+                    warped: warp && same[0] & NEAR != 0,
+                    eased: eased[source],
                 });
+                x += same.len();
             }
         }
+        self.labels = labels;
         runs
     }
 }
+
+/// Flag of a label whose pixel a cut is near to.
+const NEAR: u32 = 1 << 16;
 
 /// What plays in one interval of a row: a source, and the cuts over it that are
 /// near or do not take all of it.
@@ -242,22 +242,85 @@ struct Near<'a> {
     taken: Option<[f32; 4]>,
 }
 
+impl Near<'_> {
+    #[inline(always)]
+    fn age(&self, part: f32) -> f32 {
+        lerp(self.age.0, self.age.1, part)
+    }
+}
+
+/// Whether a pixel takes part that lies `part` of the way between the middle
+/// two of cells that do so by `v`.
+#[inline(always)]
+fn takes(v: &[f32; 4], part: f32) -> bool {
+    let w = cubic(part);
+    w[0] * v[0] + w[1] * v[1] + w[2] * v[2] + w[3] * v[3] > 0.5
+}
+
 impl Mix<'_> {
+    /// The source of each pixel, with [`NEAR`] where [`Self::choose`] may find
+    /// it drawn elsewhere. Cut by cut without branches, so that several pixels
+    /// are done at once.
+    fn label(&self, parts: &[f32], labels: &mut [u32]) {
+        const FAR: f32 = REACH as f32;
+        labels.fill(self.base as u32);
+        for near in &self.cuts {
+            let to = near.cut.to as u32;
+            let lay = |label: u32, age: f32, takes: bool| {
+                let other = label & !NEAR != to;
+                let late = if age >= FAR {
+                    to
+                } else if other {
+                    to | NEAR
+                } else {
+                    label
+                };
+                let early = if other { label | NEAR } else { label };
+                let laid = if age >= 0.0 { late } else { early };
+                if takes && age > -FAR { laid } else { label }
+            };
+            match &near.taken {
+                None => {
+                    for (label, &part) in labels.iter_mut().zip(parts) {
+                        *label = lay(*label, near.age(part), true);
+                    }
+                }
+                Some(v) => {
+                    for (label, &part) in labels.iter_mut().zip(parts) {
+                        *label = lay(*label, near.age(part), takes(v, part));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds all pairs (shown and other) that a pixel of the interval may be
+    /// drawn between.
+    fn pairs(&self, moment: &Moment<'_>, pairs: &mut BTreeSet<(usize, usize)>) {
+        let live = |s: usize| moment.sources[s].live;
+        for (i, near) in self.cuts.iter().enumerate() {
+            if near.age.0.min(near.age.1) >= REACH as f32 || !live(near.cut.to) {
+                continue;
+            }
+            let before = self.cuts[..i].iter().map(|n| n.cut.to);
+            for old in before.chain([self.base]) {
+                if old != near.cut.to && live(old) {
+                    pairs.insert((old, near.cut.to));
+                    pairs.insert((near.cut.to, old));
+                }
+            }
+        }
+    }
+
     /// The source of the pixel at `part` of the interval and what it is drawn
     /// toward.
     #[inline]
     pub(super) fn choose(&self, part: f32) -> Choice {
         let mut choice = Choice::of(self.base);
         for near in &self.cuts {
-            let age = lerp(near.age.0, near.age.1, part);
-            if age <= -(REACH as f32) {
+            let age = near.age(part);
+            if age <= -(REACH as f32) || near.taken.is_some_and(|v| !takes(&v, part)) {
                 continue;
-            }
-            if let Some(v) = near.taken {
-                let w = cubic(part);
-                if w[0] * v[0] + w[1] * v[1] + w[2] * v[2] + w[3] * v[3] <= 0.5 {
-                    continue;
-                }
             }
             let to = near.cut.to;
             if age >= REACH as f32 {

@@ -186,26 +186,27 @@ impl<'a> Layout<'a> {
                 cuts.go(&self.down, y);
                 RowWork::new(self, source, y)
             });
-            let mut out = out.chunks_exact_mut(c);
             let mut x = x0;
             while x < x1 {
                 let k = self.across.interval[x] as usize;
                 let end = x1.min(self.across.start[k + 1] as usize);
-                if run.warped {
-                    cuts.mix(k, &mut work.mix);
-                }
                 let ends = self.across.ends(k);
-                for (x, out) in (x..end).zip(&mut out) {
+                let out = &mut out[(x - x0) * c..(end - x0) * c];
+                let warped = run.warped && work.moves(ends);
+                if warped {
+                    cuts.mix(k, &mut work.mix);
+                } else {
+                    out.copy_from_slice(&from[x * c..end * c]);
+                }
+                for (x, out) in (x..end).zip(out.chunks_exact_mut(c)) {
                     let part = self.across.part[x];
-                    let d = if run.warped {
-                        work.displacement(ends, part)
-                    } else {
-                        [0.0; 2]
-                    };
-                    if d[0].abs() + d[1].abs() < STILL {
-                        out.copy_from_slice(&from[x * c..(x + 1) * c]);
-                    } else {
-                        sample::catmull_rom(picture, x, y, d[0], d[1], out);
+                    if warped {
+                        let [dx, dy] = work.displacement(ends, part);
+                        if dx.abs() + dy.abs() < STILL {
+                            out.copy_from_slice(&from[x * c..(x + 1) * c]);
+                        } else {
+                            sample::catmull_rom(picture, x, y, dx, dy, out);
+                        }
                     }
                     if run.eased {
                         self.grade.add(out, between(&work.steps, ends, part));
@@ -254,6 +255,18 @@ impl<'a> RowWork<'a> {
             flows,
             steps,
         }
+    }
+
+    /// Whether any flow at all leads away from between two columns.
+    fn moves(&self, ends: (usize, usize)) -> bool {
+        let length = |d: [f32; 2]| d[0].abs() + d[1].abs();
+        let most: f32 = self
+            .flows
+            .iter()
+            .flatten()
+            .map(|f| length(f[ends.0]).max(length(f[ends.1])))
+            .sum();
+        most >= STILL
     }
 
     /// Where the pixel at `part` of the interval is read from, relative to its
