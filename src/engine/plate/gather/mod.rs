@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use self::grid::Axis;
+use self::label::CutRow;
 use self::layout::Layout;
 use self::moment::{Moment, Seam};
 use super::analysis::Analysis;
@@ -73,7 +75,10 @@ pub(super) fn plate_indices(edit: &EditList, frame: i32, width: usize, height: u
     let mut indices = Vec::with_capacity(width * height);
     for y in 0..height {
         cuts.go(&down, y);
-        indices.extend((0..width).map(|x| moment.sources[cuts.choose(x).source].index));
+        for run in cuts.runs(0, width, false, None, (0, 0), &mut BTreeSet::new()) {
+            let index = moment.sources[usize::from(run.source)].index;
+            indices.resize(indices.len() + (run.to - run.from) as usize, index);
+        }
     }
     indices
 }
