@@ -35,6 +35,15 @@ fn extend_keeps_plate_frames_and_makes_the_rest() {
             "kept frame {frame} is the plate's"
         );
     }
+    // Nor does the picture stand still where the plate has run out.
+    let mut last = made.read(1001).unwrap();
+    for frame in 1002..=1080 {
+        let next = made.read(frame).unwrap();
+        let moved = last.data().iter().zip(next.data()).filter(|(a, b)| a != b);
+        let share = moved.count() as f64 / next.data().len() as f64;
+        assert!(share > 0.1, "frame {frame}: {share} of the samples change");
+        last = next;
+    }
     let done = &out.events_of("done")[0];
     assert_eq!((&done["kept"], &done["made"]), (&32.into(), &48.into()));
 }

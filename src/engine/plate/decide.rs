@@ -146,11 +146,12 @@ fn make_ready(
 ) -> Result<Ground, EngineError> {
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
     let frames = timeline.plate.count() as i32;
-    // As the handle of a request: .9 s, at most a third of the plate.
-    let window = (libm::rint(0.9 * fps) as i32)
+    // One frame less than the handle of a request (.9 s, at most a third of the
+    // plate), so that a change may begin at the first frame that is made.
+    let handle = (libm::round(0.9 * fps) as i32)
         .clamp(4, (frames / 3).max(4))
-        .min(LONGEST)
-        .min((frames - 2).max(1)) as usize;
+        .min((frames - 1) / 2);
+    let window = (handle - 1).min(LONGEST).max(1) as usize;
     let fine = Features::new(analysis, timeline.plate);
     task.check()?;
     let coarse = Features::coarser(analysis, timeline.plate, PLAN_ROWS);
