@@ -15,10 +15,11 @@ const ROWS: usize = 60;
 const MOST_CELLS: usize = 16_384;
 /// Steps of the quantised perceptual encoding from black to white.
 pub(super) const UNIT: f32 = 4096.0;
-/// Largest mean difference of two frames, in 1/4096, at which the second is
-/// taken for a copy of the first (footage of a lower rate in a container of a
-/// higher one). Compression leaves about half a code value of difference.
+/// Largest mean difference of two frames, in 1/4096, at which the second may be
+/// a copy of the first (footage of a lower rate in a container of a higher
+/// one), and by how much it must be less than is usual for the plate.
 const SAME: i64 = 4;
+const UNUSUAL: i64 = 8;
 
 /// What is learned of a plate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,7 +70,7 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
     let mut colour: Vec<i16> = Vec::with_capacity(n * width);
     let mut matte = Vec::new();
     let mut fingerprints = Vec::with_capacity(n);
-    let (mut duplicates, mut not_finite) = (Vec::new(), Vec::new());
+    let (mut steps, mut not_finite) = (Vec::new(), Vec::new());
     let samples = colour_channels(&info);
     for (i, frame) in info.range.iter().enumerate() {
         task.step("Reading the plate", i, n)?;
@@ -84,9 +85,7 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
                 .zip(before)
                 .map(|(a, b)| i64::from((i32::from(*a) - i32::from(*b)).abs()))
                 .sum();
-            if sum <= SAME * width as i64 {
-                duplicates.push(i as u32);
-            }
+            steps.push(sum);
         }
         fingerprints.push(hash(&cells));
         colour.extend_from_slice(&cells);
@@ -101,9 +100,23 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
         colour,
         matte,
         fingerprints,
-        duplicates,
+        duplicates: copies(&steps, width as i64),
         not_finite,
     })
+}
+
+/// Indices of the frames whose step from the frame before, summed over `width`
+/// values, is next to nothing and unusual for the plate.
+fn copies(steps: &[i64], width: i64) -> Vec<u32> {
+    let mut sorted = steps.to_vec();
+    sorted.sort_unstable();
+    let usual = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    let most = (SAME * width).min(usual / UNUSUAL);
+    (1..)
+        .zip(steps)
+        .filter(|(_, s)| **s <= most)
+        .map(|(i, _)| i)
+        .collect()
 }
 
 /// A hash of the coarse picture of a plate frame, as kept in
@@ -361,6 +374,16 @@ mod tests {
         let (cells, finite) = reduce(&bad, &i, colour_channels(&i), 60, 60);
         assert!(!finite);
         assert_eq!(cells, coarse(&clean, &i));
+    }
+
+    #[test]
+    fn every_fifth_frame_repeated_is_found_and_a_quiet_plate_is_not_taken_for_it() {
+        let steps: Vec<i64> = (1..30)
+            .map(|i| if i % 5 == 0 { 20 } else { 9000 })
+            .collect();
+        assert_eq!(copies(&steps, 300), [5, 10, 15, 20, 25]);
+        assert!(copies(&[200, 260, 180, 240], 300).is_empty());
+        assert_eq!(copies(&[0, 0, 0], 300), [1, 2, 3]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod playing;
 mod score;
 mod settings;
 mod solve;
+mod suitability;
 mod switch;
 mod trws;
 
@@ -29,6 +30,7 @@ use std::sync::Arc;
 pub use analysis::{Analysis, fingerprint};
 pub use edit_list::{EditList, Event, Kind, NEVER};
 pub use settings::Settings;
+pub use suitability::{Concern, Suitability, suitability};
 
 use super::{Engine, EngineError, Sources, Timeline};
 use crate::device::Task;
