@@ -1,5 +1,6 @@
 //! Measures a sequence against its plate and leaves the report's files.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{JobError, Kind};
@@ -10,7 +11,9 @@ use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
-use crate::sequence::report::{Report, ReportError, Subject, report};
+use crate::sequence::report::{
+    Album, Encoded, Movie, Report, ReportError, Subject, Viewer, report_to,
+};
 
 /// Files that show a sequence to people and scripts.
 #[derive(Clone, Debug, Default)]
@@ -64,15 +67,63 @@ impl Looks {
         task: Task<'_>,
         watch: &dyn Watch,
     ) -> Result<Report, JobError> {
-        let measured = report(subject, task)?;
+        let info = subject.output.info().clone();
+        let frames = info.range.count();
+        let mut views = Views {
+            album: self.contact_sheet.as_ref().map(|_| Album::new(frames)),
+            movie: self
+                .preview
+                .as_ref()
+                .map(|path| Movie::new(path, frames, info.fps)),
+            failed: None,
+        };
+        let measured = report_to(subject, &mut views, task)?;
+        let told = |what: &str, file: &Path| watch.event(&Event::File { what, file });
+        if let Some(movie) = views.movie {
+            let path = movie.path().to_owned();
+            let finished = match views.failed {
+                Some(error) => Err(error),
+                None => movie.finish(),
+            };
+            told(
+                "preview",
+                &finished.map_err(|e| JobError::writing(&path, &e))?,
+            );
+        }
+        if let (Some(album), Some(path)) = (views.album, &self.contact_sheet) {
+            let png = album.page(&measured).png();
+            output::write(path, &png.map_err(|e| JobError::writing(path, &e))?)?;
+            told("contact sheet", path);
+        }
         if let Some(path) = &self.report {
             output::write(path, measured.json().as_bytes())?;
-            watch.event(&Event::File {
-                what: "report",
-                file: path,
-            });
+            told("report", path);
         }
         Ok(measured)
+    }
+}
+
+/// Draws what is measured as it comes by.
+struct Views {
+    album: Option<Album>,
+    movie: Option<Movie>,
+    failed: Option<io::Error>,
+}
+
+impl Viewer for Views {
+    fn plate(&mut self, frame: i32, index: usize, picture: &Encoded) {
+        if let Some(album) = &mut self.album {
+            album.plate(frame, index, picture);
+        }
+    }
+
+    fn output(&mut self, frame: i32, index: usize, picture: &Encoded) {
+        if let Some(album) = &mut self.album {
+            album.output(frame, index, picture);
+        }
+        if let (Some(movie), None) = (&mut self.movie, &self.failed) {
+            self.failed = movie.push(picture).err();
+        }
     }
 }
 

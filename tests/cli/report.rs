@@ -1,5 +1,6 @@
 //! `longtake report`, the report beside a take, and the store.
 
+use longtake::frame::{FilePlate, PlateOptions, PlateReader};
 use serde_json::Value as Json;
 
 use crate::work::{Work, plate};
@@ -54,17 +55,26 @@ fn a_report_of_differing_sizes_is_refused() {
 fn a_take_leaves_its_report() {
     let work = Work::new();
     let out = work.generate(&format!(
-        "--plate {} --frames 1001-1060 --out o/o.####.exr --report look/report.json --json",
+        "--plate {} --frames 1001-1060 --out o/o.####.exr --report look/report.json \
+         --contact-sheet look/sheet.png --preview look/preview.mp4 --json",
         plate()
     ));
-    assert_eq!(out.events_of("file")[0]["what"], "report");
+    assert_eq!(out.events_of("file").len(), 3);
     let report: Json = serde_json::from_slice(&work.bytes("look/report.json")).unwrap();
     assert_eq!(report["output"]["last"], 1060);
     assert_eq!(
         report["measures"]["kept"], 0.0,
         "kept frames are the plate's to the bit"
     );
-    assert_eq!(work.files("look"), ["report.json"]);
+    let open = |name: &str| FilePlate::open(&work.path(name), &PlateOptions::default()).unwrap();
+    assert!(open("look/sheet.png").info().width >= 720);
+    let preview = open("look/preview.mp4");
+    assert_eq!((preview.info().width, preview.info().height), (120, 90));
+    assert_eq!(preview.info().range.count(), 60);
+    assert_eq!(
+        work.files("look"),
+        ["preview.mp4", "report.json", "sheet.png"]
+    );
 }
 
 #[test]
