@@ -235,7 +235,7 @@ fn camera(f: &Features) -> f64 {
 
 /// How the distance of frames grows with their distance in time: the mean
 /// difference of the first and the last sixth of the plate over the mean
-/// difference of frames a sixth apart.
+/// difference of frames at most a sixth apart.
 fn one_way(f: &Features) -> f64 {
     let n = f.frames;
     let part = (n / 6).max(1);
@@ -255,12 +255,16 @@ fn one_way(f: &Features) -> f64 {
         }
     }
     ends /= m;
-    let (mut near, mut m) = (0.0, 0.0);
-    for a in (0..n - part).step_by(step) {
-        near += apart(a, a + part);
-        m += 1.0;
-    }
-    near /= m;
+    // Several distances, since what swings may be back after one of them.
+    let near = [1, 2, 3, 4]
+        .map(|k| {
+            let lag = (part * k / 4).max(1);
+            let starts = (0..n - lag).step_by(step);
+            let m = starts.len() as f64;
+            starts.map(|a| apart(a, a + lag)).sum::<f64>() / m
+        })
+        .into_iter()
+        .fold(0.0, f64::max);
     if near < 1.0 { 1.0 } else { ends / near }
 }
 
