@@ -182,6 +182,9 @@ OfxStatus describe(OfxImageEffectHandle effect) {
   props.set(kOfxPropVersion, static_cast<int>(spec.major), 0);
   props.set(kOfxPropVersion, static_cast<int>(spec.minor), 1);
 
+  props.set(kOfxPropIcon, text(spec.identifier) + ".svg", 0);
+  props.set(kOfxPropIcon, text(spec.identifier) + ".png", 1);
+
   props.set(kOfxImageEffectPropSupportedContexts, kOfxImageEffectContextFilter,
             0);
   props.set(kOfxImageEffectPropSupportedContexts, kOfxImageEffectContextGeneral,

@@ -142,14 +142,31 @@ HostCalls::~HostCalls() {
   }
 }
 
+OfxParamHandle HostCalls::param(rust::Str name) const {
+  const PluginSpec &spec = plugin();
+  for (std::size_t i = 0; i < spec.params.size(); ++i)
+    if (name == rust::Str(spec.params[i].name))
+      return instance_.params[i];
+  return nullptr;
+}
+
+void HostCalls::enable(rust::Str name, bool on) noexcept {
+  try {
+    OfxPropertySetHandle handle = nullptr;
+    auto get = suites().param->paramGetPropertySet;
+    OfxParamHandle which = param(name);
+    if (which && get && get(which, &handle) == kOfxStatOK)
+      Props(handle).set(kOfxParamPropEnabled, on ? 1 : 0);
+  } catch (...) {
+  }
+}
+
 void HostCalls::show(rust::Str name, rust::Str text) noexcept {
   try {
     auto set = suites().param->paramSetValue;
-    const PluginSpec &spec = plugin();
-    for (std::size_t i = 0; set && i < spec.params.size(); ++i) {
-      if (name == rust::Str(spec.params[i].name) && instance_.params[i])
-        set(instance_.params[i], std::string(text).c_str());
-    }
+    OfxParamHandle which = param(name);
+    if (which && set)
+      set(which, std::string(text).c_str());
   } catch (...) {
   }
 }

@@ -26,6 +26,7 @@ public:
   Region region(Input input, double time) noexcept;
   bool aborted() noexcept;
   bool progress(rust::Str stage, double fraction) noexcept;
+  void enable(rust::Str name, bool on) noexcept;
   void show(rust::Str name, rust::Str text) noexcept;
 
 private:
@@ -34,6 +35,7 @@ private:
   std::string stage_;
   bool open_ = false;
 
+  OfxParamHandle param(rust::Str name) const;
   void close();
 };
 

@@ -85,6 +85,7 @@ OfxStatus create_instance(OfxImageEffectHandle effect) {
     instance->source = clip_of(effect, kOfxImageEffectSimpleSourceClipName);
   if (context == kOfxImageEffectContextGeneral)
     instance->matte = clip_of(effect, "Matte");
+  offer_threads(offered_threads());
   instance->output = clip_of(effect, kOfxImageEffectOutputClipName);
   // A second creation on one handle replaces the first.
   delete instance_of(effect);

@@ -82,6 +82,14 @@ const OfxTimeLineSuiteV1 *timeline_suite() {
   return suite && suite->getTimeBounds ? suite : nullptr;
 }
 
+unsigned offered_threads() {
+  auto suite = fetch<OfxMultiThreadSuiteV1>(kOfxMultiThreadSuite, 1);
+  unsigned count = 0;
+  bool said = suite && suite->multiThreadNumCPUs &&
+              suite->multiThreadNumCPUs(&count) == kOfxStatOK;
+  return said ? count : 0;
+}
+
 Progress progress_suite() {
   Progress p;
   const OfxProgressSuiteV2 *second =

@@ -4,6 +4,7 @@
 #include "ofxCore.h"
 #include "ofxImageEffect.h"
 #include "ofxMessage.h"
+#include "ofxMultiThread.h"
 #include "ofxParam.h"
 #include "ofxProgress.h"
 #include "ofxProperty.h"
@@ -36,6 +37,9 @@ OfxPropertySetHandle host_properties();
 const OfxMessageSuiteV1 *message_suite();
 const OfxMessageSuiteV2 *persistent_message_suite();
 const OfxTimeLineSuiteV1 *timeline_suite();
+
+/// How many threads the host offers; 0 where it does not say.
+unsigned offered_threads();
 
 /// Either version of the progress suite, as three functions that may each be
 /// null.

@@ -234,6 +234,8 @@ pub(crate) mod ffi {
         fn aborted(self: Pin<&mut HostCalls>) -> bool;
         /// Shows how far the work is; false where the artist cancels.
         fn progress(self: Pin<&mut HostCalls>, stage: &str, fraction: f64) -> bool;
+        /// Lets the artist set a parameter, or greys it out.
+        fn enable(self: Pin<&mut HostCalls>, name: &str, on: bool);
         /// Writes a line into a parameter that only shows text.
         fn show(self: Pin<&mut HostCalls>, name: &str, text: &str);
     }
@@ -274,6 +276,7 @@ pub(crate) mod ffi {
             host: Pin<&mut HostCalls>,
         ) -> Report;
         fn node_purge(node: &Node);
+        fn offer_threads(count: u32);
     }
 }
 
@@ -526,6 +529,16 @@ fn node_purge(node: &Node) {
     guard(|| (), || node.purge());
 }
 
+/// The host offers so many threads. Some say one, or nothing, whatever there
+/// is, so only a number that says something is heeded; ours are made later.
+fn offer_threads(count: u32) {
+    let count = count as usize;
+    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    if (2..cores).contains(&count) {
+        crate::device::limit(count);
+    }
+}
+
 /// The host, as the node knows it.
 struct Calls<'a>(Pin<&'a mut ffi::HostCalls>);
 
@@ -570,6 +583,10 @@ impl node::Host for Calls<'_> {
 
     fn progress(&mut self, stage: &str, fraction: f64) -> bool {
         self.0.as_mut().progress(stage, fraction)
+    }
+
+    fn enable(&mut self, name: &str, on: bool) {
+        self.0.as_mut().enable(name, on);
     }
 
     fn show(&mut self, name: &str, text: &str) {

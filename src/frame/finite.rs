@@ -6,9 +6,9 @@ use super::Picture;
 
 /// How many samples were replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mended {
-    pub(super) nan: usize,
-    pub(super) infinite: usize,
+pub(crate) struct Mended {
+    pub(crate) nan: usize,
+    pub(crate) infinite: usize,
 }
 
 /// Replaces each sample that is not finite by the mean of the finite samples
@@ -16,7 +16,7 @@ pub(super) struct Mended {
 /// reaches neither its neighbours nor any decision. In channels that
 /// `colour` denies, depth above all, infinity has a meaning: it becomes the
 /// largest half.
-pub(super) fn mend(picture: &mut Picture, colour: impl Fn(usize) -> bool) -> Mended {
+pub(crate) fn mend(picture: &mut Picture, colour: impl Fn(usize) -> bool) -> Mended {
     let mut mended = Mended::default();
     if picture
         .data()

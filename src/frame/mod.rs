@@ -19,6 +19,7 @@ pub use file::{
     ChannelFormat, Compression, FilePlate, FrameHeader, PlateOptions, SampleDepth, SequenceWriter,
     TimeCode, WriteOptions,
 };
+pub(crate) use finite::mend;
 pub use frame_list::{FrameList, FrameListError};
 pub use matte::MattePlate;
 pub use picture::{Picture, Window};

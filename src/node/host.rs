@@ -134,6 +134,9 @@ pub trait Host {
     /// Shows how far the work is; false where the artist cancels it.
     fn progress(&mut self, stage: &str, fraction: f64) -> bool;
 
+    /// Lets the artist set parameter `name`, or greys it out.
+    fn enable(&mut self, name: &str, on: bool);
+
     /// Writes `text` into the status parameter `name`.
     fn show(&mut self, name: &str, text: &str);
 }

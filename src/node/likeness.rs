@@ -45,6 +45,14 @@ impl Likeness {
 
     /// Whether `picture` looks the same.
     pub fn resembles(&self, picture: &Picture, transfer: Transfer) -> bool {
+        // Of a thumbnail nothing can be told.
+        let size = (self.size.0 as usize, self.size.1 as usize);
+        let least = |n: usize, cells: usize| n >= 2 * cells;
+        if size != (picture.width(), picture.height())
+            && !(least(picture.width(), GRID.0) && least(picture.height(), GRID.1))
+        {
+            return true;
+        }
         let other = small(picture, transfer);
         self.small.len() == other.len()
             && (self.small.iter())

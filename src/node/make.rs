@@ -31,7 +31,7 @@ pub(super) fn job_of(order: &Order, plate: Plate) -> Job {
     }
 }
 
-/// Makes frame `frame` of a plate on Source.
+/// Makes frame `frame` of a plate on Source; what is returned is advice.
 pub(super) fn from_host(
     scene: &Scene,
     order: &Order,
@@ -39,7 +39,7 @@ pub(super) fn from_host(
     args: &RenderArgs,
     output: &mut Image<'_>,
     host: &mut dyn Host,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let mut rejected = Vec::new();
     for attempt in 0..TRIES {
         let plate = HostPlate::look(scene, order, args.scale, host, attempt > 0)?;
@@ -50,6 +50,7 @@ pub(super) fn from_host(
             prepare(&job, &rejected, host)?;
         }
         let mut takes = known().takes(&name);
+        takes.retain(|t| t.record.as_ref().is_none_or(|r| r.serves(&plate.info)));
         if takes.is_empty() {
             takes.push(prepare(&job, &rejected, host)?);
         }
@@ -68,10 +69,10 @@ pub(super) fn from_host(
                 }
                 other => other,
             };
-            if let Some(picture) = made {
+            if let Some((picture, warning)) = made {
                 known().keep(&name, prepared);
                 output.write(&args.window, &plate.canvas, &picture, plate.names);
-                return Ok(());
+                return Ok(warning);
             }
             rejected.extend(prepared.record.clone());
         }
@@ -82,6 +83,9 @@ pub(super) fn from_host(
     ))
 }
 
+/// A picture, and what the artist should know of the plate frames in it.
+type Made = (Arc<Picture>, Option<String>);
+
 /// The part `window` of `frame` by a take; `None` where the take turns out to
 /// be of another plate.
 fn gather(
@@ -91,10 +95,11 @@ fn gather(
     window: &Rect,
     by_look: bool,
     host: &mut dyn Host,
-) -> Result<Option<Arc<Picture>>, Failure> {
+) -> Result<Option<Made>, Failure> {
     let part = plate.canvas.intersection(window);
     if part.is_empty() {
-        return Ok(Some(Arc::new(Picture::new(0, 0, plate.names.len()))));
+        let nothing = Picture::new(0, 0, plate.names.len());
+        return Ok(Some((Arc::new(nothing), None)));
     }
     let part = plate.canvas.window(&part);
     let (prepared, plate) = (Arc::clone(prepared), plate.clone());
@@ -110,7 +115,10 @@ fn gather(
             matte: plate.matte.then_some(&mut matte as _),
         };
         match prepared.take.make(frame, part, &mut sources, desk.task()) {
-            Ok(picture) => Ok(Some(picture)),
+            Ok(picture) => {
+                let warning = source.take_warnings().into_iter().next();
+                Ok(Some((picture, warning.map(|w| w.to_string()))))
+            }
             Err(_) if check.failed() => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -12,6 +12,7 @@ use super::plate::HostPlate;
 use super::prepare::{Job, Plate, prepare};
 use super::render::{Report, Status};
 use super::shelf::trouble;
+use crate::manifest::manifest;
 use crate::sequence::Take;
 
 /// What an artist or the host changed.
@@ -68,11 +69,23 @@ impl Node {
             }
         };
         host.show("status", &status);
+        if let Ok(order) = &order {
+            grey(order, host);
+        }
         Report {
             status: Status::Done,
             message,
             warning: false,
         }
+    }
+}
+
+/// Greys out what the mode does not use.
+fn grey(order: &Order, host: &mut dyn Host) {
+    let Ok(manifest) = manifest() else { return };
+    let mode = format!("{:?}", order.request.mode).to_lowercase();
+    for param in manifest.params.iter().filter(|p| !p.modes.is_empty()) {
+        host.enable(&param.name, param.modes.contains(&mode));
     }
 }
 
@@ -155,8 +168,15 @@ fn outlook(order: Result<&Order, &String>) -> String {
 }
 
 /// How well the plate lends itself.
-fn ready(_prepared: &Prepared) -> String {
-    "Ready.".to_owned()
+fn ready(prepared: &Prepared) -> String {
+    let broken = prepared.take.analysis().not_finite.len();
+    let mut text = "Ready.".to_owned();
+    if broken > 0 {
+        text += &format!(
+            " {broken} plate frames hold values that are not numbers, which made frames replace: mend the plate."
+        );
+    }
+    text
 }
 
 /// A message as a sentence of its own.

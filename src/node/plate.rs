@@ -10,7 +10,7 @@ use super::known::known;
 use super::order::Order;
 use super::pixels::{Components, Depth, Image, Rect};
 use super::record::Record;
-use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Transfer};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Transfer, Warning, mend};
 use crate::sequence::key_of;
 
 /// A plate on the Source input, as far as it is known before its frames are
@@ -170,6 +170,7 @@ pub(super) struct HostReader<'a, T> {
     canvas: Rect,
     names: &'static [&'static str],
     watch: Watch<'a>,
+    warnings: Vec<Warning>,
 }
 
 impl<'a, T> HostReader<'a, T> {
@@ -182,6 +183,7 @@ impl<'a, T> HostReader<'a, T> {
             canvas: plate.canvas,
             names: plate.names,
             watch,
+            warnings: Vec::new(),
         }
     }
 
@@ -212,12 +214,21 @@ impl<T: Send> PlateReader for HostReader<'_, T> {
     }
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
-        let picture = self.desk.fetch(Ask {
+        let mut picture = self.desk.fetch(Ask {
             input: self.input,
             frame,
             canvas: self.canvas,
             names: self.names,
         })?;
+        // What is no number would spread where places are warped.
+        let mended = Arc::get_mut(&mut picture).map(|p| mend(p, |_| true));
+        if let Some(m) = mended.filter(|m| *m != Default::default()) {
+            self.warnings.push(Warning::NotFinite {
+                frame,
+                nan: m.nan,
+                infinite: m.infinite,
+            });
+        }
         let transfer = self.info.transfer;
         match self.watch {
             Watch::Not => {}
@@ -234,6 +245,10 @@ impl<T: Send> PlateReader for HostReader<'_, T> {
             }
         }
         Ok(picture)
+    }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings)
     }
 }
 

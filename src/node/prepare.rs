@@ -126,7 +126,7 @@ fn recognise(
     desk: &PrepareDesk<'_>,
 ) -> Result<Option<Arc<Record>>, Failure> {
     let mut records = known().records(facts, &job.shelf);
-    records.retain(|r| !not.iter().any(|n| Arc::ptr_eq(n, r)));
+    records.retain(|r| r.serves(&plate.info) && !not.iter().any(|n| Arc::ptr_eq(n, r)));
     let by_look = known().is_unsteady(facts);
     let range = plate.info.range;
     let middle = range.first + (range.last - range.first) / 2;

@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::host::Input;
 use super::likeness::Likeness;
-use crate::frame::{Picture, Transfer};
+use crate::frame::{Picture, PlateInfo, Transfer};
+
+/// A plate studied at fewer rows than this serves no larger scale: a take judged
+/// at a proxy is the one made at full size, but one from a thumbnail is not.
+const ROWS: u32 = 90;
 
 /// What the frames of a plate, and of its matte, look like.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -69,6 +73,13 @@ impl Record {
         }
     }
 
+    /// Whether what was learned of this plate is good enough for `info`, at its
+    /// scale.
+    pub fn serves(&self, info: &PlateInfo) -> bool {
+        let learned = self.plate.values().next().map_or(0, |l| l.size.1);
+        learned >= ROWS.min(u32::try_from(info.height).unwrap_or(ROWS))
+    }
+
     /// Whether all frames of the plate are one picture.
     pub fn is_still(&self) -> bool {
         let mut frames = self.plate.values();
@@ -91,18 +102,18 @@ mod tests {
         let light = Transfer::Display;
         let mut record = Record::default();
         for f in 1..=3 {
-            record.note(Input::Source, f, &frame(f as f32 * 0.2, 60), light);
+            record.note(Input::Source, f, &frame(f as f32 * 0.2, 80), light);
         }
         let admits = |f, picture: &Picture, by_look| {
             record.admits(Input::Source, f, picture, light, by_look)
         };
-        assert!(admits(2, &frame(0.4, 60), false));
-        assert!(!admits(2, &frame(0.401, 60), false), "a small change");
-        assert!(admits(2, &frame(0.401, 60), true));
-        assert!(!admits(2, &frame(0.6, 60), true), "another frame");
-        assert!(admits(2, &frame(0.4, 30), false), "a proxy");
-        assert!(!admits(2, &frame(0.6, 30), false), "another frame's proxy");
-        assert!(admits(9, &frame(0.9, 60), false), "never seen");
+        assert!(admits(2, &frame(0.4, 80), false));
+        assert!(!admits(2, &frame(0.401, 80), false), "a small change");
+        assert!(admits(2, &frame(0.401, 80), true));
+        assert!(!admits(2, &frame(0.6, 80), true), "another frame");
+        assert!(admits(2, &frame(0.4, 40), false), "a proxy");
+        assert!(!admits(2, &frame(0.6, 40), false), "another frame's proxy");
+        assert!(admits(9, &frame(0.9, 80), false), "never seen");
         assert!(!record.is_still());
     }
 

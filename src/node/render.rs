@@ -150,7 +150,12 @@ fn render(
         (None, None) if !scene.temporal_access => {
             return Err(Failure::Message(ONE_FRAME.to_owned()));
         }
-        (None, None) => make::from_host(scene, &order, frame, args, output, host)?,
+        (None, None) => {
+            let warning = make::from_host(scene, &order, frame, args, output, host)?;
+            if warning.is_some() {
+                return Ok(warning);
+            }
+        }
     }
     Ok(trouble(&known().shelves.get(&order.setup)))
 }

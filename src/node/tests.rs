@@ -24,6 +24,8 @@ struct TestHost<'a> {
     scale: f64,
     /// Added to one sample of every picture, another each time.
     flicker: Option<&'a AtomicUsize>,
+    /// Every picture has a sample that is no number.
+    broken: bool,
     meanwhile: Meanwhile<'a>,
     stop_after: Option<usize>,
     fetched: Vec<i32>,
@@ -72,6 +74,9 @@ impl Host for TestHost<'_> {
         if let Some(n) = self.flicker {
             data[0] += n.fetch_add(1, Ordering::Relaxed) as f32 * 1e-6;
         }
+        if self.broken {
+            data[40] = f32::NAN;
+        }
         // SAFETY: `data` holds the rows that the layout tells of.
         let image = unsafe { Image::new(data.as_mut_ptr().cast(), layout(w, h)) };
         see(&image.unwrap());
@@ -93,6 +98,8 @@ impl Host for TestHost<'_> {
     fn progress(&mut self, _: &str, _: f64) -> bool {
         true
     }
+
+    fn enable(&mut self, _: &str, _: bool) {}
 
     fn show(&mut self, _: &str, text: &str) {
         text.clone_into(&mut self.shown);
@@ -151,6 +158,7 @@ impl Shot {
             size: self.size,
             scale: 1.0,
             flicker: None,
+            broken: false,
             meanwhile: &|| (),
             stop_after: None,
             fetched: Vec::new(),
@@ -261,7 +269,7 @@ fn a_host_that_gives_no_frame_twice_alike_still_gets_a_take() {
 
 #[test]
 fn a_take_judged_at_half_scale_is_the_one_made_at_full() {
-    let shot = Shot::new((144, 96), [1.0, 60.0]);
+    let shot = Shot::new((288, 200), [1.0, 60.0]);
     let mut host = shot.host();
     host.scale = 0.5;
     let half = shot.good(52, &mut host);
@@ -270,18 +278,53 @@ fn a_take_judged_at_half_scale_is_the_one_made_at_full() {
     let full = shot.good(52, &mut host);
     assert!(host.fetched.len() < 15, "the plate was not studied again");
     let apart = |x: usize, y: usize| {
-        let at = |x: usize, y: usize| full[(y * 144 + x) * 4];
+        let at = |x: usize, y: usize| full[(y * 288 + x) * 4];
         let mean = (at(2 * x, 2 * y)
             + at(2 * x + 1, 2 * y)
             + at(2 * x, 2 * y + 1)
             + at(2 * x + 1, 2 * y + 1))
             / 4.0;
-        (half[(y * 72 + x) * 4] - mean).abs()
+        (half[(y * 144 + x) * 4] - mean).abs()
     };
-    let far = (0..48 * 72)
-        .filter(|i| apart(i % 72, i / 72) > 0.05)
+    let far = (0..100 * 144)
+        .filter(|i| apart(i % 144, i / 144) > 0.05)
         .count();
-    assert!(far < 48 * 72 / 50, "{far} pixels show another time");
+    assert!(far < 100 * 144 / 50, "{far} pixels show another time");
+    // A thumbnail is shown by the take that is known, and makes none for others.
+    host.scale = 0.05;
+    host.fetched.clear();
+    shot.good(52, &mut host);
+    assert!(host.fetched.len() < 15);
+}
+
+#[test]
+fn a_thumbnail_decides_nothing_for_the_full_size() {
+    let shot = Shot::new((290, 200), [1.0, 60.0]);
+    let mut host = shot.host();
+    host.scale = 0.05;
+    shot.good(52, &mut host);
+    host.scale = 1.0;
+    host.fetched.clear();
+    shot.good(52, &mut host);
+    assert!(host.fetched.len() >= 30, "studied again");
+}
+
+#[test]
+fn samples_that_are_no_numbers_are_replaced_where_frames_are_made_and_said() {
+    let shot = Shot::new((82, 48), [1.0, 60.0]);
+    let mut host = shot.host();
+    host.broken = true;
+    let (report, data) = shot.render(50, &mut host);
+    assert_eq!(report.status, Status::Done);
+    assert!(
+        report.message.contains("not a number"),
+        "{}",
+        report.message
+    );
+    assert!(report.warning && data.iter().all(|v| v.is_finite()));
+    let (report, data) = shot.render(3, &mut host);
+    assert_eq!(report.status, Status::Done);
+    assert!(data[40].is_nan(), "a kept frame is kept");
 }
 
 #[test]

@@ -46,6 +46,8 @@ impl super::Host for Host {
         self.cancel_at.is_none_or(|at| fraction < at)
     }
 
+    fn enable(&mut self, _: &str, _: bool) {}
+
     fn show(&mut self, _: &str, _: &str) {}
 }
 
