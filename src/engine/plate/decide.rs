@@ -139,7 +139,7 @@ fn fill_matte(
         .collect())
 }
 
-fn make_ready(
+pub(super) fn make_ready(
     analysis: &Analysis,
     timeline: &Timeline,
     task: Task<'_>,

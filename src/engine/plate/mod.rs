@@ -15,6 +15,7 @@ mod edit_list;
 mod features;
 mod fill;
 mod gather;
+mod judge;
 mod jumps;
 mod plan;
 mod playing;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 pub use analysis::{Analysis, fingerprint};
 pub use edit_list::{EditList, Event, Kind, NEVER};
+pub use judge::Judge;
 pub use settings::Settings;
 pub use suitability::{Concern, Suitability, suitability};
 

@@ -36,8 +36,8 @@ pub(super) struct Solution {
 }
 
 /// How one plan is made.
-struct Style {
-    taste: Taste,
+pub(super) struct Style {
+    pub(super) taste: Taste,
     /// Seconds between asides; 0 for none.
     asides: f64,
     /// What an aside may tear.
@@ -45,7 +45,7 @@ struct Style {
 }
 
 impl Style {
-    fn new(settings: &Settings, jumps: &Jumps, plan: u32) -> Self {
+    pub(super) fn new(settings: &Settings, jumps: &Jumps, plan: u32) -> Self {
         let novelty = settings.novelty.clamp(0.0, 1.0);
         let eager = [0.4, 0.7, 0.95][plan as usize % 3] + 0.6 * (novelty - 0.5);
         let seconds = [0.35, 0.6][plan as usize / 3 % 2];

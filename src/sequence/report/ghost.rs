@@ -8,7 +8,12 @@
 //! warp, the plane for a shared lowest band; two pictures on top of each other
 //! are explained by neither. What is left is measured in the plate's
 //! own steps at that place, the same difference between neighbouring plate
-//! frames, so that a fast plate is not called ghosted for its grain.
+//! frames, so that a fast plate is not called ghosted for its grain. Such a
+//! block is *unexplained*.
+//!
+//! It is a *ghost* where in addition a mix of two plate times at its own place
+//! leaves less than half of that: a block that was warped further than the
+//! displacements reach, or resampled, is not explained by two times either.
 
 use rayon::prelude::*;
 
@@ -34,10 +39,13 @@ const AROUND: [(i32, i32); 8] = [
 ];
 /// Plate times looked at closely for a block, after a first look at all.
 const CLOSE: usize = 6;
-/// A block is a ghost when more than this share of the plate's own step is
-/// left. The plate itself, a gathered frame and a warp of a few pixels stay
-/// below; the middle of a dissolve is above.
+/// A block is unexplained when more than this share of the plate's own step is
+/// left.
 const LIMIT: f32 = 0.25;
+/// A mix of two times must leave less than this share of what one leaves.
+const MIXED: f32 = 0.5;
+/// Plate times, the best alone, that are tried as the first of a mix.
+const FIRST: usize = 16;
 /// Least step that a block is credited with, 4096 for white: about what 8-bit
 /// rounding and compression leave.
 const FLOOR: f32 = 24.0;
@@ -61,6 +69,8 @@ pub struct GhostPlate {
 pub struct Ghosts {
     /// Share of the moving blocks that are ghosts.
     pub share: f64,
+    /// Share of the moving blocks that no single plate time explains.
+    pub unexplained: f64,
     /// Mean over moving blocks of what one plate time leaves unexplained, in
     /// the plate's own steps.
     pub residual: f64,
@@ -68,6 +78,16 @@ pub struct Ghosts {
     pub blocks: Vec<f32>,
     /// For each block, the plate index that explains it best.
     pub source: Vec<usize>,
+}
+
+/// What a block shows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    /// What is left under the best single time, in the plate's own steps.
+    left: f32,
+    /// The plate index of that.
+    source: usize,
+    ghost: bool,
 }
 
 impl GhostPlate {
@@ -119,50 +139,46 @@ impl GhostPlate {
     pub fn look(&self, frame: &Encoded) -> Ghosts {
         let small = self.reduce(frame);
         let blocks = self.grid().0 * self.grid().1;
-        let best: Vec<(f32, usize)> = device::install(|| {
+        let best: Vec<Block> = device::install(|| {
             (0..blocks)
                 .into_par_iter()
                 .map(|b| self.explain(&small, b))
                 .collect()
         });
+        let (cols, rows) = self.grid();
         let moves = |b: usize| self.step[b] / self.steps.max(1) as f32 > FLOOR;
         let all = !(0..blocks).any(moves);
-        let left: Vec<f32> = best
-            .iter()
-            .enumerate()
-            .map(|(b, r)| r.0 / self.unit(b))
-            .collect();
-        let (cols, rows) = self.grid();
-        let (mut n, mut ghosts, mut sum) = (0usize, 0usize, 0.0f64);
-        for (b, &r) in left.iter().enumerate() {
-            if !(all || moves(b)) {
-                continue;
-            }
-            n += 1;
-            sum += f64::from(r);
-            if r > LIMIT {
-                let (x, y) = (b % cols, b / cols);
-                let (mut beside, mut with) = (0, 0);
-                for y in y.saturating_sub(1)..(y + 2).min(rows) {
-                    for x in x.saturating_sub(1)..(x + 2).min(cols) {
-                        beside += 1;
-                        with += usize::from(left[y * cols + x] > LIMIT);
-                    }
+        // A seam is a line of unexplained blocks; an area of them is meant.
+        let area = |b: usize, of: &dyn Fn(&Block) -> bool| {
+            let (x, y) = (b % cols, b / cols);
+            let (mut beside, mut with) = (0, 0);
+            for y in y.saturating_sub(1)..(y + 2).min(rows) {
+                for x in x.saturating_sub(1)..(x + 2).min(cols) {
+                    beside += 1;
+                    with += usize::from(of(&best[y * cols + x]));
                 }
-                ghosts += usize::from(2 * with > beside);
             }
+            of(&best[b]) && 2 * with > beside
+        };
+        let left: Vec<f32> = best.iter().map(|r| r.left).collect();
+        let (mut n, mut ghosts, mut unexplained, mut sum) = (0usize, 0usize, 0usize, 0.0f64);
+        for b in (0..blocks).filter(|&b| all || moves(b)) {
+            n += 1;
+            sum += f64::from(left[b]);
+            unexplained += usize::from(area(b, &|r| r.left > LIMIT));
+            ghosts += usize::from(area(b, &|r| r.ghost));
         }
         Ghosts {
             share: ghosts as f64 / n.max(1) as f64,
+            unexplained: unexplained as f64 / n.max(1) as f64,
             residual: sum / n.max(1) as f64,
             blocks: left,
-            source: best.iter().map(|b| b.1).collect(),
+            source: best.iter().map(|b| b.source).collect(),
         }
     }
 
-    /// What is left of block `b` under its best explanation, and the plate
-    /// index of that.
-    fn explain(&self, small: &[i16], b: usize) -> (f32, usize) {
+    /// What block `b` shows.
+    fn explain(&self, small: &[i16], b: usize) -> Block {
         // A first look at every time without displacement.
         let mut order: Vec<(f32, usize)> = self
             .frames
@@ -172,10 +188,16 @@ impl GhostPlate {
             .collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let Some(&(mut best)) = order.first() else {
-            return (0.0, 0);
+            return Block::default();
         };
-        if best.0 <= 0.1 * self.unit(b) {
-            return best;
+        let unit = self.unit(b);
+        let alone = |best: (f32, usize)| Block {
+            left: best.0 / unit,
+            source: best.1,
+            ghost: false,
+        };
+        if best.0 <= 0.1 * unit {
+            return alone(best);
         }
         let mut place = (0, 0);
         for &(_, k) in order.iter().take(CLOSE) {
@@ -194,7 +216,59 @@ impl GhostPlate {
             let r = self.residual(small, &self.frames[k], b, x + dx, y + dy);
             best.0 = best.0.min(r);
         }
-        best
+        Block {
+            ghost: best.0 > LIMIT * unit && self.mixed(small, b, &order) < MIXED * best.0,
+            ..alone(best)
+        }
+    }
+
+    /// Root mean square difference of block `b` from the best mix of two plate
+    /// times at its own place, the means taken out. `order` has the plate
+    /// times, the best alone first.
+    fn mixed(&self, small: &[i16], b: usize, order: &[(f32, usize)]) -> f32 {
+        let block = |picture: &[i16]| -> [f32; BLOCK * BLOCK] {
+            let (cols, _) = self.grid();
+            let (x0, y0) = (b % cols * BLOCK, b / cols * BLOCK);
+            let (w, h) = (BLOCK.min(self.width - x0), BLOCK.min(self.height - y0));
+            let mut out = [0.0; BLOCK * BLOCK];
+            let mut sum = 0.0;
+            for y in 0..h {
+                let row = &picture[(y0 + y) * self.width + x0..][..w];
+                for (to, &v) in out[y * BLOCK..].iter_mut().zip(row) {
+                    *to = f32::from(v);
+                    sum += *to;
+                }
+            }
+            let mean = sum / (w * h) as f32;
+            for y in 0..h {
+                for to in &mut out[y * BLOCK..y * BLOCK + w] {
+                    *to -= mean;
+                }
+            }
+            out
+        };
+        let ours = block(small);
+        let mut least = f32::MAX;
+        for (i, &(_, first)) in order.iter().take(FIRST).enumerate() {
+            let a = block(&self.frames[first]);
+            for &(_, second) in &order[i + 1..] {
+                let c = block(&self.frames[second]);
+                // ours = w a + (1 - w) c, by least squares.
+                let (mut ee, mut ed, mut dd) = (0.0f32, 0.0f32, 0.0f32);
+                for ((&o, &a), &c) in ours.iter().zip(&a).zip(&c) {
+                    let (e, d) = (o - c, a - c);
+                    ee += e * e;
+                    ed += e * d;
+                    dd += d * d;
+                }
+                let w = (ed / dd.max(1.0)).clamp(0.1, 0.9);
+                least = least.min(ee - 2.0 * w * ed + w * w * dd);
+            }
+        }
+        let (cols, _) = self.grid();
+        let (x0, y0) = (b % cols * BLOCK, b / cols * BLOCK);
+        let n = BLOCK.min(self.width - x0) * BLOCK.min(self.height - y0);
+        (least.max(0.0) / n as f32).sqrt()
     }
 
     /// Root mean square difference of block `b` from the plate displaced by

@@ -226,6 +226,7 @@ pub fn report_to(
     let mut cache = PlateCache::new(factor);
     let mut curves = Curves::default();
     let mut not_finite = 0;
+    let mut unexplained = 0.0f64;
     let (mut kept, mut outside) = (None::<f64>, None::<f64>);
     for (i, &frame) in frames.iter().enumerate() {
         task.step("Measuring the sequence", i, frames.len())?;
@@ -239,7 +240,9 @@ pub fn report_to(
             continue;
         };
         if made[i] {
-            curves.ghosts.push((i, plate.ghosts.look(&encoded).share));
+            let seen = plate.ghosts.look(&encoded);
+            unexplained = unexplained.max(seen.unexplained);
+            curves.ghosts.push((i, seen.share));
         }
         if let Some(map) = subject.source
             && let Some(found) = &mut found
@@ -276,6 +279,7 @@ pub fn report_to(
         let n = curves.ghosts.len().max(1) as f64;
         measures.ghosts = Some(1000.0 * curves.ghosts.iter().map(|g| g.1).sum::<f64>() / n);
         measures.ghosts_worst = Some(1000.0 * curves.ghosts.iter().fold(0.0, |m, g| g.1.max(m)));
+        measures.unexplained_worst = Some(1000.0 * unexplained);
         measures.kept = kept;
         measures.outside = outside;
         if subject.source.is_some()

@@ -1,0 +1,110 @@
+//! The engine's plans and its score by themselves, so that another way to
+//! carry a plan out can be compared under equal terms.
+
+use super::analysis::Analysis;
+use super::decide::make_ready;
+use super::edit_list::Event;
+use super::plan::{Stretch, plan};
+use super::playing::Playing;
+use super::score::Marker;
+use super::settings::Settings;
+use super::solve::{Ground, Style};
+use crate::device::Task;
+use crate::engine::{EngineError, Timeline};
+use crate::sampler::Philox;
+
+/// Plans and judges extensions of a plate that keep its first frames.
+pub struct Judge {
+    ground: Ground,
+    keep: usize,
+    length: usize,
+}
+
+impl Judge {
+    /// For `timeline`, whose first span is kept and whose second is free.
+    ///
+    /// # Errors
+    /// Where the timeline is not of that kind or the work was stopped.
+    pub fn new(
+        analysis: &Analysis,
+        timeline: &Timeline,
+        task: Task<'_>,
+    ) -> Result<Self, EngineError> {
+        let [kept, free] = &timeline.spans[..] else {
+            return Err(EngineError::Request(
+                "only an extension at the end can be judged".to_owned(),
+            ));
+        };
+        Ok(Self {
+            ground: make_ready(analysis, timeline, task)?,
+            keep: kept.out().count(),
+            length: free.out().count(),
+        })
+    }
+
+    /// Frames that a change of clip takes at most.
+    pub fn window(&self) -> usize {
+        self.ground.jumps.window
+    }
+
+    /// The changes of clip of plan number `number` under `settings`, before
+    /// any is carried out: output index at which each may begin, and plate
+    /// index less output index of the clip that begins.
+    ///
+    /// # Errors
+    /// Where the work was stopped.
+    pub fn plan(
+        &self,
+        settings: &Settings,
+        number: u32,
+        task: Task<'_>,
+    ) -> Result<Vec<(usize, i32)>, EngineError> {
+        let stretch = Stretch {
+            length: self.length,
+            start: Some(self.keep),
+            end: None,
+            closed: false,
+        };
+        let style = Style::new(settings, &self.ground.jumps, number);
+        // The stretch is the second span of the timeline.
+        let mut rng = Philox::new(settings.seed, [1, number, 0]);
+        let plan = plan(
+            &stretch,
+            &self.ground.jumps,
+            &self.ground.coarse,
+            &style.taste,
+            &mut rng,
+            task,
+        )?;
+        Ok(plan
+            .changes
+            .iter()
+            .map(|c| (c.at + self.keep, c.offset - self.keep as i32))
+            .collect())
+    }
+
+    /// The score by which the best plan is chosen; lower is better. `events`
+    /// carry output indices, as those of an edit list do.
+    pub fn score(&self, events: &[Event]) -> f64 {
+        let f = &self.ground.fine;
+        let mut playing = Playing::new(f.cells(), self.keep as i32);
+        let mut marker = Marker::new(f, self.ground.fps);
+        let mut done = 0;
+        for e in events {
+            let at = (e.at as usize).saturating_sub(self.keep);
+            playing.retire(&mut done, at.saturating_sub(1), |t, o| {
+                marker.add(f, &self.ground.own, t, o);
+            });
+            playing.lay(
+                at,
+                e.offset + self.keep as i32,
+                usize::from(e.window),
+                &e.switch,
+            );
+        }
+        playing.retire(&mut done, self.length, |t, o| {
+            marker.add(f, &self.ground.own, t, o);
+        });
+        marker.marks(&self.ground.own).score(&self.ground.own)
+    }
+}
