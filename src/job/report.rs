@@ -9,6 +9,8 @@ use super::shared_plate::SharedPlate;
 use super::spec::Draft;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
+use crate::engine::plate::{PlateEngine, Suitability, suitability};
+use crate::engine::{Engine, Sources};
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
@@ -64,6 +66,7 @@ impl Looks {
     pub(super) fn leave(
         &self,
         subject: &mut Subject<'_>,
+        found: &Suitability,
         task: Task<'_>,
         watch: &dyn Watch,
     ) -> Result<Report, JobError> {
@@ -96,11 +99,22 @@ impl Looks {
             told("contact sheet", path);
         }
         if let Some(path) = &self.report {
-            output::write(path, measured.json().as_bytes())?;
+            output::write(path, json(&measured, found)?.as_bytes())?;
             told("report", path);
         }
         Ok(measured)
     }
+}
+
+/// The report with what was found of the plate, for people and scripts.
+fn json(report: &Report, found: &Suitability) -> Result<String, JobError> {
+    let text = || {
+        let mut all = serde_json::to_value(report)?;
+        all["suitability"] = serde_json::to_value(found)?;
+        all["suitability"]["summary"] = found.summary().into();
+        serde_json::to_string_pretty(&all)
+    };
+    text().map_err(|e| JobError::new(Kind::Internal, e.to_string()))
 }
 
 /// Draws what is measured as it comes by.
@@ -166,6 +180,16 @@ pub fn measure(
         cancel,
         progress: watch,
     };
+    let mut sources = Sources {
+        plate: &mut plate.clone(),
+        matte: None,
+    };
+    let analysis = PlateEngine::default().analyse(&mut sources, task)?;
+    let found = suitability(&analysis, analysis.info.range, task)?;
+    watch.event(&Event::Suitability {
+        found: &found,
+        summary: &found.summary(),
+    });
     let mut subject = Subject {
         output: &mut output,
         plate: Some(&mut plate),
@@ -174,5 +198,5 @@ pub fn measure(
         closed: false,
         source: None,
     };
-    sight.looks.leave(&mut subject, task, watch)
+    sight.looks.leave(&mut subject, &found, task, watch)
 }

@@ -11,6 +11,7 @@ use super::take_reader::TakeReader;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
+use crate::engine::plate::suitability;
 use crate::frame::{FilePlate, FrameError, MattePlate, PlateReader, ScaledPlate};
 use crate::sequence::report::Subject;
 use crate::sequence::{Take, key_of};
@@ -100,6 +101,11 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
     if let Some(trouble) = store.as_ref().and_then(DiskStore::take_trouble) {
         warn(&trouble.to_string());
     }
+    let found = suitability(take.analysis(), take.timeline().plate, task)?;
+    watch.event(&Event::Suitability {
+        found: &found,
+        summary: &found.summary(),
+    });
     let name = take.hash().to_hex();
     watch.event(&Event::Take { take: &name });
     let writer = output::writer(job, &header_plate, &name)?;
@@ -143,7 +149,7 @@ pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), Job
                 take.decision().plate_indices(frame, width, height)
             }),
         };
-        job.looks.leave(&mut subject, task, watch)?;
+        job.looks.leave(&mut subject, &found, task, watch)?;
     }
     watch.event(&Event::Done {
         made: tally.made,

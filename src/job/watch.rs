@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::device::Progress;
+use crate::engine::plate::Suitability;
 use crate::frame::{FrameRange, PlateInfo};
 use crate::sequence::Mode;
 
@@ -28,6 +29,14 @@ pub enum Event<'a> {
     Warning {
         /// One sentence: what, and what to do.
         message: &'a str,
+    },
+    /// How well the plate lends itself.
+    Suitability {
+        /// What was found.
+        #[serde(flatten)]
+        found: &'a Suitability,
+        /// One sentence, and what to do.
+        summary: &'a str,
     },
     /// The take is decided: `take` names its pixels.
     Take {

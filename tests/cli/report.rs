@@ -35,7 +35,12 @@ fn a_report_measures_any_sequence() {
     assert_eq!(out.code, 0);
     let report: Json = serde_json::from_slice(&work.bytes("still.json")).unwrap();
     assert_eq!(report["measures"]["frame_difference"], 0.0);
-    assert_eq!(report, out.events_of("report")[0]["report"]);
+    assert_eq!(
+        report["measures"],
+        out.events_of("report")[0]["report"]["measures"]
+    );
+    let found = &out.events_of("suitability")[0];
+    assert_eq!(found["summary"], report["suitability"]["summary"]);
     let failed = report["verdicts"].as_array().unwrap();
     assert!(failed.iter().any(|v| v["pass"] == false));
 }
@@ -62,6 +67,13 @@ fn a_take_leaves_its_report() {
     assert_eq!(out.events_of("file").len(), 3);
     let report: Json = serde_json::from_slice(&work.bytes("look/report.json")).unwrap();
     assert_eq!(report["output"]["last"], 1060);
+    // 48 frames at 24 a second are two seconds: the artist is told.
+    let concerns = report["suitability"]["concerns"].as_array().unwrap();
+    assert_eq!(
+        out.events_of("suitability")[0]["concerns"],
+        report["suitability"]["concerns"]
+    );
+    assert!(!concerns.is_empty());
     assert_eq!(
         report["measures"]["kept"], 0.0,
         "kept frames are the plate's to the bit"

@@ -158,6 +158,13 @@ impl Watch for Show {
             Event::Warning { message } => self.aside(|| {
                 let _ = writeln!(std::io::stderr(), "longtake: warning: {message}");
             }),
+            Event::Suitability { found, summary } => self.aside(|| {
+                let mut err = std::io::stderr().lock();
+                for (i, concern) in found.concerns.iter().enumerate() {
+                    let text = if i == 0 { summary } else { concern.advice() };
+                    let _ = writeln!(err, "longtake: warning: {text}");
+                }
+            }),
             Event::File { what, file } => self.say(&format!("{what}: {}", file.display())),
             Event::Done {
                 made,
