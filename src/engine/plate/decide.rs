@@ -151,7 +151,7 @@ pub(super) fn make_ready(
     let handle = (libm::round(0.9 * fps) as i32)
         .clamp(4, (frames / 3).max(4))
         .min((frames - 1) / 2);
-    let window = (handle - 1).min(LONGEST).max(1) as usize;
+    let window = (handle - 1).clamp(1, LONGEST) as usize;
     let fine = Features::new(analysis, timeline.plate);
     task.check()?;
     let coarse = Features::coarser(analysis, timeline.plate, PLAN_ROWS);

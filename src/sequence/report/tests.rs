@@ -42,7 +42,7 @@ impl Clip {
                     rng.normal() * 0.35,
                     rng.normal() * 0.35,
                     0.25 + 0.5 * rng.uniform(),
-                    rng.uniform() * 6.28,
+                    rng.uniform() * std::f64::consts::TAU,
                     rng.uniform(),
                 ]
             })
