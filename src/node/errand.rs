@@ -245,14 +245,37 @@ const BROKEN: &str = "Longtake met an error of its own. Press Clear and render a
 
 /// Fetches a picture from the host.
 pub(super) fn serve(host: &mut dyn Host, ask: &Ask) -> Result<Arc<Picture>, FrameError> {
-    let mut got = None;
-    let mut see = |image: &Image<'_>| {
-        got = Some(Arc::new(image.to_picture(&ask.canvas, ask.names)));
-    };
-    host.image(ask.input, f64::from(ask.frame), &mut see);
-    got.ok_or_else(|| FrameError::Host {
+    let mut got = Err(FrameError::Host {
         frame: ask.frame,
         message: remedy(ask.input).to_owned(),
+    });
+    let mut see = |image: &Image<'_>| {
+        got = check_size(ask, &image.region())
+            .map(|()| Arc::new(image.to_picture(&ask.canvas, ask.names)));
+    };
+    host.image(ask.input, f64::from(ask.frame), &mut see);
+    got
+}
+
+/// Refuses a picture of another size than the plate. One that is merely
+/// cropped, as renders are to what they show, is laid where it belongs; it has
+/// a side or a corner of its own.
+fn check_size(ask: &Ask, region: &Rect) -> Result<(), FrameError> {
+    let plate = &ask.canvas;
+    let apart = |a: usize, b: usize| a.abs_diff(b) > 2;
+    let other = apart(region.width(), plate.width()) && apart(region.height(), plate.height());
+    if !other || (region.x1, region.y1) != (plate.x1, plate.y1) {
+        return Ok(());
+    }
+    let found = (region.width(), region.height());
+    let expected = (plate.width(), plate.height());
+    Err(match ask.input {
+        Input::Source => FrameError::Size {
+            frame: ask.frame,
+            found,
+            expected,
+        },
+        Input::Matte => FrameError::MatteSize { found, expected },
     })
 }
 

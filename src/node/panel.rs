@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Node;
-use super::errand::Failure;
+use super::errand::{Errand, Failure};
 use super::host::{Host, Scene};
 use super::known::{Prepared, known};
 use super::make::job_of;
@@ -12,6 +12,7 @@ use super::plate::HostPlate;
 use super::prepare::{Job, Plate, prepare};
 use super::render::{Report, Status};
 use super::shelf::trouble;
+use crate::engine::plate::suitability;
 use crate::manifest::manifest;
 use crate::sequence::Take;
 
@@ -102,7 +103,8 @@ fn generate(
     let job = job(scene, order, scale, host)?;
     let prepared = prepare(&job, &[], host)?;
     known().ordered(order.about(), job.order());
-    let mut text = format!("{} {}", outlook(Ok(order)), ready(&prepared));
+    let judged = lends_itself(prepared, order, host)?;
+    let mut text = format!("{} {judged}", outlook(Ok(order)));
     if let Some(trouble) = trouble(&job.shelf) {
         text = format!("{text} {}", sentence(&trouble));
     }
@@ -167,16 +169,19 @@ fn outlook(order: Result<&Order, &String>) -> String {
     }
 }
 
-/// How well the plate lends itself.
-fn ready(prepared: &Prepared) -> String {
-    let broken = prepared.take.analysis().not_finite.len();
-    let mut text = "Ready.".to_owned();
-    if broken > 0 {
-        text += &format!(
-            " {broken} plate frames hold values that are not numbers, which made frames replace: mend the plate."
-        );
-    }
-    text
+/// How well the plate lends itself, and what would help.
+fn lends_itself(
+    prepared: Arc<Prepared>,
+    order: &Order,
+    host: &mut dyn Host,
+) -> Result<String, Failure> {
+    let range = order.request.plate;
+    let errand = Errand::send(move |desk| {
+        let judged = suitability(prepared.take.analysis(), range, desk.task())?;
+        Ok(judged.summary())
+    });
+    errand.join();
+    errand.attend(host, true)
 }
 
 /// A message as a sentence of its own.

@@ -425,6 +425,7 @@ fn generate_gets_the_take_ready_and_clear_forgets_it() {
     };
     assert_eq!(press("generate", &mut host).message, "");
     assert!(host.shown.contains("frames are made"), "{}", host.shown);
+    assert!(host.shown.contains("lends itself"), "{}", host.shown);
     host.fetched.clear();
     shot.good(50, &mut host);
     assert!(host.fetched.len() < 15);
