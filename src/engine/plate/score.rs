@@ -131,7 +131,7 @@ fn torn(f: &Features, source: &[usize], luma: &[i32]) -> i64 {
         let here = (luma[b] - luma[a]).abs();
         let first = (i32::from(f.luma[p * cells + b]) - luma[a]).abs();
         let second = (luma[b] - i32::from(f.luma[q * cells + a])).abs();
-        i64::from((here - first.max(second)).max(0))
+        i64::from((here - (first + second) / 2).max(0))
     };
     for y in 0..f.rows {
         for x in 0..f.cols {
@@ -173,7 +173,7 @@ pub(super) fn load<'a>(
         before.clone_from(&luma);
     }
     let worst = worst as f64 / cells as f64 / own.step;
-    tears as f64 / own.gradient + 150.0 * (worst - own.most).max(0.0)
+    tears as f64 / own.gradient + 150.0 * (worst - 0.97 * own.most).max(0.0)
 }
 
 /// The measures of a whole solution, over the plate's own.
@@ -281,13 +281,17 @@ impl Marker {
 }
 
 impl Marks {
-    /// One figure to choose by; lower is better.
-    pub(super) fn score(&self, own: &Own) -> f64 {
-        3.0 * (self.most - own.most.max(1.1)).max(0.0)
-            + 3.0 * (own.least.min(0.7) - self.least).max(0.0)
-            + 4.0 * (0.97 - self.spread).max(0.0)
-            + 0.7 * self.copy
-            + 3.0 * ((self.luma - 1.0).abs() - 0.008).max(0.0) / 0.01
-            + 0.4 * self.torn
+    /// One figure to choose by; lower is better. Beyond what is noticed a
+    /// fault weighs more; at a higher `novelty` (0 to 1) so does repetition.
+    pub(super) fn score(&self, own: &Own, novelty: f64) -> f64 {
+        let beyond = |value: f64, limit: f64| (value - limit).max(0.0);
+        12.0 * beyond(self.most, 0.97 * own.most)
+            + 3.0 * beyond(own.least, self.least)
+            + 4.0 * beyond(0.97, self.spread)
+            + 0.3 * beyond((self.luma - 1.0).abs(), 0.006) / 0.001
+            + 0.7 * self.torn
+            + 4.0 * beyond(self.torn, 0.3)
+            + 0.4 * self.copy
+            + 10.0 * novelty * beyond(self.copy, 0.75 - 0.4 * novelty)
     }
 }

@@ -47,20 +47,20 @@ pub(super) struct Style {
 impl Style {
     pub(super) fn new(settings: &Settings, jumps: &Jumps, plan: u32) -> Self {
         let novelty = settings.novelty.clamp(0.0, 1.0);
-        let eager = [0.4, 0.7, 0.95][plan as usize % 3] + 0.6 * (novelty - 0.5);
-        let seconds = [0.35, 0.6][plan as usize / 3 % 2];
+        // Novelty comes from changing clip more often first: asides tear more
+        // for the same. They come in above the middle of the control.
+        let half = plan / 3 % 2;
+        let with = half == 1 && novelty > 0.5;
+        let often = [0.6, 1.2][half as usize] * novelty;
+        let eager = [0.4, 0.7, 0.95][plan as usize % 3] + 0.6 * (novelty - 0.5) + often;
         Self {
             taste: Taste {
                 eager,
                 shortest: (jumps.window * 45 / 100).max(3),
                 heat: 0.07,
             },
-            asides: if novelty > 0.0 {
-                seconds * 0.5 / novelty
-            } else {
-                0.0
-            },
-            limit: 4.0 * novelty,
+            asides: if with { 0.2 / novelty } else { 0.0 },
+            limit: 8.0 * novelty,
         }
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn solve(
     })?;
     let mut best: Option<(f64, Solution)> = None;
     for s in solutions {
-        let score = s.marks.score(&ground.own);
+        let score = s.marks.score(&ground.own, settings.novelty);
         if best.as_ref().is_none_or(|b| score < b.0) {
             best = Some((score, s));
         }
@@ -199,7 +199,7 @@ impl<'a> Carrier<'a> {
         let own = &self.g.own;
         let worst = own.most * own.step * self.g.fine.cells() as f64;
         Budget {
-            step: libm::rint(worst * 1.0) as i64,
+            step: libm::rint(worst * 0.95) as i64,
             rounds: 4,
         }
     }
@@ -356,7 +356,7 @@ impl<'a> Carrier<'a> {
         };
         let frames = at.saturating_sub(1)..(at + window + 2).min(self.stretch.length);
         let mut best: Option<(f64, i32, Vec<u8>)> = None;
-        for offset in offsets.into_iter().chain([offset]).take(5) {
+        for offset in offsets {
             task.check()?;
             let extra = self.extra(playing, at, offset, window, &wish);
             let ask = Ask {

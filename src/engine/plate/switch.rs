@@ -137,7 +137,7 @@ pub(super) fn fit(
             let times = if u == ask.window { ask.life as i32 } else { 1 };
             seams(problem, f, plane, u, times, &Weights { seam, ..*w });
         }
-        fits.push(problem.resume(6, messages));
+        fits.push(problem.resume(4, messages));
     }
     fits
 }
