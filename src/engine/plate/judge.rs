@@ -83,7 +83,8 @@ impl Judge {
             .collect())
     }
 
-    /// The score by which the best plan is chosen; lower is better. `events`
+    /// The score by which the best plan is chosen at the default novelty; lower
+    /// is better. `events`
     /// carry output indices, as those of an edit list do.
     pub fn score(&self, events: &[Event]) -> f64 {
         let f = &self.ground.fine;
@@ -105,6 +106,9 @@ impl Judge {
         playing.retire(&mut done, self.length, |t, o| {
             marker.add(f, &self.ground.own, t, o);
         });
-        marker.marks(&self.ground.own).score(&self.ground.own)
+        let novelty = Settings::default().novelty;
+        marker
+            .marks(&self.ground.own)
+            .score(&self.ground.own, novelty)
     }
 }
