@@ -48,6 +48,8 @@ pub(super) struct Known {
     unsteady: Mutex<HashSet<blake3::Hash>>,
     looks: Mutex<HashMap<blake3::Hash, HostPlate>>,
     orders: Mutex<HashMap<blake3::Hash, blake3::Hash>>,
+    /// Held from a last look at what is known to the noting of what is new.
+    pub noting: Mutex<()>,
     /// Preparations under way.
     pub flights: Mutex<Flights>,
     /// Pictures of plate files and made of them.

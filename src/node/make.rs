@@ -11,6 +11,7 @@ use super::order::Order;
 use super::pixels::{Image, Rect};
 use super::plate::{Check, HostPlate, HostReader, Watch};
 use super::prepare::{Job, Plate, prepare};
+use super::record::Record;
 use super::render::RenderArgs;
 use crate::engine::Sources;
 use crate::frame::{Picture, PlateReader, Window};
@@ -40,7 +41,7 @@ pub(super) fn from_host(
     output: &mut Image<'_>,
     host: &mut dyn Host,
 ) -> Result<Option<String>, Failure> {
-    let mut rejected = Vec::new();
+    let mut rejected: Vec<Arc<Record>> = Vec::new();
     for attempt in 0..TRIES {
         let plate = HostPlate::look(scene, order, args.scale, host, attempt > 0)?;
         let job = job_of(order, Plate::Host(plate.clone()));
@@ -50,7 +51,12 @@ pub(super) fn from_host(
             prepare(&job, &rejected, host)?;
         }
         let mut takes = known().takes(&name);
-        takes.retain(|t| t.record.as_ref().is_none_or(|r| r.serves(&plate.info)));
+        takes.retain(|t| {
+            let record = t.record.as_ref();
+            record.is_some_and(|r| {
+                r.serves(&plate.info) && !rejected.iter().any(|n| Arc::ptr_eq(n, r))
+            })
+        });
         if takes.is_empty() {
             takes.push(prepare(&job, &rejected, host)?);
         }

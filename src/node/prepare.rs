@@ -73,6 +73,10 @@ pub(super) fn prepare(
 ) -> Result<Arc<Prepared>, Failure> {
     let facts = job.facts();
     let mut name = job.order();
+    if let Plate::Host(plate) = &job.plate {
+        // Threads at another scale have other pictures to hand over.
+        name = key_of(&[name.to_hex().as_str(), &format!("{:?}", plate.canvas)]);
+    }
     for record in not {
         name = key_of(&[name.to_hex().as_str(), record.key(&facts).to_hex().as_str()]);
     }
@@ -109,7 +113,7 @@ fn work(job: &Job, not: &[Arc<Record>], desk: &PrepareDesk<'_>) -> Result<Arc<Pr
         }
         Plate::Host(plate) => match recognise(job, plate, &facts, not, desk)? {
             Some(record) => remember(job, plate, &facts, record, desk),
-            None => learn(job, plate, &facts, desk),
+            None => learn(job, plate, &facts, not, desk),
         },
     };
     let prepared = Arc::new(prepared?);
@@ -198,6 +202,7 @@ fn learn(
     job: &Job,
     plate: &HostPlate,
     facts: &blake3::Hash,
+    not: &[Arc<Record>],
     desk: &PrepareDesk<'_>,
 ) -> Result<Prepared, Failure> {
     let seen = Mutex::new(Record::default());
@@ -222,6 +227,12 @@ fn learn(
         &*job.shelf,
         desk.task(),
     )?;
+    // One that learned it at another scale meanwhile was first, and its take is
+    // the one that counts.
+    let _noting = known().noting.lock();
+    if let Some(record) = recognise(job, plate, facts, not, desk)? {
+        return remember(job, plate, facts, record, desk);
+    }
     let record = Arc::new(seen.into_inner());
     known().note(facts, Arc::clone(&record), &job.shelf);
     Ok(Prepared {
