@@ -5,12 +5,18 @@
 //! here ends in [`guard`], and what the shim offers as [`ffi::HostCalls`]
 //! throws nothing.
 
+mod convert;
+mod describe;
+mod host;
+
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
-use crate::manifest::{ParamKind, Value, manifest};
 use crate::node::{self, Node};
+use convert::{image_of, region_of, report_of, scene_of, times_of};
+use describe::plugin_spec;
+use host::Calls;
 
 #[cxx::bridge(namespace = "longtake")]
 pub(crate) mod ffi {
@@ -322,104 +328,6 @@ fn broken() -> ffi::Report {
     }
 }
 
-fn plugin_spec() -> ffi::PluginSpec {
-    let nothing = || ffi::PluginSpec {
-        identifier: String::new(),
-        label: String::new(),
-        grouping: String::new(),
-        description: String::new(),
-        major: 0,
-        minor: 0,
-        clips: Vec::new(),
-        groups: Vec::new(),
-        params: Vec::new(),
-    };
-    guard(nothing, || {
-        let Ok(m) = manifest() else {
-            return nothing();
-        };
-        ffi::PluginSpec {
-            identifier: m.plugin.identifier.clone(),
-            label: m.plugin.label.clone(),
-            grouping: m.plugin.grouping.clone(),
-            description: m.plugin.description.trim().to_owned(),
-            major: m.plugin.version[0],
-            minor: m.plugin.version[1],
-            clips: m.clips.iter().map(clip_spec).collect(),
-            groups: m
-                .groups
-                .iter()
-                .map(|g| ffi::GroupSpec {
-                    name: g.name.clone(),
-                    label: g.label.clone(),
-                    open: g.open,
-                })
-                .collect(),
-            params: m.params.iter().map(param_spec).collect(),
-        }
-    })
-}
-
-fn clip_spec(clip: &crate::manifest::Clip) -> ffi::ClipSpec {
-    let has = |context: &str| clip.contexts.iter().any(|c| c == context);
-    ffi::ClipSpec {
-        name: clip.name.clone(),
-        label: clip.label.clone(),
-        hint: clip.hint.clone(),
-        in_filter: has("filter"),
-        in_general: has("general"),
-        optional: clip.optional,
-        mask: clip.mask,
-    }
-}
-
-fn param_spec(p: &crate::manifest::Param) -> ffi::ParamSpec {
-    /// Numbers without a range of their own get one that any frame number
-    /// fits in: a host clamps numbers that lack either range.
-    const WIDE: f64 = 1e7;
-    let (mut number, mut second, mut text) = (0.0, 0.0, String::new());
-    match &p.default {
-        Some(Value::Bool(v)) => number = f64::from(*v),
-        Some(Value::Int(v)) => number = *v as f64,
-        Some(Value::Double(v)) => number = *v,
-        Some(Value::Range([a, b])) => (number, second) = (*a as f64, *b as f64),
-        Some(Value::Text(v)) if p.kind == ParamKind::Choice => {
-            number = p.options.iter().position(|o| o == v).unwrap_or(0) as f64;
-        }
-        Some(Value::Text(v)) => text.clone_from(v),
-        None => {}
-    }
-    let (min, max) = (p.min.unwrap_or(-WIDE), p.max.unwrap_or(WIDE));
-    let [display_min, display_max] = p.display.unwrap_or([min, max]);
-    ffi::ParamSpec {
-        name: p.name.clone(),
-        group: p.group.clone(),
-        label: p.label.clone(),
-        hint: p.hint.clone(),
-        kind: match p.kind {
-            ParamKind::Choice => ffi::Kind::Choice,
-            ParamKind::Int => ffi::Kind::Int,
-            ParamKind::Double => ffi::Kind::Double,
-            ParamKind::Bool => ffi::Kind::Bool,
-            ParamKind::Range => ffi::Kind::Range,
-            ParamKind::String => ffi::Kind::String,
-            ParamKind::File => ffi::Kind::File,
-            ParamKind::Folder => ffi::Kind::Folder,
-            ParamKind::Button => ffi::Kind::Button,
-            ParamKind::Status => ffi::Kind::Status,
-        },
-        default_text: text,
-        default_number: number,
-        default_second: second,
-        options: p.options.clone(),
-        labels: p.labels.clone(),
-        min,
-        max,
-        display_min,
-        display_max,
-    }
-}
-
 fn node_new() -> Box<Node> {
     Box::new(Node::new())
 }
@@ -536,166 +444,5 @@ fn offer_threads(count: u32) {
     let cores = std::thread::available_parallelism().map_or(1, Into::into);
     if (2..cores).contains(&count) {
         crate::device::limit(count);
-    }
-}
-
-/// The host, as the node knows it.
-struct Calls<'a>(Pin<&'a mut ffi::HostCalls>);
-
-impl node::Host for Calls<'_> {
-    fn image(
-        &mut self,
-        input: node::Input,
-        time: f64,
-        see: &mut dyn FnMut(&node::Image<'_>),
-    ) -> bool {
-        /// Gives the picture back on every way out.
-        struct Borrowed<'b, 'a>(&'b mut Calls<'a>, ffi::Image);
-        impl Drop for Borrowed<'_, '_> {
-            fn drop(&mut self) {
-                self.0.0.as_mut().release(&self.1);
-            }
-        }
-        let image = self.0.as_mut().image(input_of(input), time);
-        if image.handle == 0 {
-            return false;
-        }
-        let borrowed = Borrowed(self, image);
-        // SAFETY: the picture stays the host's until `borrowed` is dropped,
-        // after `see` has returned.
-        match unsafe { image_of(&borrowed.1) } {
-            Some(image) => {
-                see(&image);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn region(&mut self, input: node::Input, time: f64) -> Option<[f64; 4]> {
-        let region = self.0.as_mut().region(input_of(input), time);
-        region.known.then_some(region.rect)
-    }
-
-    fn aborted(&mut self) -> bool {
-        self.0.as_mut().aborted()
-    }
-
-    fn progress(&mut self, stage: &str, fraction: f64) -> bool {
-        self.0.as_mut().progress(stage, fraction)
-    }
-
-    fn enable(&mut self, name: &str, on: bool) {
-        self.0.as_mut().enable(name, on);
-    }
-
-    fn show(&mut self, name: &str, text: &str) {
-        self.0.as_mut().show(name, text);
-    }
-}
-
-fn input_of(input: node::Input) -> ffi::Input {
-    match input {
-        node::Input::Source => ffi::Input::Source,
-        node::Input::Matte => ffi::Input::Matte,
-    }
-}
-
-fn depth_of(depth: ffi::Depth) -> Option<node::Depth> {
-    match depth {
-        ffi::Depth::Byte => Some(node::Depth::Byte),
-        ffi::Depth::Short => Some(node::Depth::Short),
-        ffi::Depth::Half => Some(node::Depth::Half),
-        ffi::Depth::Float => Some(node::Depth::Float),
-        _ => None,
-    }
-}
-
-fn components_of(components: ffi::Components) -> Option<node::Components> {
-    match components {
-        ffi::Components::Rgba => Some(node::Components::Rgba),
-        ffi::Components::Rgb => Some(node::Components::Rgb),
-        ffi::Components::Alpha => Some(node::Components::Alpha),
-        _ => None,
-    }
-}
-
-/// # Safety
-/// The host keeps the pixels that `image` speaks of alive and to itself as long
-/// as the result lives.
-unsafe fn image_of<'a>(image: &ffi::Image) -> Option<node::Image<'a>> {
-    let layout = node::Layout {
-        row_bytes: image.row_bytes as isize,
-        bounds: node::Rect::from(image.bounds),
-        region: image.has_region.then(|| node::Rect::from(image.region)),
-        depth: depth_of(image.depth)?,
-        components: components_of(image.components)?,
-        premultiplied: image.premultiplied,
-    };
-    let data = std::ptr::with_exposed_provenance_mut(image.data);
-    // SAFETY: as the caller promises; the layout is the host's own.
-    unsafe { node::Image::new(data, layout) }
-}
-
-fn clip_of(clip: &ffi::ClipFacts) -> node::ClipFacts {
-    let positive = |v: f64| (v.is_finite() && v > 0.0).then_some(v);
-    node::ClipFacts {
-        connected: clip.connected,
-        depth: depth_of(clip.depth),
-        components: components_of(clip.components),
-        premultiplied: clip.premultiplied,
-        range: clip.has_range.then_some((clip.first, clip.last)),
-        fps: positive(clip.fps),
-        pixel_aspect: positive(clip.pixel_aspect).unwrap_or(1.0),
-    }
-}
-
-fn scene_of(scene: &ffi::Scene) -> node::Scene {
-    node::Scene {
-        generator: scene.generator,
-        params: scene
-            .params
-            .iter()
-            .map(|p| node::RawValue {
-                known: p.known,
-                text: p.text.clone(),
-                number: p.number,
-                second: p.second,
-            })
-            .collect(),
-        source: clip_of(&scene.source),
-        matte: clip_of(&scene.matte),
-        fps: (scene.fps.is_finite() && scene.fps > 0.0).then_some(scene.fps),
-        project: scene.has_project.then_some(scene.project),
-        temporal_access: scene.temporal_access,
-    }
-}
-
-fn report_of(report: node::Report) -> ffi::Report {
-    ffi::Report {
-        status: match report.status {
-            node::Status::Done => ffi::Status::Done,
-            node::Status::Aborted => ffi::Status::Aborted,
-            node::Status::Failed => ffi::Status::Failed,
-            node::Status::Format => ffi::Status::Format,
-        },
-        message: report.message,
-        warning: report.warning,
-    }
-}
-
-fn times_of(times: Option<(f64, f64)>) -> ffi::Times {
-    let (first, last) = times.unwrap_or((0.0, 0.0));
-    ffi::Times {
-        known: times.is_some(),
-        first,
-        last,
-    }
-}
-
-fn region_of(rect: Option<[f64; 4]>) -> ffi::Region {
-    ffi::Region {
-        known: rect.is_some(),
-        rect: rect.unwrap_or_default(),
     }
 }

@@ -1,0 +1,62 @@
+//! The host, as the node knows it.
+
+use std::pin::Pin;
+
+use super::convert::{image_of, input_of};
+use super::ffi;
+use crate::node;
+
+/// The host, as the node knows it.
+pub(super) struct Calls<'a>(pub(super) Pin<&'a mut ffi::HostCalls>);
+
+impl node::Host for Calls<'_> {
+    fn image(
+        &mut self,
+        input: node::Input,
+        time: f64,
+        see: &mut dyn FnMut(&node::Image<'_>),
+    ) -> bool {
+        /// Gives the picture back on every way out.
+        struct Borrowed<'b, 'a>(&'b mut Calls<'a>, ffi::Image);
+        impl Drop for Borrowed<'_, '_> {
+            fn drop(&mut self) {
+                self.0.0.as_mut().release(&self.1);
+            }
+        }
+        let image = self.0.as_mut().image(input_of(input), time);
+        if image.handle == 0 {
+            return false;
+        }
+        let borrowed = Borrowed(self, image);
+        // SAFETY: the picture stays the host's until `borrowed` is dropped,
+        // after `see` has returned.
+        match unsafe { image_of(&borrowed.1) } {
+            Some(image) => {
+                see(&image);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn region(&mut self, input: node::Input, time: f64) -> Option<[f64; 4]> {
+        let region = self.0.as_mut().region(input_of(input), time);
+        region.known.then_some(region.rect)
+    }
+
+    fn aborted(&mut self) -> bool {
+        self.0.as_mut().aborted()
+    }
+
+    fn progress(&mut self, stage: &str, fraction: f64) -> bool {
+        self.0.as_mut().progress(stage, fraction)
+    }
+
+    fn enable(&mut self, name: &str, on: bool) {
+        self.0.as_mut().enable(name, on);
+    }
+
+    fn show(&mut self, name: &str, text: &str) {
+        self.0.as_mut().show(name, text);
+    }
+}
