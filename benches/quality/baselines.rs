@@ -280,36 +280,44 @@ impl<'a> Coarse<'a> {
                 cost[u * cells + c] = (square.sqrt() / self.texture[c] * 2000.0) as i32;
             }
         }
-        let mut grid = Grid::new(cols, rows, depth);
-        for u in 0..depth {
-            for y in 0..rows {
-                for x in 0..cols {
-                    let i = u * cells + y * cols + x;
-                    for (axis, inside, hop) in [
-                        (0, x + 1 < cols, 1),
-                        (1, y + 1 < rows, cols),
-                        (2, u + 1 < depth, cells),
-                    ] {
-                        if inside {
-                            grid.join([x, y, u], axis, cost[i] + cost[i + hop]);
-                        }
+        cut(&cost, cols, rows, depth).1
+    }
+}
+
+/// The minimal cut through a volume of `depth` layers of `rows` × `cols`
+/// cells, between its first and its last layer: its capacity, and for each cell
+/// the first layer beyond it. An edge between neighbours costs what both
+/// cells do.
+pub fn cut(cost: &[i32], cols: usize, rows: usize, depth: usize) -> (i64, Vec<u8>) {
+    let cells = cols * rows;
+    let mut grid = Grid::new(cols, rows, depth);
+    for u in 0..depth {
+        for y in 0..rows {
+            for x in 0..cols {
+                let i = u * cells + y * cols + x;
+                for (axis, inside, hop) in [
+                    (0, x + 1 < cols, 1),
+                    (1, y + 1 < rows, cols),
+                    (2, u + 1 < depth, cells),
+                ] {
+                    if inside {
+                        grid.join([x, y, u], axis, cost[i] + cost[i + hop]);
                     }
-                    if u == 0 {
-                        grid.tie([x, y, u], -(1 << 28));
-                    } else if u == window {
-                        grid.tie([x, y, u], 1 << 28);
-                    }
+                }
+                if u == 0 {
+                    grid.tie([x, y, u], -(1 << 28));
+                } else if u + 1 == depth {
+                    grid.tie([x, y, u], 1 << 28);
                 }
             }
         }
-        grid.cut();
-        (0..cells)
-            .map(|c| {
-                let first = (0..depth).find(|&u| grid.with_source([c % cols, c / cols, u]));
-                first.unwrap_or(window) as u8
-            })
-            .collect()
     }
+    let capacity = grid.cut();
+    let first = |c: usize| {
+        let beyond = (0..depth).find(|&u| grid.with_source([c % cols, c / cols, u]));
+        beyond.unwrap_or(depth - 1) as u8
+    };
+    (capacity, (0..cells).map(first).collect())
 }
 
 fn made(

@@ -102,6 +102,13 @@ fn command() -> Command {
                 ),
         )
         .arg(
+            Arg::new("cut")
+                .long("cut")
+                .num_args(4)
+                .value_names(["FILE", "COLS", "ROWS", "DEPTH"])
+                .help("Cuts a raw volume of 32-bit costs instead and prints the cut's capacity"),
+        )
+        .arg(
             Arg::new("bench")
                 .long("bench")
                 .hide(true)
@@ -115,6 +122,12 @@ fn main() -> Result<(), String> {
         && let (Some(folder), Some(name)) = (raw.next(), raw.next())
     {
         return measure_raw(folder, name);
+    }
+    if let Some(mut cut) = options.get_many::<String>("cut")
+        && let Some(file) = cut.next()
+    {
+        let sides: Vec<usize> = cut.filter_map(|s| s.parse().ok()).collect();
+        return cut_raw(file, &sides);
     }
     let Some(plates) = options.get_one::<String>("plates") else {
         println!("Give the folder with the plates: --plates FOLDER");
@@ -151,16 +164,12 @@ fn main() -> Result<(), String> {
         let frames = (10.0 * case.fps).round() as usize;
         for method in &methods {
             for seed in 0..seeds {
-                let settings = |novelty: Option<f64>| {
-                    let default = Settings::default();
-                    Settings {
-                        seed,
-                        plans,
-                        novelty: novelty.unwrap_or(default.novelty),
-                        warp: !options.get_flag("no-warp"),
-                        low_band: !options.get_flag("no-low-band"),
-                        ..default
-                    }
+                let settings = |novelty: Option<f64>| Settings {
+                    seed,
+                    plans,
+                    novelty: novelty.unwrap_or(Settings::default().novelty),
+                    warp: !options.get_flag("no-warp"),
+                    low_band: !options.get_flag("no-low-band"),
                 };
                 let mut made = match method.as_str() {
                     "dissolve" if seed > 0 => continue,
@@ -217,6 +226,22 @@ fn novelty_limit(rows: &[Row], plate: &str, method: &str) -> Option<f64> {
         .collect();
     let mean = copies.iter().sum::<f64>() / copies.len().max(1) as f64;
     (method == "longtake" && !copies.is_empty()).then_some(0.75 * mean)
+}
+
+fn cut_raw(file: &str, sides: &[usize]) -> Result<(), String> {
+    let [cols, rows, depth] = sides else {
+        return Err("write FILE COLS ROWS DEPTH".to_owned());
+    };
+    let bytes = std::fs::read(file).map_err(|e| format!("{file}: {e}"))?;
+    let cost: Vec<i32> = bytes
+        .chunks_exact(4)
+        .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    if cost.len() != cols * rows * depth {
+        return Err(format!("{file} is not of that size"));
+    }
+    println!("{}", baselines::cut(&cost, *cols, *rows, *depth).0);
+    Ok(())
 }
 
 fn measure_raw(folder: &str, name: &str) -> Result<(), String> {

@@ -17,17 +17,17 @@ pub struct Row {
     pub copy_at_most: Option<f64>,
 }
 
-const COLUMNS: [&str; 13] = [
-    "diff", "sharp", "t-std", "worst", "least", "join", "luma", "spur", "ghost", "unexpl", "copy",
-    "jump", "s/Mpx",
+const COLUMNS: [&str; 14] = [
+    "diff", "sharp", "t-std", "worst", "least", "join", "luma", "spur", "spur mx", "ghost",
+    "unexpl", "copy", "jump", "s/Mpx",
 ];
 
 /// The heads of the columns and the limits beneath them.
 pub fn head() -> String {
     let names: String = COLUMNS.iter().map(|c| format!("{c:>9}")).collect();
     let limits: String = [
-        ".9-1.1", ">=.97", ">=.90", "<=1.05p", ">=.95p", "<=1.15", ".99-1.01", "<=.40", "<=20",
-        "-", "<=.75gc", "-", "-",
+        ".9-1.1", ">=.97", ">=.90", "<=1.05p", ">=.95p", "<=1.15", ".99-1.01", "<=.40", "-",
+        "<=20", "-", "<=.75gc", "-", "-",
     ]
     .iter()
     .map(|c| format!("{c:>9}"))
@@ -71,6 +71,7 @@ impl Row {
             join,
             cell("luma", m.luma),
             cell("spurious", m.spurious),
+            (m.spurious_worst, None),
             cell("ghosts_worst", m.ghosts_worst),
             (m.unexplained_worst, None),
             (

@@ -47,6 +47,9 @@ pub struct Measures {
     /// (mean of the two source frames), per mille of all horizontal gradient;
     /// 60 frames evenly spaced.
     pub spurious: Option<f64>,
+    /// The same in the worst of those frames: one torn frame is seen by
+    /// everybody and hardly moves the mean.
+    pub spurious_worst: Option<f64>,
     /// Jumps in time: the difference across changes of clip, over the plate's
     /// own steps at the same places and times (mean of the steps that the two
     /// clips would have taken).
@@ -129,6 +132,7 @@ impl Measures {
     /// Adds what the correspondence told.
     pub(super) fn add(&mut self, found: &Found) {
         self.spurious = Some(found.spurious);
+        self.spurious_worst = found.spurious_at.iter().map(|s| s.1).reduce(f64::max);
         self.jump = Some(found.jump);
         self.copy = Some(found.copy);
         self.copy_worst = Some(found.copy_worst);
