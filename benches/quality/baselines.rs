@@ -61,6 +61,7 @@ struct Transition {
 struct Plans {
     analysis: Analysis,
     judge: Judge,
+    settings: Settings,
     plans: Vec<Vec<(usize, i32)>>,
 }
 
@@ -98,6 +99,7 @@ impl Plans {
         Ok(Self {
             analysis,
             judge,
+            settings: settings.clone(),
             plans,
         })
     }
@@ -119,7 +121,7 @@ impl Plans {
                 });
                 before = offset;
             }
-            let score = self.judge.score(&events);
+            let score = self.judge.score(&self.settings, &events);
             if best.as_ref().is_none_or(|b| score < b.0) {
                 best = Some((score, events));
             }

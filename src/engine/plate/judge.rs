@@ -83,10 +83,9 @@ impl Judge {
             .collect())
     }
 
-    /// The score by which the best plan is chosen at the default novelty; lower
-    /// is better. `events`
-    /// carry output indices, as those of an edit list do.
-    pub fn score(&self, events: &[Event]) -> f64 {
+    /// The score by which the best plan is chosen under `settings`; lower is
+    /// better. `events` carry output indices, as those of an edit list do.
+    pub fn score(&self, settings: &Settings, events: &[Event]) -> f64 {
         let f = &self.ground.fine;
         let mut playing = Playing::new(f.cells(), self.keep as i32);
         let mut marker = Marker::new(f, self.ground.fps);
@@ -106,9 +105,7 @@ impl Judge {
         playing.retire(&mut done, self.length, |t, o| {
             marker.add(f, &self.ground.own, t, o);
         });
-        let novelty = Settings::default().novelty;
-        marker
-            .marks(&self.ground.own)
-            .score(&self.ground.own, novelty)
+        let marks = marker.marks(&self.ground.own);
+        marks.score(&self.ground.own, settings.novelty)
     }
 }
