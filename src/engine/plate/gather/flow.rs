@@ -14,6 +14,8 @@ const STRIDE: usize = 3;
 const SEARCH: usize = 10;
 /// Outer steps of the refinement, and sweeps in each.
 const REFINE: (usize, usize) = (3, 5);
+/// Over-relaxation of the sweeps.
+const RELAX: f32 = 1.6;
 /// Weight of smoothness in the refinement.
 const SMOOTH: f32 = 1.0;
 
@@ -145,25 +147,68 @@ fn spread(a: &Plane, b: &Plane) -> f32 {
     all().map(|v| (v - mean).abs()).sum::<f32>() / n
 }
 
-/// Squared difference between the patch of `a` at (`x`, `y`) and `b` displaced
-/// by `d`, less the difference of their means.
-fn residual(a: &Plane, b: &Plane, x: usize, y: usize, d: [f32; 2], out: &mut [f32]) -> f32 {
-    let mut mean = 0.0;
-    for j in 0..PATCH {
-        for i in 0..PATCH {
-            let r = b.at((x + i) as f32 + d[0], (y + j) as f32 + d[1])
-                - a.data[(y + j) * a.cols + x + i];
-            out[j * PATCH + i] = r;
-            mean += r;
+/// A picture with its borders repeated far enough for any patch to lie in it.
+struct Padded {
+    plane: Plane,
+}
+
+/// Cells added on every side.
+const PAD: usize = PATCH + 2;
+
+impl Padded {
+    fn new(p: &Plane) -> Self {
+        let (cols, rows) = (p.cols + 2 * PAD, p.rows + 2 * PAD);
+        let mut data = Vec::with_capacity(cols * rows);
+        for y in 0..rows {
+            let y = y.saturating_sub(PAD).min(p.rows - 1);
+            let row = &p.data[y * p.cols..(y + 1) * p.cols];
+            data.extend((0..cols).map(|x| row[x.saturating_sub(PAD).min(p.cols - 1)]));
+        }
+        Self {
+            plane: Plane { cols, rows, data },
         }
     }
-    mean /= (PATCH * PATCH) as f32;
-    let mut sum = 0.0;
-    for r in out.iter_mut() {
-        *r -= mean;
-        sum += *r * *r;
+
+    /// Squared difference between the patch of `a` at (`x`, `y`) and this
+    /// picture displaced by `d`, less the difference of their means.
+    fn residual(
+        &self,
+        a: &Plane,
+        (x, y): (usize, usize),
+        d: [f32; 2],
+        out: &mut [[f32; PATCH]; PATCH],
+    ) -> f32 {
+        let b = &self.plane;
+        // Beyond the padding all is the border's value: stop there.
+        let place = |at: usize, d: f32, n: usize| {
+            let p = ((at + PAD) as f32 + d).clamp(0.0, (n - PATCH - 2) as f32);
+            (p as usize, p - p.floor())
+        };
+        let ((i, s), (j, t)) = (place(x, d[0], b.cols), place(y, d[1], b.rows));
+        let (w00, w10) = ((1.0 - s) * (1.0 - t), s * (1.0 - t));
+        let (w01, w11) = ((1.0 - s) * t, s * t);
+        let mut sums = [0.0f32; PATCH];
+        for (row, out) in out.iter_mut().enumerate() {
+            let up = &b.data[(j + row) * b.cols + i..][..=PATCH];
+            let down = &b.data[(j + row + 1) * b.cols + i..][..=PATCH];
+            let own = &a.data[(y + row) * a.cols + x..][..PATCH];
+            for k in 0..PATCH {
+                out[k] = w00 * up[k] + w10 * up[k + 1] + w01 * down[k] + w11 * down[k + 1] - own[k];
+            }
+            for k in 0..PATCH {
+                sums[k] += out[k];
+            }
+        }
+        let mean = sums.iter().sum::<f32>() / (PATCH * PATCH) as f32;
+        let mut squares = [0.0f32; PATCH];
+        for out in out {
+            for k in 0..PATCH {
+                out[k] -= mean;
+                squares[k] += out[k] * out[k];
+            }
+        }
+        squares.iter().sum()
     }
-    sum
 }
 
 /// Inverse search on overlapping patches, each begun at the best of the coarser
@@ -182,30 +227,33 @@ fn search(a: &Plane, b: &Plane, start: &Field) -> Field {
     let (gx, gy) = a.gradients();
     let n = (PATCH * PATCH) as f32;
     let mut found = vec![[0.0f32; 2]; xs.len() * ys.len()];
-    let mut r = [0.0f32; PATCH * PATCH];
+    let b = Padded::new(b);
+    let mut r = [[0.0f32; PATCH]; PATCH];
     for (row, &y) in ys.iter().enumerate() {
         for (col, &x) in xs.iter().enumerate() {
             let centre = (y + PATCH / 2) * w + x + PATCH / 2;
             let mut best = [start.u.data[centre], start.v.data[centre]];
-            let mut cost = residual(a, b, x, y, best, &mut r);
+            let mut cost = b.residual(a, (x, y), best, &mut r);
             let left = (col > 0).then(|| found[row * xs.len() + col - 1]);
             let above = (row > 0).then(|| found[(row - 1) * xs.len() + col]);
             for d in [left, above].into_iter().flatten() {
-                let c = residual(a, b, x, y, d, &mut r);
+                let c = b.residual(a, (x, y), d, &mut r);
                 if c < cost {
                     (best, cost) = (d, c);
                 }
             }
-            let (mut xx, mut xy, mut yy, mut sx, mut sy) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
+            let slope = |g: &[f32], j: usize| -> [f32; PATCH] {
+                std::array::from_fn(|i| g[(y + j) * w + x + i])
+            };
+            let (mut xx, mut xy, mut yy) = (0.0f32, 0.0f32, 0.0f32);
+            let (mut sx, mut sy) = (0.0f32, 0.0f32);
             for j in 0..PATCH {
-                for i in 0..PATCH {
-                    let p = (y + j) * w + x + i;
-                    xx += gx[p] * gx[p];
-                    xy += gx[p] * gy[p];
-                    yy += gy[p] * gy[p];
-                    sx += gx[p];
-                    sy += gy[p];
-                }
+                let (gx, gy) = (slope(&gx, j), slope(&gy, j));
+                xx += dot(&gx, &gx);
+                xy += dot(&gx, &gy);
+                yy += dot(&gy, &gy);
+                sx += dot(&gx, &[1.0; PATCH]);
+                sy += dot(&gy, &[1.0; PATCH]);
             }
             xx -= sx * sx / n;
             xy -= sx * sy / n;
@@ -215,17 +263,14 @@ fn search(a: &Plane, b: &Plane, start: &Field) -> Field {
             let det = (xx + steady) * (yy + steady) - xy * xy;
             let (begun, mut d) = (best, best);
             for _ in 0..SEARCH {
-                let c = residual(a, b, x, y, d, &mut r);
+                let c = b.residual(a, (x, y), d, &mut r);
                 if c < cost {
                     (best, cost) = (d, c);
                 }
                 let (mut bx, mut by) = (0.0f32, 0.0f32);
-                for j in 0..PATCH {
-                    for i in 0..PATCH {
-                        let p = (y + j) * w + x + i;
-                        bx += gx[p] * r[j * PATCH + i];
-                        by += gy[p] * r[j * PATCH + i];
-                    }
+                for (j, r) in r.iter().enumerate() {
+                    bx += dot(&slope(&gx, j), r);
+                    by += dot(&slope(&gy, j), r);
                 }
                 let step = [
                     ((yy + steady) * bx - xy * by) / det,
@@ -245,11 +290,11 @@ fn search(a: &Plane, b: &Plane, start: &Field) -> Field {
     for (row, &y) in ys.iter().enumerate() {
         for (col, &x) in xs.iter().enumerate() {
             let d = found[row * xs.len() + col];
-            residual(a, b, x, y, d, &mut r);
+            b.residual(a, (x, y), d, &mut r);
             for j in 0..PATCH {
                 for i in 0..PATCH {
                     let p = (y + j) * w + x + i;
-                    let k = 1.0 / r[j * PATCH + i].abs().max(0.05);
+                    let k = 1.0 / r[j][i].abs().max(0.05);
                     out.u.data[p] += k * d[0];
                     out.v.data[p] += k * d[1];
                     weight[p] += k;
@@ -262,6 +307,26 @@ fn search(a: &Plane, b: &Plane, start: &Field) -> Field {
         out.v.data[p] /= k;
     }
     out
+}
+
+/// Scalar product, in an order that several are multiplied at once in.
+fn dot(a: &[f32; PATCH], b: &[f32; PATCH]) -> f32 {
+    let p: [f32; PATCH] = std::array::from_fn(|i| a[i] * b[i]);
+    let q: [f32; 4] = std::array::from_fn(|i| p[i] + p[i + 4]);
+    (q[0] + q[2]) + (q[1] + q[3])
+}
+
+/// The equations of one cell in [`refine`].
+struct Cell {
+    /// Smoothness toward the left, right, upper and lower neighbour.
+    near: [f32; 4],
+    /// Inverse diagonals.
+    across: f32,
+    down: f32,
+    /// What ties the two displacements together.
+    both: f32,
+    /// The data's share of the right hand side.
+    pull: [f32; 2],
 }
 
 /// Robust data and smoothness terms, linearised about `field` and solved by
@@ -296,40 +361,54 @@ fn refine(a: &Plane, b: &Plane, mut field: Field) -> Field {
                 SMOOTH / (g + 1e-3).sqrt()
             })
             .collect();
-        let (u0, v0) = (field.u.data.clone(), field.v.data.clone());
+        // Weights between a cell and its right and lower neighbours, 0 past the
+        // borders; and of the cell itself.
+        let edge = |p: usize, q: usize, inside: bool| {
+            if inside {
+                0.5 * (even[p] + even[q])
+            } else {
+                0.0
+            }
+        };
+        let mut cells: Vec<Cell> = Vec::with_capacity(w * h);
+        for y in 0..h {
+            for x in 0..w {
+                let p = y * w + x;
+                let near = [
+                    edge(p, p.saturating_sub(1), x > 0),
+                    edge(p, (p + 1).min(w * h - 1), x + 1 < w),
+                    edge(p, p.saturating_sub(w), y > 0),
+                    edge(p, (p + w).min(w * h - 1), y + 1 < h),
+                ];
+                let k = (near[0] + near[1]) + (near[2] + near[3]);
+                let z = warped.data[p] - a.data[p];
+                let c = z - ix[p] * field.u.data[p] - iy[p] * field.v.data[p];
+                let m = data[p];
+                cells.push(Cell {
+                    near,
+                    across: 1.0 / (k + m * ix[p] * ix[p]),
+                    down: 1.0 / (k + m * iy[p] * iy[p]),
+                    both: m * ix[p] * iy[p],
+                    pull: [m * ix[p] * c, m * iy[p] * c],
+                });
+            }
+        }
+        let (u, v) = (&mut field.u.data, &mut field.v.data);
         for _ in 0..REFINE.1 {
-            for y in 0..h {
-                for x in 0..w {
-                    let p = y * w + x;
-                    let (mut k, mut su, mut sv) = (0.0f32, 0.0f32, 0.0f32);
-                    let mut near = |q: usize| {
-                        let e = 0.5 * (even[p] + even[q]);
-                        k += e;
-                        su += e * field.u.data[q];
-                        sv += e * field.v.data[q];
-                    };
-                    if x > 0 {
-                        near(p - 1);
-                    }
-                    if x + 1 < w {
-                        near(p + 1);
-                    }
-                    if y > 0 {
-                        near(p - w);
-                    }
-                    if y + 1 < h {
-                        near(p + w);
-                    }
-                    let z = warped.data[p] - a.data[p];
-                    let c = z - ix[p] * u0[p] - iy[p] * v0[p];
-                    let m = data[p];
-                    let (u, v) = (field.u.data[p], field.v.data[p]);
-                    let nu = (su - m * ix[p] * (c + iy[p] * v)) / (k + m * ix[p] * ix[p]);
-                    let u = u + 1.6 * (nu - u);
-                    let nv = (sv - m * iy[p] * (c + ix[p] * u)) / (k + m * iy[p] * iy[p]);
-                    field.u.data[p] = u;
-                    field.v.data[p] = v + 1.6 * (nv - v);
-                }
+            for (p, cell) in cells.iter().enumerate() {
+                let at = [
+                    p.saturating_sub(1),
+                    (p + 1).min(w * h - 1),
+                    p.saturating_sub(w),
+                    (p + w).min(w * h - 1),
+                ];
+                let e = cell.near;
+                let su = (e[0] * u[at[0]] + e[1] * u[at[1]]) + (e[2] * u[at[2]] + e[3] * u[at[3]]);
+                let sv = (e[0] * v[at[0]] + e[1] * v[at[1]]) + (e[2] * v[at[2]] + e[3] * v[at[3]]);
+                let nu = (su - cell.pull[0] - cell.both * v[p]) * cell.across;
+                u[p] += RELAX * (nu - u[p]);
+                let nv = (sv - cell.pull[1] - cell.both * u[p]) * cell.down;
+                v[p] += RELAX * (nv - v[p]);
             }
         }
     }

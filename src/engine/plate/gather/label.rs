@@ -312,6 +312,25 @@ impl Mix<'_> {
         }
     }
 
+    /// Where there is but one cut: what pixels that show `source` and are near
+    /// it are drawn toward, and the share of the way at each of `parts`.
+    pub(super) fn toward(&self, source: usize, parts: &[f32], shares: &mut [f32]) -> Option<usize> {
+        let [near] = self.cuts.as_slice() else {
+            return None;
+        };
+        if source == near.cut.to {
+            for (share, &part) in shares.iter_mut().zip(parts) {
+                *share = 1.0 - near.cut.progress(near.age(part));
+            }
+            Some(self.base)
+        } else {
+            for (share, &part) in shares.iter_mut().zip(parts) {
+                *share = near.cut.progress(near.age(part));
+            }
+            Some(near.cut.to)
+        }
+    }
+
     /// The source of the pixel at `part` of the interval and what it is drawn
     /// toward.
     #[inline]

@@ -192,23 +192,23 @@ impl<'a> Layout<'a> {
                 let end = x1.min(self.across.start[k + 1] as usize);
                 let ends = self.across.ends(k);
                 let out = &mut out[(x - x0) * c..(end - x0) * c];
-                let warped = run.warped && work.moves(ends);
-                if warped {
+                let parts = &self.across.part[x..end];
+                if run.warped && work.moves(ends) {
                     cuts.mix(k, &mut work.mix);
-                } else {
-                    out.copy_from_slice(&from[x * c..end * c]);
-                }
-                for (x, out) in (x..end).zip(out.chunks_exact_mut(c)) {
-                    let part = self.across.part[x];
-                    if warped {
-                        let [dx, dy] = work.displacement(ends, part);
+                    work.displace(ends, parts);
+                    let moved = (x..end).zip(&work.moved);
+                    for ((x, &[dx, dy]), out) in moved.zip(out.chunks_exact_mut(c)) {
                         if dx.abs() + dy.abs() < STILL {
                             out.copy_from_slice(&from[x * c..(x + 1) * c]);
                         } else {
                             sample::catmull_rom(picture, x, y, dx, dy, out);
                         }
                     }
-                    if run.eased {
+                } else {
+                    out.copy_from_slice(&from[x * c..end * c]);
+                }
+                if run.eased {
+                    for (out, &part) in out.chunks_exact_mut(c).zip(parts) {
                         self.grade.add(out, between(&work.steps, ends, part));
                     }
                 }
@@ -226,6 +226,10 @@ struct RowWork<'a> {
     /// For each other source: the flow toward it in pixels, column by column.
     flows: Vec<Option<Vec<[f32; 2]>>>,
     steps: Vec<[f32; 3]>,
+    /// For each pixel of the interval: the share of a flow, and where it is
+    /// read from.
+    shares: Vec<f32>,
+    moved: Vec<[f32; 2]>,
 }
 
 impl<'a> RowWork<'a> {
@@ -254,6 +258,8 @@ impl<'a> RowWork<'a> {
             mix: Mix::default(),
             flows,
             steps,
+            shares: Vec::new(),
+            moved: Vec::new(),
         }
     }
 
@@ -269,21 +275,35 @@ impl<'a> RowWork<'a> {
         most >= STILL
     }
 
-    /// Where the pixel at `part` of the interval is read from, relative to its
-    /// own place, in pixels.
-    #[inline]
-    fn displacement(&self, ends: (usize, usize), part: f32) -> [f32; 2] {
-        let choice = self.mix.choose(part);
-        debug_assert_eq!(choice.source, self.source);
-        let mut d = [0.0f32; 2];
-        for &(other, share) in choice.pulls() {
-            if let Some(flow) = &self.flows[other] {
-                let toward = between(flow, ends, part);
-                d[0] -= share * toward[0];
-                d[1] -= share * toward[1];
+    /// Finds where the pixels at `parts` of the interval are read from, relative
+    /// to their own places, in pixels.
+    fn displace(&mut self, ends: (usize, usize), parts: &[f32]) {
+        self.moved.clear();
+        self.moved.resize(parts.len(), [0.0; 2]);
+        self.shares.resize(parts.len(), 0.0);
+        if let Some(other) = self.mix.toward(self.source, parts, &mut self.shares) {
+            let Some(flow) = &self.flows[other] else {
+                return;
+            };
+            let (l, r) = (flow[ends.0], flow[ends.1]);
+            for ((d, &part), &share) in self.moved.iter_mut().zip(parts).zip(&self.shares) {
+                *d = [
+                    -share * lerp(l[0], r[0], part),
+                    -share * lerp(l[1], r[1], part),
+                ];
+            }
+            return;
+        }
+        for (d, &part) in self.moved.iter_mut().zip(parts) {
+            let choice = self.mix.choose(part);
+            for &(other, share) in choice.pulls() {
+                if let Some(flow) = &self.flows[other] {
+                    let toward = between(flow, ends, part);
+                    d[0] -= share * toward[0];
+                    d[1] -= share * toward[1];
+                }
             }
         }
-        d
     }
 }
 

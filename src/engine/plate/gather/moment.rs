@@ -40,17 +40,24 @@ pub(super) struct Cut<'a> {
 impl Cut<'_> {
     /// Share of the warp from the old side at `age`: 0 well before the cut, 1
     /// well after. Eases to its end exactly at kept frames.
+    #[inline(always)]
     pub(super) fn progress(&self, age: f32) -> f32 {
-        let reach = if age < 0.0 {
-            (self.lead - age).min(REACH as f32)
+        let room = if age < 0.0 {
+            self.lead - age
         } else {
-            (self.trail + age).min(REACH as f32)
+            self.trail + age
         };
-        if reach <= 0.0 {
-            return if age < 0.0 { 0.0 } else { 1.0 };
-        }
-        let w = ((age + reach) / (2.0 * reach)).clamp(0.0, 1.0);
-        w * w * (3.0 - 2.0 * w)
+        let reach = if room < REACH as f32 {
+            room
+        } else {
+            REACH as f32
+        };
+        let w = (age + reach) / (2.0 * reach);
+        let w = if w > 0.0 { w } else { 0.0 };
+        let w = if w < 1.0 { w } else { 1.0 };
+        let eased = w * w * (3.0 - 2.0 * w);
+        let hard = if age < 0.0 { 0.0 } else { 1.0 };
+        if reach > 0.0 { eased } else { hard }
     }
 }
 

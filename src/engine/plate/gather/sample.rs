@@ -31,10 +31,11 @@ pub(super) fn catmull_rom(
         near: (usize::from(px >= 0.5) + 1, usize::from(py >= 0.5) + 1),
     };
     let inside = ix >= 1 && iy >= 1 && taps.x[3] as i64 == ix + 2 && taps.y[3] as i64 == iy + 2;
-    match (out.len(), inside) {
-        (3, true) => return taps.read_inside::<3, 12>(picture, out),
-        (4, true) => return taps.read_inside::<4, 16>(picture, out),
-        _ => {}
+    if inside && out.len() == 4 && taps.read_four::<4>(picture, out) {
+        return;
+    }
+    if inside && out.len() == 3 && taps.read_four::<3>(picture, out) {
+        return;
     }
     let mut c = 0;
     while c < out.len() {
@@ -71,40 +72,43 @@ struct Taps {
 }
 
 impl Taps {
-    /// All `N` channels, away from the borders, where the four pixels of a row
-    /// are `N4 = 4 * N` samples side by side. The same sums as [`Self::read`].
+    /// All `N` channels, at most four, away from the borders. The same sums as
+    /// [`Self::read`], always in four lanes, of which those past `N` hold the
+    /// next pixel and are dropped. Tells whether it could: at the very end of a
+    /// picture there is no next pixel.
     #[inline(always)]
-    fn read_inside<const N: usize, const N4: usize>(&self, picture: &Picture, out: &mut [f32]) {
+    fn read_four<const N: usize>(&self, picture: &Picture, out: &mut [f32]) -> bool {
         let stride = picture.width() * N;
         let from = self.y[0] * stride + self.x[0] * N;
-        let mut lines = [[0.0f32; N4]; 4];
-        for (j, line) in lines.iter_mut().enumerate() {
-            let at = from + j * stride;
-            line.copy_from_slice(&picture.data()[at..at + N4]);
-        }
-        let mut sum = [0.0f32; N];
-        let (mut low, mut high) = ([f32::MAX; N], [f32::MIN; N]);
-        for (line, &wy) in lines.iter().zip(&self.wy) {
-            let mut across = [0.0f32; N];
-            for (j, &wx) in self.wx.iter().enumerate() {
-                for i in 0..N {
-                    let v = line[j * N + i];
-                    across[i] += wx * v;
-                    low[i] = if v < low[i] { v } else { low[i] };
-                    high[i] = if v > high[i] { v } else { high[i] };
+        let Some(data) = picture.data().get(from..from + 3 * stride + 3 * N + 4) else {
+            return false;
+        };
+        let four = |at: usize| [data[at], data[at + 1], data[at + 2], data[at + 3]];
+        let mut sum = [0.0f32; 4];
+        let (mut low, mut high) = ([f32::MAX; 4], [f32::MIN; 4]);
+        for (j, &wy) in self.wy.iter().enumerate() {
+            let mut line = [0.0f32; 4];
+            for (k, &wx) in self.wx.iter().enumerate() {
+                let v = four(j * stride + k * N);
+                for i in 0..4 {
+                    line[i] += wx * v[i];
+                }
+                for i in 0..4 {
+                    low[i] = if v[i] < low[i] { v[i] } else { low[i] };
+                }
+                for i in 0..4 {
+                    high[i] = if v[i] > high[i] { v[i] } else { high[i] };
                 }
             }
-            for i in 0..N {
-                sum[i] += wy * across[i];
+            for i in 0..4 {
+                sum[i] += wy * line[i];
             }
         }
+        let nearest = four(self.near.1 * stride + self.near.0 * N);
         for i in 0..N {
-            out[i] = if sum[i].is_finite() {
-                sum[i].clamp(low[i], high[i].max(low[i]))
-            } else {
-                lines[self.near.1][self.near.0 * N + i]
-            };
+            out[i] = within(sum[i], low[i], high[i], nearest[i]);
         }
+        true
     }
 
     /// `N` channels from channel `c` on.
@@ -136,12 +140,22 @@ impl Taps {
         }
         let nearest = pixel(picture.row(self.y[self.near.1]), self.x[self.near.0]);
         for i in 0..N {
-            out[i] = if sum[i].is_finite() {
-                sum[i].clamp(low[i], high[i].max(low[i]))
-            } else {
-                nearest[i]
-            };
+            out[i] = within(sum[i], low[i], high[i], nearest[i]);
         }
+    }
+}
+
+/// `sum` between `low` and `high`, or `nearest` where it is not finite.
+#[inline(always)]
+fn within(sum: f32, low: f32, high: f32, nearest: f32) -> f32 {
+    if !sum.is_finite() {
+        nearest
+    } else if sum < low {
+        low
+    } else if sum > high {
+        high
+    } else {
+        sum
     }
 }
 
