@@ -17,6 +17,7 @@ mod layout;
 mod low_band;
 mod matte;
 mod moment;
+mod quad;
 mod sample;
 mod warp;
 

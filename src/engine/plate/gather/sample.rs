@@ -1,6 +1,7 @@
 //! Reading a picture between its pixels.
 
 use super::grid::cubic;
+use super::quad::Quad;
 use crate::frame::Picture;
 
 /// The value of `picture` at column `x + dx`, row `y + dy`, all channels, by
@@ -23,30 +24,27 @@ pub(super) fn catmull_rom(
 ) {
     let (ix, px) = split(x, dx, picture.width());
     let (iy, py) = split(y, dy, picture.height());
+    let (wx, wy) = (cubic(px), cubic(py));
+    let inside = |i: i64, n: usize| i >= 1 && i + 2 < n as i64;
+    if inside(ix, picture.width()) && inside(iy, picture.height()) {
+        let corner = (ix as usize - 1, iy as usize - 1);
+        let done = match out.len() {
+            3 => read_four::<3, 13>(picture, corner, &wx, &wy, out),
+            4 => read_four::<4, 16>(picture, corner, &wx, &wy, out),
+            _ => false,
+        };
+        if done {
+            return;
+        }
+    }
     let taps = Taps {
         x: around(ix, picture.width()),
         y: around(iy, picture.height()),
-        wx: cubic(px),
-        wy: cubic(py),
+        wx,
+        wy,
         near: (usize::from(px >= 0.5) + 1, usize::from(py >= 0.5) + 1),
     };
-    let inside = ix >= 1 && iy >= 1 && taps.x[3] as i64 == ix + 2 && taps.y[3] as i64 == iy + 2;
-    if inside && out.len() == 4 && taps.read_four::<4>(picture, out) {
-        return;
-    }
-    if inside && out.len() == 3 && taps.read_four::<3>(picture, out) {
-        return;
-    }
-    let mut c = 0;
-    while c < out.len() {
-        match out.len() - c {
-            1 => taps.read::<1>(picture, c, &mut out[c..]),
-            2 => taps.read::<2>(picture, c, &mut out[c..]),
-            3 => taps.read::<3>(picture, c, &mut out[c..]),
-            _ => taps.read::<4>(picture, c, &mut out[c..]),
-        }
-        c += 4;
-    }
+    taps.read_all(picture, out);
 }
 
 /// Pixel and fraction of position `x + d`. Kept apart so that the fraction is
@@ -72,43 +70,19 @@ struct Taps {
 }
 
 impl Taps {
-    /// All `N` channels, at most four, away from the borders. The same sums as
-    /// [`Self::read`], always in four lanes, of which those past `N` hold the
-    /// next pixel and are dropped. Tells whether it could: at the very end of a
-    /// picture there is no next pixel.
-    #[inline(always)]
-    fn read_four<const N: usize>(&self, picture: &Picture, out: &mut [f32]) -> bool {
-        let stride = picture.width() * N;
-        let from = self.y[0] * stride + self.x[0] * N;
-        let Some(data) = picture.data().get(from..from + 3 * stride + 3 * N + 4) else {
-            return false;
-        };
-        let four = |at: usize| [data[at], data[at + 1], data[at + 2], data[at + 3]];
-        let mut sum = [0.0f32; 4];
-        let (mut low, mut high) = ([f32::MAX; 4], [f32::MIN; 4]);
-        for (j, &wy) in self.wy.iter().enumerate() {
-            let mut line = [0.0f32; 4];
-            for (k, &wx) in self.wx.iter().enumerate() {
-                let v = four(j * stride + k * N);
-                for i in 0..4 {
-                    line[i] += wx * v[i];
-                }
-                for i in 0..4 {
-                    low[i] = if v[i] < low[i] { v[i] } else { low[i] };
-                }
-                for i in 0..4 {
-                    high[i] = if v[i] > high[i] { v[i] } else { high[i] };
-                }
+    /// All channels, anywhere.
+    #[inline(never)]
+    fn read_all(&self, picture: &Picture, out: &mut [f32]) {
+        let mut c = 0;
+        while c < out.len() {
+            match out.len() - c {
+                1 => self.read::<1>(picture, c, &mut out[c..]),
+                2 => self.read::<2>(picture, c, &mut out[c..]),
+                3 => self.read::<3>(picture, c, &mut out[c..]),
+                _ => self.read::<4>(picture, c, &mut out[c..]),
             }
-            for i in 0..4 {
-                sum[i] += wy * line[i];
-            }
+            c += 4;
         }
-        let nearest = four(self.near.1 * stride + self.near.0 * N);
-        for i in 0..N {
-            out[i] = within(sum[i], low[i], high[i], nearest[i]);
-        }
-        true
     }
 
     /// `N` channels from channel `c` on.
@@ -143,6 +117,50 @@ impl Taps {
             out[i] = within(sum[i], low[i], high[i], nearest[i]);
         }
     }
+}
+
+/// All `N` channels, at most four, from the sixteen pixels whose upper left one
+/// is `corner`: the same sums as [`Taps::read`], in four lanes, of which those
+/// past `N` hold the next pixel and are dropped. `SPAN` is `3 * N + 4`, the
+/// samples of a row that takes. Tells whether it could: at the very end of a
+/// picture there is no next pixel, and what is not finite is left to `read`.
+#[inline(always)]
+fn read_four<const N: usize, const SPAN: usize>(
+    picture: &Picture,
+    corner: (usize, usize),
+    wx: &[f32; 4],
+    wy: &[f32; 4],
+    out: &mut [f32],
+) -> bool {
+    let stride = picture.width() * N;
+    let from = corner.1 * stride + corner.0 * N;
+    let Some(data) = picture.data().get(from..from + 3 * stride + SPAN) else {
+        return false;
+    };
+    let wx = wx.map(Quad::splat);
+    let mut sum = Quad::splat(0.0);
+    let (mut low, mut high) = (Quad::splat(f32::MAX), Quad::splat(f32::MIN));
+    for (j, &wy) in wy.iter().enumerate() {
+        let Some(row) = data[j * stride..].first_chunk::<SPAN>() else {
+            return false;
+        };
+        let mut line = Quad::splat(0.0);
+        for (k, &wx) in wx.iter().enumerate() {
+            let Some(v) = row[k * N..].first_chunk::<4>().map(Quad::load) else {
+                return false;
+            };
+            line = line.add(wx.mul(v));
+            low = v.or_less(low);
+            high = v.or_more(high);
+        }
+        sum = sum.add(Quad::splat(wy).mul(line));
+    }
+    if sum.any_not_finite() {
+        return false;
+    }
+    let sum = low.or_more(sum).or_less(high);
+    out.copy_from_slice(&sum.to_array()[..N]);
+    true
 }
 
 /// `sum` between `low` and `high`, or `nearest` where it is not finite.
