@@ -242,18 +242,18 @@ fn search(a: &Plane, b: &Plane, start: &Field) -> Field {
                     (best, cost) = (d, c);
                 }
             }
-            let slope = |g: &[f32], j: usize| -> [f32; PATCH] {
-                std::array::from_fn(|i| g[(y + j) * w + x + i])
+            let slopes = |g: &[f32]| -> [[f32; PATCH]; PATCH] {
+                std::array::from_fn(|j| std::array::from_fn(|i| g[(y + j) * w + x + i]))
             };
+            let (px, py) = (slopes(&gx), slopes(&gy));
             let (mut xx, mut xy, mut yy) = (0.0f32, 0.0f32, 0.0f32);
             let (mut sx, mut sy) = (0.0f32, 0.0f32);
-            for j in 0..PATCH {
-                let (gx, gy) = (slope(&gx, j), slope(&gy, j));
-                xx += dot(&gx, &gx);
-                xy += dot(&gx, &gy);
-                yy += dot(&gy, &gy);
-                sx += dot(&gx, &[1.0; PATCH]);
-                sy += dot(&gy, &[1.0; PATCH]);
+            for (gx, gy) in px.iter().zip(&py) {
+                xx += dot(gx, gx);
+                xy += dot(gx, gy);
+                yy += dot(gy, gy);
+                sx += dot(gx, &[1.0; PATCH]);
+                sy += dot(gy, &[1.0; PATCH]);
             }
             xx -= sx * sx / n;
             xy -= sx * sy / n;
@@ -268,9 +268,9 @@ fn search(a: &Plane, b: &Plane, start: &Field) -> Field {
                     (best, cost) = (d, c);
                 }
                 let (mut bx, mut by) = (0.0f32, 0.0f32);
-                for (j, r) in r.iter().enumerate() {
-                    bx += dot(&slope(&gx, j), r);
-                    by += dot(&slope(&gy, j), r);
+                for ((r, gx), gy) in r.iter().zip(&px).zip(&py) {
+                    bx += dot(gx, r);
+                    by += dot(gy, r);
                 }
                 let step = [
                     ((yy + steady) * bx - xy * by) / det,
@@ -395,20 +395,30 @@ fn refine(a: &Plane, b: &Plane, mut field: Field) -> Field {
         }
         let (u, v) = (&mut field.u.data, &mut field.v.data);
         for _ in 0..REFINE.1 {
-            for (p, cell) in cells.iter().enumerate() {
-                let at = [
-                    p.saturating_sub(1),
-                    (p + 1).min(w * h - 1),
-                    p.saturating_sub(w),
-                    (p + w).min(w * h - 1),
-                ];
-                let e = cell.near;
-                let su = (e[0] * u[at[0]] + e[1] * u[at[1]]) + (e[2] * u[at[2]] + e[3] * u[at[3]]);
-                let sv = (e[0] * v[at[0]] + e[1] * v[at[1]]) + (e[2] * v[at[2]] + e[3] * v[at[3]]);
-                let nu = (su - cell.pull[0] - cell.both * v[p]) * cell.across;
-                u[p] += RELAX * (nu - u[p]);
-                let nv = (sv - cell.pull[1] - cell.both * u[p]) * cell.down;
-                v[p] += RELAX * (nv - v[p]);
+            // Every other cell, then those between (red and black): none waits
+            // for the one before it.
+            for parity in 0..2 {
+                for y in 0..h {
+                    for x in ((y + parity) % 2..w).step_by(2) {
+                        let p = y * w + x;
+                        let cell = &cells[p];
+                        let at = [
+                            p.saturating_sub(1),
+                            (p + 1).min(w * h - 1),
+                            p.saturating_sub(w),
+                            (p + w).min(w * h - 1),
+                        ];
+                        let e = cell.near;
+                        let mean = |d: &[f32]| {
+                            (e[0] * d[at[0]] + e[1] * d[at[1]])
+                                + (e[2] * d[at[2]] + e[3] * d[at[3]])
+                        };
+                        let nu = (mean(u) - cell.pull[0] - cell.both * v[p]) * cell.across;
+                        u[p] += RELAX * (nu - u[p]);
+                        let nv = (mean(v) - cell.pull[1] - cell.both * u[p]) * cell.down;
+                        v[p] += RELAX * (nv - v[p]);
+                    }
+                }
             }
         }
     }
