@@ -50,14 +50,12 @@ fn a_missing_frame_is_named() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn frames_of_another_size_are_named() {
     let plate = with_frames(|n, _| (n == 1012).then(|| Frame::from_fn(32, 24, |_, _| [0.5; 4])));
     assert_told(take(&plate).render("1030").run(), &["1012", "size"]);
 }
 
 #[test]
-#[ignore = "not yet"]
 fn an_unreadable_file_is_named() {
     let plate = Plate::water(64, 48, 1001, 24);
     let bytes = std::fs::read(plate.path(1007)).unwrap();
@@ -72,7 +70,6 @@ fn an_unreadable_file_is_named() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn a_plate_file_that_is_not_there() {
     let plate = Plate::water(64, 48, 1001, 24);
     let run = take(&plate)
@@ -244,7 +241,6 @@ fn a_store_that_cannot_be_written_is_lived_without() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn text_that_is_not_utf_8() {
     let plate = Plate::water(64, 48, 1001, 24);
     let run = take(&plate)

@@ -222,7 +222,6 @@ fn purged_synchronised_and_made_again_it_goes_on() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn the_buttons_work() {
     let plate = Plate::water(64, 48, 1001, 24);
     let run = take(&plate)
@@ -241,7 +240,6 @@ fn the_buttons_work() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn generated_ahead_frames_come_without_a_study() {
     let plate = Plate::water(64, 48, 1001, 24);
     let run = take(&plate)
@@ -309,10 +307,10 @@ fn all_threads_stop_and_the_next_render_is_whole() {
 
 #[test]
 fn progress_goes_forward_and_ends() {
-    let plate = Plate::water(240, 180, 1001, 40);
+    let plate = Plate::water(96, 72, 1001, 40);
     let run = take(&plate)
-        .set("frames", "1001,1200")
-        .set("plans", 32)
+        .set("frames", "1001,1100")
+        .set("plans", 12)
         .flag("show-progress")
         .render("1040")
         .run()
@@ -326,7 +324,6 @@ fn progress_goes_forward_and_ends() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn the_store_serves_the_next_process() {
     let plate = Plate::water(64, 48, 1001, 24);
     let store = tempfile::tempdir().unwrap();
@@ -347,7 +344,6 @@ fn the_store_serves_the_next_process() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn a_generator_makes_the_sequence_from_a_file() {
     let plate = Plate::water(64, 48, 1001, 24);
     let right = take(&plate).keep("out", "1005,1030").run().good();
@@ -368,7 +364,6 @@ fn a_generator_makes_the_sequence_from_a_file() {
 }
 
 #[test]
-#[ignore = "not yet"]
 fn outside_the_matte_nothing_changes() {
     let plate = Plate::water(64, 48, 1001, 24);
     // The matte moves, so that each place is seen at some time.
