@@ -158,8 +158,8 @@ OFX::Host::ImageEffect::Image *Clip::getImage(OfxTime time,
     if (profile.identity_within_get_image) {
       std::string name;
       OfxTime identity_time = context->time;
-      effect_->isIdentityAction(identity_time, kOfxImageFieldNone,
-                                context->window, scale, name);
+      effect_->isIdentityAction(identity_time, setup.field, context->window,
+                                scale, name);
     }
   }
   if (!input()) {

@@ -19,6 +19,7 @@ struct Setup {
   std::map<std::string, std::shared_ptr<Sequence>> inputs;
   std::string depth, components = kOfxImageComponentRGBA;
   std::string premultiplication = kOfxImagePreMultiplied;
+  std::string field = kOfxImageFieldNone; // to render
   double pixel_aspect = 1, fps = 24;
   int offset_x = 0, offset_y = 0; // of the pictures, in pixels
   int project_width = 0, project_height = 0;

@@ -121,7 +121,7 @@ void prepare(FrameWork &work, const RenderOptions &options) {
   if (profile.ask_identity) {
     OfxTime time = work.frame;
     std::string name;
-    status = effect->isIdentityAction(time, kOfxImageFieldNone, work.window,
+    status = effect->isIdentityAction(time, setup.field, work.window,
                                       options.scale, name);
     if (status == kOfxStatOK) {
       work.identity = true;
@@ -216,8 +216,8 @@ void render_tile(FrameWork &work, const OfxRectI &tile,
   effect->arm_abort();
   double start = now_ms();
   OfxStatus status =
-      effect->renderAction(work.frame, kOfxImageFieldNone, tile, options.scale,
-                           false, false, options.scale.x < 1);
+      effect->renderAction(work.frame, setup.field, tile, options.scale, false,
+                           false, options.scale.x < 1);
   double end = now_ms();
   render_context = outer;
   if (lock.owns_lock())

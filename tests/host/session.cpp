@@ -435,6 +435,11 @@ bool Session::choose_pixels(const std::string &name, const std::string &value) {
     setup.premultiplication = value == "pre"     ? kOfxImagePreMultiplied
                               : value == "unpre" ? kOfxImageUnPreMultiplied
                                                  : kOfxImageOpaque;
+  } else if (name == "field") {
+    setup.field = value == "lower"   ? kOfxImageFieldLower
+                  : value == "upper" ? kOfxImageFieldUpper
+                  : value == "both"  ? kOfxImageFieldBoth
+                                     : kOfxImageFieldNone;
   } else if (name == "pixel-aspect") {
     setup.pixel_aspect = std::stod(value);
   } else if (name == "fps") {

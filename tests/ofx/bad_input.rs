@@ -249,3 +249,17 @@ fn text_that_is_not_utf_8() {
         .run();
     assert_told(run, &["Plate file"]);
 }
+
+#[test]
+fn fields_are_declined() {
+    let plate = Plate::water(64, 48, 1001, 24);
+    for field in ["lower", "upper"] {
+        let run = take(&plate).opt("field", field).render("1030").run();
+        assert_told(run, &["deinterlace"]);
+    }
+    take(&plate)
+        .opt("field", "both")
+        .render("1030")
+        .run()
+        .good();
+}

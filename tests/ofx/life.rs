@@ -404,3 +404,36 @@ fn outside_the_matte_nothing_changes() {
         );
     }
 }
+
+#[test]
+fn the_command_line_makes_the_same_pixels() {
+    let plate = Plate::water(64, 48, 1001, 24);
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("cli.####.exr");
+    for mode in ["extend", "loop"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_longtake"))
+            .args(["generate", "--plate", &plate.pattern()])
+            .args(["--mode", mode, "--frames", "1001-1048", "--seed", "3"])
+            .args(["--fps", "24", "--pixel-type", "float"])
+            .args(["--out", made.to_str().unwrap()])
+            .env("LONGTAKE_STORE", folder.path().join("store"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let run = take(&plate)
+            .set("mode", mode)
+            .set("seed", 3)
+            .keep("out", "1005,1020,1030,1048")
+            .run()
+            .good();
+        for number in [1005, 1020, 1030, 1048] {
+            let path = folder.path().join(format!("cli.{number:04}.exr"));
+            let from_files = Frame::read(&path).unwrap();
+            assert_eq!(run.frame("out", number), from_files, "{mode}, {number}");
+        }
+        std::fs::remove_dir_all(folder.path().join("store")).unwrap();
+        for number in 1001..=1048 {
+            let _ = std::fs::remove_file(folder.path().join(format!("cli.{number:04}.exr")));
+        }
+    }
+}

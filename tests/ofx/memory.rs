@@ -38,7 +38,7 @@ fn valgrind_finds_no_error() {
                 suppressions,
             ])
             .run()
-            .sound();
+            .good();
         assert!(run.errors.is_empty(), "{like}: {run:?}");
     }
 }
