@@ -72,3 +72,53 @@ pub fn make(
         seconds,
     })
 }
+
+/// Fills `matte`; the largest difference of a sample outside of it, and the
+/// share of the samples inside that are no longer the plate's.
+pub fn fill(plate: &Clip, matte: &Clip, settings: Settings) -> Result<(f32, f64), String> {
+    let cancel = Cancel::default();
+    let task = Task {
+        cancel: &cancel,
+        progress: &Silent,
+    };
+    let timeline = Request {
+        mode: Mode::Fill,
+        plate: plate.info.range,
+        out: plate.info.range,
+        fps: plate.info.fps,
+        keep: None,
+    }
+    .timeline()
+    .map_err(|e| e.to_string())?;
+    let (mut reader, mut matte_reader) = (plate.clone(), matte.clone());
+    let mut sources = Sources {
+        plate: &mut reader,
+        matte: Some(&mut matte_reader),
+    };
+    let key = key_of(&["a plate and a matte of the bench"]);
+    let engine = PlateEngine { settings };
+    let take = Take::prepare(engine, &key, timeline, &mut sources, &(), task)
+        .map_err(|e| e.to_string())?;
+    let window = Window::whole(plate.info.width, plate.info.height);
+    let (mut outside, mut inside, mut changed) = (0.0f32, 0usize, 0usize);
+    for (i, frame) in plate.info.range.iter().enumerate() {
+        let made = take
+            .make(frame, window, &mut sources, task)
+            .map_err(|e| e.to_string())?;
+        let pixels = made
+            .data()
+            .chunks_exact(3)
+            .zip(plate.frames[i].data().chunks_exact(3));
+        for ((ours, own), &m) in pixels.zip(matte.frames[i].data()) {
+            for (a, b) in ours.iter().zip(own) {
+                if m <= 0.0 {
+                    outside = outside.max((a - b).abs());
+                } else {
+                    inside += 1;
+                    changed += usize::from(a != b);
+                }
+            }
+        }
+    }
+    Ok((outside, changed as f64 / inside.max(1) as f64))
+}
