@@ -172,7 +172,7 @@ fn a_window_is_a_part_of_the_whole() {
 #[test]
 fn a_render_scale_shows_the_same_motion() {
     // At a quarter there are still as many rows as the grid of decisions has.
-    let plate = Plate::water(160, 240, 1001, 24);
+    let plate = Plate::stream(320, 240, 1001, 24);
     let full = take(&plate).keep("out", FRAMES).run().good();
     for (scale, tiles) in [(0.5, "0,0"), (0.5, "37,29"), (0.25, "0,0")] {
         let run = take(&plate)
@@ -184,12 +184,12 @@ fn a_render_scale_shows_the_same_motion() {
         let n = (1.0 / scale) as usize;
         for number in NUMBERS {
             let (small, large) = (run.frame("out", number), full.frame("out", number));
-            assert_eq!((small.width * n, small.height * n), (160, 240));
+            assert_eq!((small.width * n, small.height * n), (320, 240));
             let right = shrunk(&large, n);
             let other = shrunk(plate.frame(1001 + (number - 1001 + 5) % 24), n);
             let (off, step) = (mean(&small, &right), mean(&small, &other));
             assert!(
-                off < 0.15 * step,
+                off < 0.05 * step,
                 "scale {scale}, frame {number}: {off} of {step}"
             );
         }

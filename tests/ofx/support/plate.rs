@@ -109,6 +109,34 @@ impl Plate {
         Self::new(first, frames)
     }
 
+    /// The first frames of the stream that comes with the project, decoded by
+    /// ffmpeg at another size.
+    pub fn stream(width: usize, height: usize, first: i32, count: usize) -> Self {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/examples/plates/stream-of-water.mp4"
+        );
+        let output = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-i", file, "-frames:v", &count.to_string()])
+            .args(["-vf", &format!("scale={width}:{height}")])
+            .args(["-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
+            .output()
+            .expect("ffmpeg is installed");
+        assert_eq!(output.stdout.len(), width * height * 3 * count);
+        let frames = output
+            .stdout
+            .chunks_exact(width * height * 3)
+            .map(|rgb| {
+                Frame::from_fn(width, height, |x, y| {
+                    let i = (y * width + x) * 3;
+                    let v = |c| f32::from(rgb[i + c]) / 255.0;
+                    [v(0), v(1), v(2), 1.0]
+                })
+            })
+            .collect();
+        Self::new(first, frames)
+    }
+
     /// The last frame's number.
     pub fn last(&self) -> i32 {
         self.first + self.frames.len() as i32 - 1
