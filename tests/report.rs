@@ -124,7 +124,7 @@ fn a_take_of_real_water_keeps_its_limits_where_a_dissolve_does_not() {
     let timeline = Request {
         mode: Mode::Extend,
         plate: plate.info.range,
-        out: FrameRange::new(1, 100).unwrap(),
+        out: FrameRange::new(1, 72).unwrap(),
         fps: plate.info.fps,
         keep: Some(15),
     }
@@ -145,7 +145,7 @@ fn a_take_of_real_water_keeps_its_limits_where_a_dissolve_does_not() {
     let key = key_of(&["a stream"]);
     let take = Take::prepare(engine, &key, timeline, &mut sources, &(), task).unwrap();
     let window = Window::whole(plate.info.width, plate.info.height);
-    let frames = (1..=100)
+    let frames = (1..=72)
         .map(|f| take.make(f, window, &mut sources, task).unwrap())
         .collect();
     let mut made = plate.of(frames);
@@ -167,7 +167,7 @@ fn a_take_of_real_water_keeps_its_limits_where_a_dissolve_does_not() {
 
     // What compositors do today: the plate, and again, over twelve frames.
     let n = plate.frames.len() - 12;
-    let frames = (0..100)
+    let frames = (0..72)
         .map(|t| {
             let (place, again) = (t % n, t >= n);
             if !again || place >= 12 {
