@@ -6,8 +6,8 @@ use std::process::{Child, Stdio};
 use crate::work::{Work, plate};
 
 /// Enough frames that the job is still at work when it is stopped.
-const COUNT: usize = 300;
-const LINE: &str = "--frames 1001-1300 --json --threads 1";
+const COUNT: usize = 200;
+const LINE: &str = "--frames 1001-1200 --json --threads 1 --plans 1";
 
 fn words(out: &str) -> Vec<String> {
     let mut words = vec!["generate".to_owned(), "--plate".to_owned(), plate()];

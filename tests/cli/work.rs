@@ -74,11 +74,13 @@ impl Work {
         }
     }
 
-    /// Runs `generate` with words parted at spaces, which must succeed.
+    /// Runs `generate` with words parted at spaces and one plan, which takes
+    /// seconds; it must succeed.
     pub fn generate(&self, line: &str) -> Outcome {
         let words: Vec<&str> = ["generate"]
             .into_iter()
             .chain(line.split_whitespace())
+            .chain(["--plans", "1"])
             .collect();
         let out = self.run(&words);
         assert_eq!(out.code, 0, "generate {line}\n{}{}", out.stdout, out.stderr);
