@@ -210,7 +210,7 @@ fn main() -> Result<(), String> {
         fill(&PathBuf::from(plates), seeds, plans)?;
     }
     println!(
-        "\nMeans; a figure after a value counts the seeds that fail the limit\n{}",
+        "\nMeans; x2 after a value: two seeds fail its limit\n{}",
         head()
     );
     print!("{}", summary(&rows));

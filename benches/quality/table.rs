@@ -125,19 +125,15 @@ pub fn summary(rows: &[Row]) -> String {
             let values: Vec<f64> = of.iter().filter_map(|r| r[c].0).collect();
             let fails = of.iter().filter(|r| r[c].1 == Some(false)).count();
             let mark = match fails {
-                0 => " ".to_owned(),
-                n => n.to_string(),
+                0 => String::new(),
+                n => format!("x{n}"),
             };
-            if values.is_empty() {
-                line += &format!("{:>8}{mark}", "-");
-            } else {
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                if mean >= 100.0 {
-                    line += &format!("{mean:>8.0}{mark}");
-                } else {
-                    line += &format!("{mean:>8.3}{mark}");
-                }
-            }
+            let value = match values.iter().sum::<f64>() / values.len().max(1) as f64 {
+                _ if values.is_empty() => "-".to_owned(),
+                mean if mean >= 100.0 => format!("{mean:.0}"),
+                mean => format!("{mean:.3}"),
+            };
+            line += &format!("{value:>7}{mark:<2}");
         }
         out += &line;
         out.push('\n');
