@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::correspondence::Found;
 use super::profile::{Profile, mean};
+use super::rhythm::Line;
 
 /// Measures of an output sequence against the plate that it was made from, as
 /// ratios output over plate where nothing else is said. All but `kept` and
@@ -42,6 +43,18 @@ pub struct Measures {
     /// Largest difference of a second's mean from the mean of the first made
     /// second, over the plate's mean: slow drift of brightness.
     pub drift: Option<f64>,
+    /// Rhythm: the strongest line in the spectrum of the made frames' mean that
+    /// the plate's lacks, as its share of the variance (see [`Line`]): 0 where
+    /// nothing beats, near 1 where nothing else is seen. It has to come at
+    /// least four times, and to stand out more than chance would have it in one
+    /// of a thousand sequences.
+    pub rhythm: Option<f64>,
+    /// Seconds from beat to beat of that line; none where there is none.
+    pub rhythm_every: Option<f64>,
+    /// The same of the steps: a beat in how much the picture moves.
+    pub rhythm_motion: Option<f64>,
+    /// Seconds from beat to beat of that.
+    pub rhythm_motion_every: Option<f64>,
     /// Spurious gradient: the gradient across horizontal neighbours that come
     /// from different plate frames, less what the plate has at the same places
     /// (mean of the two source frames), per mille of all horizontal gradient;
@@ -136,6 +149,15 @@ impl Measures {
         self.jump = Some(found.jump);
         self.copy = Some(found.copy);
         self.copy_worst = Some(found.copy_worst);
+    }
+
+    /// Adds the beats of the mean and of the steps.
+    pub(super) fn set_rhythm(&mut self, luma: Option<Line>, motion: Option<Line>) {
+        let every = |line: Option<Line>| line.filter(|l| l.share > 0.0).map(|l| l.every);
+        self.rhythm = luma.map(|l| l.share);
+        self.rhythm_every = every(luma);
+        self.rhythm_motion = motion.map(|l| l.share);
+        self.rhythm_motion_every = every(motion);
     }
 
     /// Every measure that has a limit, held against it. Limits on the worst

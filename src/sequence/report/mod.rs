@@ -14,6 +14,7 @@ mod measures;
 mod movie;
 mod profile;
 mod raster;
+mod rhythm;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub use measures::{Measures, Verdict};
 pub use movie::Movie;
 pub use profile::{Profile, Profiler};
 pub use raster::{Colour, Raster};
+pub use rhythm::Line;
 
 /// Larger pictures are reduced before they are measured.
 pub const MOST_PIXELS: usize = 1280 * 720;
@@ -276,6 +278,14 @@ pub fn report_to(
     if let Some(plate) = &plate {
         measures = Measures::new(&profile, &plate.profile, &made, subject.closed);
         measures.drift = drift(&profile, &made, info.fps, plate.profile.mean);
+        // The longest stretch of made frames: a spectrum wants one without gaps.
+        let stretch = longest(&made);
+        let steps = stretch.start..stretch.end.saturating_sub(1).max(stretch.start);
+        let own = &plate.profile;
+        measures.set_rhythm(
+            rhythm::rhythm(&profile.luma[stretch], &own.luma, info.fps),
+            rhythm::rhythm(&profile.steps[steps], &own.steps, info.fps),
+        );
         let n = curves.ghosts.len().max(1) as f64;
         measures.ghosts = Some(1000.0 * curves.ghosts.iter().map(|g| g.1).sum::<f64>() / n);
         measures.ghosts_worst = Some(1000.0 * curves.ghosts.iter().fold(0.0, |m, g| g.1.max(m)));
@@ -429,6 +439,21 @@ fn difference(a: &Picture, b: &Picture, which: impl Fn(usize) -> bool) -> f64 {
         }
     }
     worst
+}
+
+/// The longest run of marked places.
+fn longest(marked: &[bool]) -> std::ops::Range<usize> {
+    let mut best = 0..0;
+    let mut start = 0;
+    for i in 0..=marked.len() {
+        if marked.get(i) != Some(&true) {
+            if i - start > best.len() {
+                best = start..i;
+            }
+            start = i + 1;
+        }
+    }
+    best
 }
 
 /// Largest difference of a second's mean from the mean of the first made
