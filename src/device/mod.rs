@@ -1,6 +1,7 @@
 //! What runs where: the worker threads, and the terms on which work runs on
 //! them (progress and cancellation).
 
+pub mod ops;
 mod share;
 mod task;
 mod threads;

@@ -7,6 +7,7 @@
 
 pub mod plate;
 mod timeline;
+pub mod wan;
 
 use std::sync::Arc;
 

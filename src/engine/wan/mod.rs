@@ -1,0 +1,6 @@
+//! The wan engine's parts: the published Wan video diffusion family, run in
+//! process from the user's own checkpoint. What is here is held against the
+//! reference implementation (diffusers) by the fixtures of `tests/wan`.
+
+pub mod config;
+pub mod transformer;

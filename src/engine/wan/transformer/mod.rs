@@ -1,0 +1,155 @@
+//! The Wan transformer: latents, time, text and conditions in, velocity out.
+//!
+//! Wan: Open and Advanced Large-Scale Video Generative Models (Wan team, 2025).
+//! A port of the published model; names of weights are those of diffusers.
+
+mod attention;
+mod block;
+mod embed;
+mod head;
+mod rope;
+mod vace;
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use super::config::TransformerConfig;
+use block::{Block, Context};
+use embed::{ImageEmbedding, PatchEmbedding, TextEmbedding, TimeEmbedding};
+use head::Head;
+use rope::Rope;
+use vace::Vace;
+
+pub use embed::Timesteps;
+pub use vace::Control;
+
+/// What one evaluation reads.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// [1, in_channels, frames, rows, columns], condition channels included.
+    pub latents: &'a Tensor,
+    /// The noise level of the tokens.
+    pub timesteps: &'a Timesteps,
+    /// [1, m, text_dim], padded as the model was trained.
+    pub text: &'a Tensor,
+    /// CLIP's penultimate states, [pictures, tokens, image_dim].
+    pub image: Option<&'a Tensor>,
+    /// What VACE is to follow.
+    pub control: Option<Control<'a>>,
+}
+
+/// A place in the transformer, for whoever watches a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Latents as tokens, [1, tokens, dim].
+    Patch,
+    /// The time, [times, 1, dim].
+    Time,
+    /// The time for the blocks, [times, 6, dim].
+    TimeProjection,
+    /// The text, [1, m, dim].
+    Text,
+    /// The image, [1, i, dim].
+    Image,
+    /// A scaled hint of the control branch, [1, tokens, dim].
+    Hint(usize),
+    /// Behind a block, before its hint, [1, tokens, dim].
+    Block(usize),
+}
+
+/// Is told of each part's result while the transformer runs; an error ends it.
+pub type Watch<'a> = dyn FnMut(Part, &Tensor) -> Result<()> + 'a;
+
+/// A Wan transformer with its weights.
+pub struct Transformer {
+    patch: PatchEmbedding,
+    time: TimeEmbedding,
+    text: TextEmbedding,
+    image: Option<ImageEmbedding>,
+    blocks: Vec<Block>,
+    vace: Option<Vace>,
+    head: Head,
+    config: TransformerConfig,
+}
+
+impl Transformer {
+    /// The transformer that `config` describes, with the weights of `vb`.
+    pub fn load(config: &TransformerConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let embedder = vb.pp("condition_embedder");
+        let image = config
+            .image_dim
+            .map(|width| ImageEmbedding::load(config, width, &embedder.pp("image_embedder")))
+            .transpose()?;
+        let vace = config
+            .vace
+            .as_ref()
+            .map(|vace| Vace::load(config, vace, vb))
+            .transpose()?;
+        Ok(Self {
+            patch: PatchEmbedding::load(config, config.in_channels, &vb.pp("patch_embedding"))?,
+            time: TimeEmbedding::load(config, &embedder)?,
+            text: TextEmbedding::load(config, &embedder.pp("text_embedder"))?,
+            image,
+            blocks: (0..config.num_layers)
+                .map(|i| Block::load(config, &vb.pp("blocks").pp(i)))
+                .collect::<Result<_>>()?,
+            vace,
+            head: Head::load(config, vb)?,
+            config: config.clone(),
+        })
+    }
+
+    /// What the transformer is like.
+    pub fn config(&self) -> &TransformerConfig {
+        &self.config
+    }
+
+    /// The velocity, [1, out_channels, frames, rows, columns].
+    pub fn forward(&self, inputs: &Inputs<'_>, watch: &mut Watch<'_>) -> Result<Tensor> {
+        let device = inputs.latents.device();
+        let grid = self.patch.grid(inputs.latents)?;
+        let longest = grid.frames.max(grid.rows).max(grid.columns);
+        if longest > self.config.rope_max_seq_len {
+            candle_core::bail!(
+                "{longest} tokens along one axis, where the model has positions for {}",
+                self.config.rope_max_seq_len
+            );
+        }
+        let mut x = self.patch.forward(inputs.latents)?;
+        watch(Part::Patch, &x)?;
+        let time = self.time.forward(inputs.timesteps, grid.tokens(), device)?;
+        watch(Part::Time, time.embedding.rows())?;
+        watch(Part::TimeProjection, time.projection.rows())?;
+        let text = self.text.forward(inputs.text)?;
+        watch(Part::Text, &text)?;
+        let image = match (&self.image, inputs.image) {
+            (Some(embedding), Some(image)) => Some(embedding.forward(image)?),
+            _ => None,
+        };
+        if let Some(image) = &image {
+            watch(Part::Image, image)?;
+        }
+        let context = Context {
+            text,
+            image,
+            time: time.projection,
+            rope: Rope::new(&self.config, grid, device)?,
+        };
+        let hints = match (&self.vace, inputs.control) {
+            (Some(vace), Some(control)) => vace.hints(&x, control, &context)?,
+            _ => Vec::new(),
+        };
+        for (i, (_, hint)) in hints.iter().enumerate() {
+            watch(Part::Hint(i), hint)?;
+        }
+        let mut hints = hints.into_iter().peekable();
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, &context)?;
+            watch(Part::Block(i), &x)?;
+            if let Some((_, hint)) = hints.next_if(|(layer, _)| *layer == i) {
+                x = (x + hint)?;
+            }
+        }
+        self.head.forward(&x, &time.embedding, grid)
+    }
+}

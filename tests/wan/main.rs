@@ -1,0 +1,5 @@
+//! The wan engine held against the reference implementation, whose results are in
+//! `fixtures/` (`reference/` has the scripts that made them).
+
+mod support;
+mod transformer;
