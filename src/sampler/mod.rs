@@ -1,6 +1,18 @@
-//! Pure mathematics of sampling. For now the counter-based random numbers that
-//! every decision and all noise come from.
+//! Pure mathematics of sampling: random numbers that every decision and all noise
+//! come from, and the solvers that turn noise into latents by flow matching.
 
+mod easy_cache;
+mod euler;
+mod guidance;
+mod noise;
 mod philox;
+mod scheduler;
+mod solver;
+mod unipc;
 
+pub use easy_cache::EasyCache;
+pub use guidance::Guidance;
+pub use noise::{Place, noise};
 pub use philox::Philox;
+pub use scheduler::{Method, SchedulerConfig, SchedulerError, UniPcSettings, UniPcVariant};
+pub use solver::{Schedule, Solver};

@@ -1,5 +1,6 @@
 //! The wan engine held against the reference implementation, whose results are in
 //! `fixtures/` (`reference/` has the scripts that made them).
 
+mod sampler;
 mod support;
 mod transformer;
