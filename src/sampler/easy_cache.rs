@@ -54,7 +54,7 @@ impl EasyCache {
         };
         let moved = norm(&(x - before)?)?;
         let error = self.error + rate * moved / norm(first)?.max(f64::MIN_POSITIVE);
-        if !(error < self.threshold) {
+        if error.is_nan() || error >= self.threshold {
             self.error = 0.0;
             return Ok(None);
         }
@@ -86,7 +86,7 @@ impl EasyCache {
     }
 
     /// The largest estimated relative error of a velocity that was used.
-    pub fn error(&self) -> f64 {
+    pub fn worst_error(&self) -> f64 {
         self.worst
     }
 }
@@ -114,7 +114,7 @@ mod tests {
             }
         }
         assert_eq!(asked.len() + cache.reused(), 30);
-        (asked, cache.error())
+        (asked, cache.worst_error())
     }
 
     #[test]

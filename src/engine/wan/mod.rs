@@ -3,4 +3,5 @@
 //! reference implementation (diffusers) by the fixtures of `tests/wan`.
 
 pub mod config;
+pub mod pipeline;
 pub mod transformer;

@@ -16,6 +16,7 @@ import math
 from pathlib import Path
 
 import gguf
+import PIL.Image
 import torch
 from diffusers import (
     AutoencoderKLWan,
@@ -24,6 +25,7 @@ from diffusers import (
     WanImageToVideoPipeline,
     WanPipeline,
     WanTransformer3DModel,
+    WanVACEPipeline,
     WanVACETransformer3DModel,
 )
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
@@ -74,6 +76,40 @@ class Maker:
                 else:
                     p.copy_(self.normal(*p.shape, scale=1 / math.sqrt(p[0].numel())))
         return model.eval()
+
+    def vae(self):
+        """Small; only what it makes of the pictures is kept, its parity is another
+        script's business."""
+        return self.fill(
+            AutoencoderKLWan(
+                base_dim=4,
+                z_dim=Z,
+                dim_mult=[1, 1, 1, 1],
+                num_res_blocks=1,
+                latents_mean=[0.1] * Z,
+                latents_std=[1.3] * Z,
+            )
+        )
+
+    def pictures(self, *shape):
+        """Of the size that the latents stand for, in 0..1."""
+        return torch.rand(*shape, self.size[1] * 8, self.size[2] * 8, generator=self.generator)
+
+    def call(self):
+        """What every pipeline is called with."""
+        return dict(
+            height=self.size[1] * 8,
+            width=self.size[2] * 8,
+            num_frames=(self.size[0] - 1) * 4 + 1,
+            num_inference_steps=STEPS,
+            output_type="latent",
+        )
+
+    def inputs(self):
+        """Noise and text of a pipeline's run. The texts are long, so that they are not
+        lost among the zeros behind them."""
+        length = 8 * self.text_length
+        return {"noise": self.latents(), "prompt": self.text(length), "negative": self.text(length - 20)}
 
     def text(self, length=None):
         return self.normal(1, length or self.text_length, TEXT)
@@ -142,24 +178,19 @@ def saved(pipeline, folder):
 @torch.no_grad()
 def text_to_video(maker, name, pipeline, **call):
     """A pipeline's ten steps from given noise and given text embeddings."""
-    kept = {
-        "noise": maker.latents(),
-        "prompt": maker.text(),
-        "negative": maker.text(maker.text_length - 3),
-    }
+    kept = maker.inputs()
+    kept["latents"] = sampled(pipeline, kept, **maker.call(), **call)
+    save(maker.folder / name / "pipeline.safetensors", kept)
+
+
+def sampled(pipeline, kept, **call):
     pipeline.set_progress_bar_config(disable=True)
-    kept["latents"] = pipeline(
+    return pipeline(
         prompt_embeds=pad(kept["prompt"]),
         negative_prompt_embeds=pad(kept["negative"]),
         latents=kept["noise"],
-        height=maker.size[1] * 8,
-        width=maker.size[2] * 8,
-        num_frames=(maker.size[0] - 1) * 4 + 1,
-        num_inference_steps=STEPS,
-        output_type="latent",
         **call,
     ).frames
-    save(maker.folder / name / "pipeline.safetensors", kept)
 
 
 def t2v(maker):
@@ -176,6 +207,20 @@ def t2v(maker):
     save(maker.folder / "t2v" / "reference.safetensors", kept)
     text_to_video(maker, "t2v", pipeline, guidance_scale=5.0)
     return model
+
+
+def keep_condition(pipeline, kept):
+    """Keeps what `pipeline` makes of its pictures."""
+    prepare = pipeline.prepare_latents
+
+    def keep(*a, **k):
+        made = prepare(*a, **k)
+        kept["condition"] = made[1]
+        if len(made) > 2:
+            kept["free"] = made[2]
+        return made
+
+    pipeline.prepare_latents = keep
 
 
 @torch.no_grad()
@@ -203,49 +248,26 @@ def i2v(maker):
         encoder_hidden_states_image=image,
     )
     kept["text"] = kept["text"][:, : maker.text_length + 1]
-    vae = maker.fill(
-        AutoencoderKLWan(
-            base_dim=4, z_dim=Z, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1] * Z, latents_std=[1.3] * Z
-        )
-    )
     pipeline = WanImageToVideoPipeline(
         tokenizer=None,
         text_encoder=None,
-        vae=vae,
+        vae=maker.vae(),
         scheduler=unipc(5.0),
         image_processor=None,
         image_encoder=None,
         transformer=model,
     )
-    # The VAE is another script's business: keep what it made of the pictures.
-    inputs = {}
-    prepare = pipeline.prepare_latents
-
-    def keep(*a, **k):
-        latents, condition = prepare(*a, **k)
-        inputs["condition"] = condition
-        return latents, condition
-
-    pipeline.prepare_latents = keep
+    ten = maker.inputs() | {"clip": image}
+    keep_condition(pipeline, ten)
     pipeline.encode_image = lambda _pictures, _device: image
-    pipeline.set_progress_bar_config(disable=True)
-    frames, height, width = maker.size
-    ten = {"noise": maker.latents(), "prompt": maker.text(), "negative": maker.text(maker.text_length - 3), "clip": image}
-    pictures = [torch.rand(1, 3, height * 8, width * 8, generator=maker.generator) for _ in range(2)]
-    ten["latents"] = pipeline(
-        image=pictures[0],
-        last_image=pictures[1],
-        prompt_embeds=pad(ten["prompt"]),
-        negative_prompt_embeds=pad(ten["negative"]),
-        latents=ten["noise"],
-        height=height * 8,
-        width=width * 8,
-        num_frames=(frames - 1) * 4 + 1,
-        num_inference_steps=STEPS,
+    ten["latents"] = sampled(
+        pipeline,
+        ten,
+        image=maker.pictures(1, 3),
+        last_image=maker.pictures(1, 3),
         guidance_scale=3.5,
-        output_type="latent",
-    ).frames
-    ten |= inputs
+        **maker.call(),
+    )
     pipeline.vae = None
     saved(pipeline, maker.folder / "i2v")
     save(maker.folder / "i2v" / "reference.safetensors", kept)
@@ -253,6 +275,11 @@ def i2v(maker):
     return model
 
 
+def to_pil(picture):
+    return PIL.Image.fromarray((picture.permute(1, 2, 0) * 255).byte().numpy())
+
+
+@torch.no_grad()
 def vace(maker):
     """VACE: a control branch over some of the layers."""
     channels = 2 * Z + 64
@@ -275,19 +302,30 @@ def vace(maker):
         control_hidden_states_scale=kept["scales"],
     )
     folder = maker.folder / "vace"
-    model.save_pretrained(str(folder / "transformer"))
-    unipc(3.0).save_pretrained(str(folder / "scheduler"))
-    (folder / "model_index.json").write_text(
-        json.dumps(
-            {
-                "_class_name": "WanVACEPipeline",
-                "scheduler": ["diffusers", "UniPCMultistepScheduler"],
-                "transformer": ["diffusers", "WanVACETransformer3DModel"],
-            },
-            indent=2,
-        )
-        + "\n"
+    pipeline = WanVACEPipeline(
+        tokenizer=None, text_encoder=None, vae=maker.vae(), scheduler=unipc(3.0), transformer=model
     )
+    ten = maker.inputs()
+    # A reference picture stands before the first frame.
+    ten["noise"] = torch.cat([maker.latents()[:, :, :1], ten["noise"]], dim=2)
+    hook = model.vace_patch_embedding.register_forward_pre_hook(lambda _m, a: ten.update(control=a[0].clone()))
+    call = maker.call()
+    frames = call["num_frames"]
+    ten["latents"] = sampled(
+        pipeline,
+        ten,
+        video=maker.pictures(1, frames, 3),
+        mask=(maker.pictures(1, frames, 1) > 0.5).float().expand(-1, -1, 3, -1, -1),
+        reference_images=[to_pil(maker.pictures(3))],
+        conditioning_scale=[1.0, 0.7],
+        guidance_scale=5.0,
+        **call,
+    )
+    hook.remove()
+    ten["scales"] = torch.tensor([1.0, 0.7])
+    pipeline.vae = None
+    saved(pipeline, folder)
+    save(folder / "pipeline.safetensors", ten)
     save(folder / "reference.safetensors", kept)
     return model
 
@@ -317,6 +355,21 @@ def ti2v(maker):
     saved(pipeline, maker.folder / "ti2v")
     save(maker.folder / "ti2v" / "reference.safetensors", kept)
     text_to_video(maker, "ti2v", pipeline, guidance_scale=5.0)
+    # From a first frame: its tokens are at time 0.
+    pipeline = WanImageToVideoPipeline(
+        tokenizer=None,
+        text_encoder=None,
+        vae=maker.vae(),
+        scheduler=unipc(5.0),
+        image_processor=None,
+        image_encoder=None,
+        transformer=model,
+        expand_timesteps=True,
+    )
+    kept = maker.inputs()
+    keep_condition(pipeline, kept)
+    kept["latents"] = sampled(pipeline, kept, image=maker.pictures(1, 3), guidance_scale=5.0, **maker.call())
+    save(maker.folder / "ti2v" / "from_image.safetensors", kept)
     return model
 
 

@@ -1,0 +1,234 @@
+//! From noise to latents: the model asked at every step of a schedule.
+
+use candle_core::{DType, Tensor};
+
+use super::transformer::{Control, Inputs, Timesteps, Transformer};
+use crate::device::{Cancelled, Task};
+use crate::sampler::{EasyCache, Guidance, SchedulerConfig, Solver};
+
+/// Text tokens that the published models were trained with; shorter prompts have
+/// zeros behind them.
+pub const TEXT_TOKENS: usize = 512;
+
+/// Why latents could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// What was given does not go together, or memory is short.
+    #[error("the model cannot be run: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// The work was asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// A model of one transformer, or of two that share the noise levels.
+pub struct Experts {
+    /// The only one, or that for high noise.
+    pub high: Transformer,
+    /// That for low noise, with the part of the trained time steps below which it
+    /// takes over (Wan 2.2 A14B: .875 for text, .9 for images).
+    pub low: Option<(Transformer, f64)>,
+}
+
+/// What the latents are tied to.
+#[derive(Clone, Copy)]
+pub enum Condition<'a> {
+    /// The text alone.
+    None,
+    /// Channels behind the noise, [1, c, frames, rows, columns]: mask and given
+    /// frames (Wan 2.1 and 2.2 image to video).
+    Channels(&'a Tensor),
+    /// Latents that are given where `free` is 0 (Wan 2.2 TI2V).
+    Given {
+        /// [1, channels, frames, rows, columns], or fewer frames that repeat.
+        latents: &'a Tensor,
+        /// [1, 1, frames, rows, columns]: 1 where latents are to be made, else 0.
+        free: &'a Tensor,
+    },
+}
+
+/// A run from noise to latents.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// [1, channels, frames, rows, columns], of mean 0 and deviation 1.
+    pub noise: &'a Tensor,
+    /// [1, m, text_dim]; padded here.
+    pub prompt: &'a Tensor,
+    /// [1, m, text_dim]; needed where `guidance` is used.
+    pub negative: Option<&'a Tensor>,
+    /// CLIP's image states, where the model takes them.
+    pub image: Option<&'a Tensor>,
+    /// What the latents are tied to.
+    pub condition: Condition<'a>,
+    /// What VACE is to follow.
+    pub control: Option<Control<'a>>,
+    /// Solver and shift.
+    pub scheduler: &'a SchedulerConfig,
+    /// Number of steps.
+    pub steps: usize,
+    /// How strongly the prompt counts.
+    pub guidance: Guidance,
+    /// EasyCache's threshold; none for off.
+    pub cache: Option<f64>,
+}
+
+/// What a run made.
+pub struct Made {
+    /// [1, channels, frames, rows, columns]
+    pub latents: Tensor,
+    /// Steps that EasyCache saved, and the largest relative error of a velocity that
+    /// it estimates to have caused.
+    pub cached: Option<(usize, f64)>,
+}
+
+impl Experts {
+    /// Makes the latents of `run`.
+    pub fn sample(&self, run: &Run<'_>, task: Task<'_>) -> Result<Made, PipelineError> {
+        self.run(run, task).map_err(|error| {
+            // A stop inside the model comes out as an error of its own.
+            match task.check() {
+                Err(cancelled) => cancelled.into(),
+                Ok(()) => error,
+            }
+        })
+    }
+
+    fn run(&self, run: &Run<'_>, task: Task<'_>) -> Result<Made, PipelineError> {
+        let prompt = padded(run.prompt)?;
+        let negative = match (run.guidance.is_used(), run.negative) {
+            (false, _) => None,
+            (true, Some(negative)) => Some(padded(negative)?),
+            (true, None) => {
+                let text = "guidance needs a negative prompt, if an empty one";
+                return Err(candle_core::Error::Msg(text.to_owned()).into());
+            }
+        };
+        let mut solver = Solver::new(run.scheduler, run.steps);
+        let mut cache = run.cache.map(|by| EasyCache::new(by, run.steps));
+        let times = solver.schedule().timesteps.clone();
+        let mut latents = run.noise.clone();
+        for (step, time) in times.iter().copied().enumerate() {
+            task.step("Sampling", step, run.steps)?;
+            let (model, low) = self.at(time, run.scheduler);
+            let guided = run.guidance.at(step, run.steps, low);
+            let wanted = 1 + usize::from(guided.is_some());
+            let reused = match &mut cache {
+                Some(cache) => cache.reuse(step, &latents)?.filter(|r| r.len() >= wanted),
+                None => None,
+            };
+            let outputs = match reused {
+                Some(outputs) => outputs,
+                None => {
+                    let mut texts = vec![&prompt];
+                    texts.extend(negative.as_ref().filter(|_| guided.is_some()));
+                    let outputs = texts
+                        .into_iter()
+                        .map(|text| ask(model, run, &latents, text, time, task))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    if let Some(cache) = &mut cache {
+                        cache.computed(&latents, outputs.clone())?;
+                    }
+                    outputs
+                }
+            };
+            let velocity = match (guided, &outputs[..]) {
+                (Some(scale), [prompt, negative, ..]) => {
+                    Guidance::combine(prompt, negative, scale)?
+                }
+                (_, [prompt, ..]) => prompt.clone(),
+                (_, []) => latents.zeros_like()?,
+            };
+            latents = solver.step(&velocity, &latents)?;
+        }
+        task.step("Sampling", run.steps, run.steps)?;
+        Ok(Made {
+            latents: run.condition.applied(&latents)?,
+            cached: cache.map(|c| (c.reused(), c.worst_error())),
+        })
+    }
+
+    /// The transformer for `time`, and whether it is that for low noise.
+    fn at(&self, time: f32, scheduler: &SchedulerConfig) -> (&Transformer, bool) {
+        match &self.low {
+            Some((low, boundary)) if f64::from(time) < boundary * scheduler.train_steps as f64 => {
+                (low, true)
+            }
+            _ => (&self.high, false),
+        }
+    }
+}
+
+impl Condition<'_> {
+    /// `latents` with what is given in its place.
+    fn applied(&self, latents: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Given {
+                latents: given,
+                free,
+            } => {
+                let kept = given.broadcast_mul(&free.affine(-1.0, 1.0)?)?;
+                kept.broadcast_add(&latents.broadcast_mul(free)?)
+            }
+            _ => Ok(latents.clone()),
+        }
+    }
+}
+
+/// The velocity that `model` gives for one text.
+fn ask(
+    model: &Transformer,
+    run: &Run<'_>,
+    latents: &Tensor,
+    text: &Tensor,
+    time: f32,
+    task: Task<'_>,
+) -> candle_core::Result<Tensor> {
+    let latents = match run.condition {
+        Condition::Channels(channels) => Tensor::cat(&[latents, channels], 1)?,
+        _ => run.condition.applied(latents)?,
+    };
+    let timesteps = match run.condition {
+        Condition::Given { free, .. } => {
+            let times = (token_values(free, model.config().patch_size)? * f64::from(time))?;
+            Timesteps::per_token(&times.to_vec1()?)
+        }
+        _ => Timesteps::whole(time),
+    };
+    let inputs = Inputs {
+        latents: &latents,
+        timesteps: &timesteps,
+        text,
+        image: run.image,
+        control: run.control,
+    };
+    model.forward(&inputs, &mut |_, _| {
+        task.check().map_err(candle_core::Error::wrap)
+    })
+}
+
+/// The value of `mask` [1, 1, frames, rows, columns] at the first place of each
+/// token: [tokens].
+fn token_values(mask: &Tensor, patch: [usize; 3]) -> candle_core::Result<Tensor> {
+    let (_, _, t, h, w) = mask.dims5()?;
+    let every = |length: usize, by: usize| {
+        let indices: Vec<u32> = (0..length).step_by(by).map(|i| i as u32).collect();
+        Tensor::new(indices, mask.device())
+    };
+    mask.reshape((t, h, w))?
+        .index_select(&every(t, patch[0])?, 0)?
+        .index_select(&every(h, patch[1])?, 1)?
+        .index_select(&every(w, patch[2])?, 2)?
+        .flatten_all()?
+        .to_dtype(DType::F32)
+}
+
+/// `text` [1, m, width] with zeros behind it up to the length that the models were
+/// trained with; cut there if it is longer.
+fn padded(text: &Tensor) -> candle_core::Result<Tensor> {
+    let length = text.dim(1)?;
+    if length >= TEXT_TOKENS {
+        return text.narrow(1, 0, TEXT_TOKENS);
+    }
+    text.pad_with_zeros(1, 0, TEXT_TOKENS - length)
+}
