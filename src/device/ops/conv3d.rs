@@ -249,9 +249,8 @@ impl Conv3d {
                         let groups = starts.chunks_exact(POSITIONS).take(groups);
                         let sums = sums.chunks_exact_mut(POSITIONS * width);
                         for (starts, sums) in groups.zip(sums) {
-                            let inputs = std::array::from_fn(|p| {
-                                data[starts[p] + at..][..count].as_ptr()
-                            });
+                            let inputs =
+                                std::array::from_fn(|p| data[starts[p] + at..][..count].as_ptr());
                             // SAFETY: each input is a slice of `count` numbers.
                             unsafe { accumulate(isa, lanes, count, weights, &inputs, sums) };
                         }

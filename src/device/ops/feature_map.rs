@@ -1,5 +1,7 @@
 //! One frame of features: what the layers of a convolutional network hand on.
 
+use std::ops::Range;
+
 /// Features of one frame, `height × width` positions of `channels` numbers each,
 /// f32, a row after the other, the channels of a position side by side. A frame
 /// of zeros, `border` positions wide, lies around them, so that a convolution
@@ -106,6 +108,21 @@ impl FeatureMap {
         let mut out = Self::zeros(self.height, self.width, self.channels, border);
         for y in 0..self.height {
             out.row_mut(y).copy_from_slice(self.row(y));
+        }
+        out
+    }
+
+    /// A part of it, without a border.
+    ///
+    /// # Panics
+    /// Where the part reaches out of it.
+    pub fn crop(&self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        assert!(rows.end <= self.height && columns.end <= self.width);
+        let mut out = Self::zeros(rows.len(), columns.len(), self.channels, 0);
+        let from = columns.start * self.channels..columns.end * self.channels;
+        for (y, source) in rows.enumerate() {
+            out.row_mut(y)
+                .copy_from_slice(&self.row(source)[from.clone()]);
         }
         out
     }

@@ -15,8 +15,9 @@ pub(crate) enum Isa {
 
 impl Isa {
     /// All that this machine can run, the fastest last.
+    #[cfg(test)]
     pub(crate) fn available() -> Vec<Self> {
-        #[allow(unused_mut)]
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut all = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {

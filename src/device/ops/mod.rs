@@ -1,15 +1,20 @@
 //! Operations on tensors, one a file: what each means and how the CPU does it.
 
+pub(crate) mod activation;
 mod attention;
-mod linear;
-mod norm;
-
+pub mod conv3d;
 mod feature_map;
 mod isa;
+mod linear;
+mod norm;
+mod normalise;
+pub(crate) mod product;
+mod self_attention;
 mod tile;
-pub mod conv3d;
 
 pub use attention::attention;
 pub use feature_map::FeatureMap;
 pub use linear::{Activation, Linear};
 pub use norm::{layer_norm, rms_norm};
+pub use normalise::normalise;
+pub use self_attention::self_attention;

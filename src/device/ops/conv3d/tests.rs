@@ -23,8 +23,8 @@ fn naive(
             Walk::Double => (y.div_euclid(2), x.div_euclid(2)),
             _ => (y, x),
         };
-        let inside = (0..frame.height() as isize).contains(&y)
-            && (0..frame.width() as isize).contains(&x);
+        let inside =
+            (0..frame.height() as isize).contains(&y) && (0..frame.width() as isize).contains(&x);
         if inside {
             f64::from(frame.at(y as usize, x as usize)[c])
         } else {
@@ -39,8 +39,8 @@ fn naive(
     let mut out = Vec::new();
     for y in 0..height {
         for x in 0..width {
-            for o in 0..kernel.outputs {
-                let mut sum = f64::from(bias[o]);
+            for (o, &bias) in bias.iter().enumerate() {
+                let mut sum = f64::from(bias);
                 for (t, frame) in frames.iter().enumerate() {
                     let Some(frame) = frame else { continue };
                     for ky in 0..kernel.rows {
