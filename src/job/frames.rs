@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::error::JobError;
+use super::error::{JobError, Kind};
 use super::shared_plate::SharedPlate;
+use super::shot::Matte;
 use super::spec::Job;
 use super::watch::{Event, State, Watch};
 use crate::device::{Cancel, Task};
 use crate::engine::{Engine, Sources};
 use crate::frame::{FrameError, PlateReader, SequenceWriter, Window};
 use crate::sequence::Take;
+use crate::sequence::plan::Plan;
 
 /// Frames that were made, kept and found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Work<'a, E: Engine> {
     pub job: &'a Job,
     /// What each frame is.
     pub take: &'a Take<E>,
+    /// Which block each frame is of.
+    pub plan: &'a Plan,
     /// The plate at the size of the output.
     pub plate: &'a SharedPlate<'a>,
     /// Where frames go.
@@ -42,9 +46,6 @@ pub struct Work<'a, E: Engine> {
     /// Asked between frames.
     pub cancel: &'a Cancel,
 }
-
-/// A matte at the size of the output.
-pub type Matte = Box<dyn PlateReader>;
 
 /// Makes and writes `frames` on `threads` threads. At most that many frames are
 /// in the making at a time.
@@ -85,7 +86,8 @@ pub fn make<E: Engine>(
                 .flat_map(|&f| work.take.frames_needed(f))
                 .collect();
             plate.prefetch(&ahead);
-            let state = one(work, frame, &mut plate, matte.as_mut())?;
+            let state = one(work, frame, &mut plate, matte.as_mut())
+                .map_err(|e| of_block(work.plan, frame, e))?;
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;
             {
                 let tally = &mut outcome.lock().0;
@@ -122,6 +124,22 @@ fn tell<E: Engine>(work: &Work<'_, E>, frame: i32, state: State) {
         file: &work.writer.path(frame),
         state,
     });
+}
+
+/// Names the block that could not be made, so that it can be made again alone.
+fn of_block(plan: &Plan, frame: i32, error: JobError) -> JobError {
+    match (error.kind, plan.maker_of(frame)) {
+        // Not the block's fault: the same command goes on from here.
+        (Kind::Cancelled | Kind::Full | Kind::Output, _) | (_, None) => error,
+        (kind, Some(block)) => JobError::new(
+            kind,
+            format!(
+                "{} (frame {frame} of block {id}; once mended, 'longtake block {id}' with the same options makes it alone)",
+                error.message,
+                id = block.id
+            ),
+        ),
+    }
 }
 
 /// Makes and writes one frame.

@@ -1,6 +1,7 @@
 //! Jobs: what a command line or a job file asks for, and the carrying out of it
 //! from files to files.
 
+mod block;
 mod error;
 mod file;
 mod frames;
@@ -11,11 +12,14 @@ mod report;
 mod run;
 mod schema;
 mod shared_plate;
+mod shot;
+mod space;
 mod spec;
 mod take_reader;
 mod text;
 mod watch;
 
+pub use block::{Outlook, make_block, outlook};
 pub use error::{JobError, Kind};
 pub use file::{FileError, read};
 pub use near::nearest;
@@ -23,6 +27,7 @@ pub use options::options;
 pub use report::{Looks, measure};
 pub use run::generate;
 pub use schema::schema;
+pub use space::{Basis, Space};
 pub use spec::{Draft, Job};
 pub use text::value;
 pub use watch::{Event, State, Watch};

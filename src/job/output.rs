@@ -28,13 +28,16 @@ pub fn writer(job: &Job, plate: &FilePlate, take: &str) -> Result<SequenceWriter
         transfer: of_plate
             .is_ok_and(|e| e == extension)
             .then_some(plate.header().transfer),
-        take: Some(format!(
-            "{take} {}/{} {} {}",
-            1, job.reduce, job.pixel_type, job.compression
-        )),
+        take: Some(format!("{take} {}", written(job))),
     };
     let header = plate.header().scaled(job.reduce as usize);
     SequenceWriter::new(&job.out, header, options).map_err(pattern)
+}
+
+/// How frames are written, in a few words: all that their bytes depend on
+/// beside the take and the plate's header.
+pub fn written(job: &Job) -> String {
+    format!("1/{} {} {}", job.reduce, job.pixel_type, job.compression)
 }
 
 /// A name that cannot be written to is a fault of the job's.

@@ -41,6 +41,10 @@ pub struct Job {
     pub compression: String,
     /// The output is the plate's size over this: 1, 2 or 4.
     pub reduce: u32,
+    /// Frames in a block of the plan.
+    pub block: usize,
+    /// What does not fit the disk is refused before any work.
+    pub check_space: bool,
     /// What shows the take to people and scripts.
     pub looks: Looks,
     /// Threads to work with; `None` for one each core.
@@ -134,6 +138,8 @@ impl Draft {
                 "1/4" => 4,
                 _ => 1,
             },
+            block: usize::try_from(values.int("blockFrames")).unwrap_or(1),
+            check_space: values.bool("checkSpace"),
             looks: Looks::of(values),
             threads: threads(values),
             idle: self.idle(),

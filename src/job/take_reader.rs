@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::frames::Matte;
 use super::shared_plate::SharedPlate;
+use super::shot::Matte;
 use crate::device::{Cancel, Silent, Task};
 use crate::engine::{Engine, EngineError, Sources};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Window};

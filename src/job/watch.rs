@@ -43,6 +43,11 @@ pub enum Event<'a> {
         /// A hash; equal hashes, equal pixels.
         take: &'a str,
     },
+    /// A block of the plan that makes no frames is in the store.
+    Block {
+        /// Its name.
+        block: &'a str,
+    },
     /// A frame is there.
     Frame {
         /// Its number.

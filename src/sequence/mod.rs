@@ -1,6 +1,7 @@
 //! A sequence: what was asked for, which frames that comes to, and the making
 //! of them.
 
+pub mod plan;
 pub mod report;
 mod request;
 mod run;
@@ -8,5 +9,5 @@ mod setup;
 
 pub use crate::store::Vault;
 pub use request::{Mode, Request, RequestError};
-pub use run::{Take, key_of, make_kept};
+pub use run::{Names, Take, key_of, make_kept};
 pub use setup::Setup;

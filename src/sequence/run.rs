@@ -14,6 +14,26 @@ use crate::store::Vault;
 /// Width and height that a plate must have.
 const SMALLEST: usize = 4;
 
+/// The names of what is kept of a take, told before any of it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Of what is learned of the plate.
+    pub analysis: blake3::Hash,
+    /// Of what is decided, and so of the pixels of every frame.
+    pub take: blake3::Hash,
+}
+
+impl Names {
+    /// The names of a take of `timeline` of the plate called `plate_key`.
+    pub fn of(engine: &impl Engine, plate_key: &blake3::Hash, timeline: &Timeline) -> Self {
+        let analysis = analysis_key(engine, plate_key);
+        Self {
+            analysis,
+            take: take_key(engine, &analysis, timeline),
+        }
+    }
+}
+
 /// A sequence that has been decided: any frame of it can be made.
 pub struct Take<E: Engine> {
     engine: E,
@@ -40,6 +60,20 @@ impl<E: Engine> Take<E> {
         let key = analysis_key(&engine, plate_key);
         let analysis = Arc::new(kept(vault, &key, || engine.analyse(sources, task))?);
         Self::decide(engine, key, analysis, timeline, vault, task)
+    }
+
+    /// Finds out what there is to learn of the plate called `plate_key`, and
+    /// nothing more, for takes of it that are prepared elsewhere.
+    pub fn study(
+        engine: &E,
+        plate_key: &blake3::Hash,
+        sources: &mut Sources<'_>,
+        vault: &dyn Vault,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        check_size(sources)?;
+        let key = analysis_key(engine, plate_key);
+        kept(vault, &key, || engine.analyse(sources, task)).map(drop)
     }
 
     /// As [`prepare`](Self::prepare) for a plate that can be named only once
@@ -80,12 +114,7 @@ impl<E: Engine> Take<E> {
         vault: &dyn Vault,
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
-        let hash = key_of(&[
-            analysis_key.to_hex().as_str(),
-            "decision",
-            &engine.settings_key(),
-            &format!("{timeline:?}"),
-        ]);
+        let hash = take_key(&engine, &analysis_key, &timeline);
         let decision = kept(vault, &hash, || engine.decide(&analysis, &timeline, task))?;
         Ok(Self {
             engine,
@@ -186,6 +215,20 @@ fn check_size(sources: &Sources<'_>) -> Result<(), EngineError> {
 /// Names what `engine` learns of the plate called `plate_key`.
 fn analysis_key<E: Engine>(engine: &E, plate_key: &blake3::Hash) -> blake3::Hash {
     key_of(&[engine.version(), "analysis", plate_key.to_hex().as_str()])
+}
+
+/// Names what `engine` decides for `timeline`.
+fn take_key<E: Engine>(
+    engine: &E,
+    analysis_key: &blake3::Hash,
+    timeline: &Timeline,
+) -> blake3::Hash {
+    key_of(&[
+        analysis_key.to_hex().as_str(),
+        "decision",
+        &engine.settings_key(),
+        &format!("{timeline:?}"),
+    ])
 }
 
 /// A hash of `parts` that no other list of parts has.

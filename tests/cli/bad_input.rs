@@ -258,6 +258,8 @@ fn a_full_disk_is_told_and_frames_that_were_made_stay() {
         "disk/o.####.exr",
         "--threads",
         "1",
+        "--check-space",
+        "off",
     ];
     let output = Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", script])

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod generate;
+mod plan;
 mod readme;
 mod report;
 mod stop;

@@ -56,6 +56,8 @@ fn run(show: &Show) -> Result<(), JobError> {
     };
     match matches.subcommand() {
         Some(("generate", m)) => generate(show, m),
+        Some(("plan", m)) => plan(show, m),
+        Some(("block", m)) => block(show, m),
         Some(("report", m)) => report(show, m),
         Some(("store", m)) => store(m),
         Some(("schema", _)) => {
@@ -91,6 +93,25 @@ fn generate(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     let job = options::draft(options, matches)?.job()?;
     let cancel = cancel_on_signal()?;
     job::generate(&job, &cancel, show)
+}
+
+fn plan(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
+    let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
+    let job = options::draft(options, matches)?.job()?;
+    let picture = matches.get_one::<PathBuf>("picture");
+    let outlook = job::outlook(&job, picture.map(PathBuf::as_path))?;
+    show.plan(&outlook);
+    Ok(())
+}
+
+fn block(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
+    let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
+    let job = options::draft(options, matches)?.job()?;
+    let id = matches
+        .get_one::<String>("block")
+        .ok_or_else(|| JobError::new(Kind::Usage, "name the block: longtake plan lists them"))?;
+    let cancel = cancel_on_signal()?;
+    job::make_block(&job, id, matches.get_flag("again"), &cancel, show)
 }
 
 fn report(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {

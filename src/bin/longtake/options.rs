@@ -25,6 +25,8 @@ Examples:
     longtake generate --job shot.json --seed 7 --json
   One machine's part of a take:
     longtake generate --job shot.json --only 1101-1150
+  What there is to be made, in pieces for a farm:
+    longtake plan --job shot.json --json --picture plan.png
 
 ";
 
@@ -47,13 +49,15 @@ pub fn command(options: &Manifest) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(generate(options).arg(json.clone()))
+        .subcommand(plan(options).arg(json.clone()))
+        .subcommand(block(options).arg(json.clone()))
         .subcommand(report(options).arg(json))
         .subcommand(store(options))
         .subcommand(Command::new("schema").about("Prints the JSON schema of job files"))
 }
 
 fn generate(options: &Manifest) -> Command {
-    let mut command = Command::new("generate")
+    let command = Command::new("generate")
         .about("Makes a take of a plate, from files to files")
         .long_about(
             "Makes a take of a plate, from files to files. What was made already is not made \
@@ -61,19 +65,72 @@ fn generate(options: &Manifest) -> Command {
              the same pixels on any machine and any number of threads.",
         )
         .after_help("Examples and exit codes: longtake generate --help")
-        .after_long_help(format!("{EXAMPLES}{}", exit::help()))
+        .after_long_help(format!("{EXAMPLES}{}", exit::help()));
+    with_job(command, options)
+}
+
+fn plan(options: &Manifest) -> Command {
+    let command = Command::new("plan")
+        .about("Tells what a take comes to, in which pieces, before any is made")
+        .long_about(
+            "Tells what a take comes to, in which pieces, before any is made: the levels, the \
+             blocks of each with what they need, and the room on the disk. Blocks of a level do \
+             not need each other, so that a farm can make them side by side, each with 'longtake \
+             block'. The same options and the same files give the same plan on every machine.",
+        )
+        .after_long_help(exit::help())
         .arg(
-            Arg::new("job")
-                .long("job")
+            Arg::new("picture")
+                .long("picture")
                 .value_name("FILE")
                 .value_parser(PathBufValueParser::new())
-                .help("A job file (JSON); options given beside it override it")
+                .help("A PNG of the plan: time runs right, blocks are bars")
                 .long_help(
-                    "A job file: a JSON object with the parameters by name ('longtake schema' \
-                     lists them). Relative paths in it are meant from its own folder. Options \
-                     given beside it override it.",
+                    "A PNG of the plan: time runs right, blocks are bars. Once the edit list is \
+                     in the store it also shows which clip of the plate each region plays.",
                 ),
         );
+    with_job(command, options)
+}
+
+fn block(options: &Manifest) -> Command {
+    let command = Command::new("block")
+        .about("Makes one block of a plan alone")
+        .long_about(
+            "Makes one block of a plan alone, on any machine that sees the same files and the \
+             same store, from the options that the plan was laid with. What the block needs and \
+             the store does not have is made first.",
+        )
+        .after_long_help(exit::help())
+        .arg(
+            Arg::new("block")
+                .value_name("BLOCK")
+                .required(true)
+                .help("The name of the block, as 'longtake plan' tells it"),
+        )
+        .arg(
+            Arg::new("again")
+                .long("again")
+                .action(ArgAction::SetTrue)
+                .help("Make it again even where it is there"),
+        );
+    with_job(command, options)
+}
+
+/// `command` with the options of a job.
+fn with_job(command: Command, options: &Manifest) -> Command {
+    let mut command = command.arg(
+        Arg::new("job")
+            .long("job")
+            .value_name("FILE")
+            .value_parser(PathBufValueParser::new())
+            .help("A job file (JSON); options given beside it override it")
+            .long_help(
+                "A job file: a JSON object with the parameters by name ('longtake schema' \
+                     lists them). Relative paths in it are meant from its own folder. Options \
+                     given beside it override it.",
+            ),
+    );
     for group in &options.groups {
         for param in options.params.iter().filter(|p| p.group == group.name) {
             command = command.arg(option(param).help_heading(group.label.clone()));

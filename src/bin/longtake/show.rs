@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use longtake::device::Progress;
-use longtake::job::{Event, JobError, Watch};
+use longtake::job::{Event, JobError, Outlook, Watch};
 use longtake::sequence::report::Report;
 use serde_json::json;
 
@@ -100,6 +100,34 @@ impl Show {
         }
     }
 
+    /// Tells a plan: as JSON all of it, for a person a line a block.
+    pub fn plan(&self, outlook: &Outlook) {
+        if let Self::Json(_) = self {
+            return line(&json!({ "event": "plan", "plan": outlook }));
+        }
+        self.clear();
+        let mut out = std::io::stdout().lock();
+        let plan = &outlook.plan;
+        let made = plan.timeline.out.iter();
+        let made = made.filter(|f| plan.timeline.kept(*f).is_none()).count();
+        let all = plan.timeline.out.count();
+        let _ = writeln!(
+            out,
+            "{all} frames, {}, of which {made} are made and {} are the plate's own",
+            plan.timeline.out,
+            all - made
+        );
+        let _ = writeln!(out, "{}", outlook.space);
+        for (k, level) in plan.levels.iter().enumerate() {
+            let blocks = level.blocks.len();
+            let each = if blocks == 1 { "block" } else { "blocks" };
+            let _ = writeln!(out, "level {}: {}, {blocks} {each}", k + 1, level.name);
+            for block in &level.blocks {
+                let _ = writeln!(out, "  {}", block.id);
+            }
+        }
+    }
+
     /// Takes the bar away.
     pub fn clear(&self) {
         if let Self::Bar(bar) = self {
@@ -177,6 +205,7 @@ impl Watch for Show {
                     "done in {seconds:.1} s: {made} frames made, {kept} kept plate frames written, {there} were there already"
                 ));
             }
+            Event::Block { block } => self.say(&format!("block {block} is in the store")),
             Event::Start { .. } | Event::Take { .. } | Event::Frame { .. } => {}
         }
     }

@@ -33,7 +33,7 @@ pub use ghost::{GhostPlate, Ghosts};
 pub use measures::{Measures, Verdict};
 pub use movie::Movie;
 pub use profile::{Profile, Profiler};
-pub use raster::{Colour, Raster};
+pub use raster::{Colour, LETTER, Raster};
 pub use rhythm::Line;
 
 /// Larger pictures are reduced before they are measured.

@@ -1,0 +1,139 @@
+//! A job with its files opened and its plan laid, before any work.
+
+use super::error::{JobError, Kind};
+use super::output;
+use super::space::Space;
+use super::spec::Job;
+use crate::engine::Timeline;
+use crate::frame::{
+    FilePlate, FrameError, MattePlate, PlateInfo, PlateReader, ScaledPlate, SequenceWriter,
+};
+use crate::sequence::plan::{self, Plan};
+use crate::sequence::{Names, Request, key_of};
+
+/// A matte at the size of the output.
+pub type Matte = Box<dyn PlateReader>;
+
+/// What is known of a job from its files' headers.
+pub struct Shot<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// The plate.
+    pub plate: FilePlate,
+    /// What is known of it.
+    pub info: PlateInfo,
+    /// What is asked for.
+    pub request: Request,
+    /// What that comes to.
+    pub timeline: Timeline,
+    /// Names the pixels of plate and matte.
+    pub key: blake3::Hash,
+    /// What is made, in which pieces.
+    pub plan: Plan,
+    /// What the take is called.
+    pub names: Names,
+    /// Where frames go.
+    pub writer: SequenceWriter,
+}
+
+impl<'a> Shot<'a> {
+    /// Opens what `job` names and lays the plan of it. Reads headers, no
+    /// pixels.
+    ///
+    /// # Errors
+    /// Where a file is missing or unreadable, or plate, range and mode do not
+    /// go together.
+    pub fn open(job: &'a Job) -> Result<Self, JobError> {
+        let plate = FilePlate::open(&job.plate, &job.options)?;
+        let info = plate.info().clone();
+        let request = job.setup.request(info.range, info.fps)?;
+        let timeline = request.timeline()?;
+        let matte = open_matte(job)?;
+        let matte_key = matte.as_ref().map(|m| m.inner().key().to_hex());
+        let key = key_of(&[
+            plate.key().to_hex().as_str(),
+            matte_key.as_deref().unwrap_or_default(),
+        ]);
+        let engine = &job.setup.engine;
+        let names = Names::of(engine, &key, &timeline);
+        let written = output::written(job);
+        let plan = plan::plate(engine, &names, &timeline, job.block, &written);
+        plan.check()
+            .map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
+        let writer = output::writer(job, &plate, &names.take.to_hex())?;
+        Ok(Self {
+            job,
+            plate,
+            info,
+            request,
+            timeline,
+            key,
+            plan,
+            names,
+            writer,
+        })
+    }
+
+    /// The frames that the job asks for.
+    ///
+    /// # Errors
+    /// Where none of those asked for is of the take.
+    pub fn frames(&self) -> Result<Vec<i32>, JobError> {
+        let out = self.timeline.out;
+        let frames: Vec<i32> = match &self.job.only {
+            Some(only) => only.iter().filter(|f| out.contains(*f)).collect(),
+            None => out.iter().collect(),
+        };
+        if frames.is_empty() {
+            return Err(JobError::new(
+                Kind::Usage,
+                format!("none of the frames in 'only' is of the take, which is {out}"),
+            ));
+        }
+        Ok(frames)
+    }
+
+    /// Checks, before any work, that `frames` can be written and that there is
+    /// room for them.
+    ///
+    /// # Errors
+    /// Where there is not.
+    pub fn check(&self, frames: &[i32]) -> Result<(), JobError> {
+        output::check(self.job, &self.writer, frames)?;
+        if self.job.check_space {
+            self.space(frames).check()?;
+        }
+        Ok(())
+    }
+
+    /// The room that `frames` need.
+    pub fn space(&self, frames: &[i32]) -> Space {
+        Space::of(self.job, &self.plate, &self.writer, frames)
+    }
+
+    /// The matte at the size of the plate.
+    ///
+    /// # Errors
+    /// Where it is missing or unreadable, or does not lie over the plate.
+    pub fn matte(&self) -> Result<Option<MattePlate<FilePlate>>, FrameError> {
+        open_matte(self.job)
+    }
+
+    /// The matte at the size of the output.
+    ///
+    /// # Errors
+    /// As of [`matte`](Self::matte).
+    pub fn scaled_matte(job: &Job) -> Result<Option<Matte>, FrameError> {
+        let Some(matte) = open_matte(job)? else {
+            return Ok(None);
+        };
+        Ok(Some(Box::new(ScaledPlate::new(matte, job.reduce as usize))))
+    }
+}
+
+fn open_matte(job: &Job) -> Result<Option<MattePlate<FilePlate>>, FrameError> {
+    let Some(path) = &job.matte else {
+        return Ok(None);
+    };
+    MattePlate::open(path, &FilePlate::open(&job.plate, &job.options)?).map(Some)
+}

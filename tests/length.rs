@@ -1,0 +1,105 @@
+//! Sixty seconds: what one frame of 1,440 costs, however long the take.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use longtake::device::{Cancel, Silent, Task};
+use longtake::engine::Sources;
+use longtake::engine::plate::PlateEngine;
+use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
+use longtake::sequence::{Mode, Request, Take};
+use longtake::store::MemoryVault;
+
+/// A plate of waves that notes which frames are read.
+struct Noted {
+    info: PlateInfo,
+    read: Vec<i32>,
+}
+
+impl Noted {
+    fn new() -> Self {
+        Self {
+            info: PlateInfo {
+                range: FrameRange::new(1001, 1048).unwrap(),
+                width: 64,
+                height: 48,
+                full_size: (64, 48),
+                channels: ["R", "G", "B"].map(str::to_owned).to_vec(),
+                fps: 24.0,
+                transfer: Transfer::Display,
+                pixel_aspect: 1.0,
+            },
+            read: Vec::new(),
+        }
+    }
+}
+
+impl PlateReader for Noted {
+    fn info(&self) -> &PlateInfo {
+        &self.info
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        self.read.push(frame);
+        let t = (frame - 1001) as f32;
+        let mut data = Vec::new();
+        for y in 0..48 {
+            for x in 0..64 {
+                let (x, y) = (x as f32, y as f32);
+                let v = (0.3 * x + 0.4 * t).sin() * (0.2 * y - 0.25 * t).cos();
+                let w = (0.11 * x - 0.17 * y + 0.31 * t).sin();
+                data.extend([0.5 + 0.2 * v, 0.5 + 0.2 * w, 0.5 + 0.1 * (v + w)]);
+            }
+        }
+        Ok(Arc::new(Picture::from_data(64, 48, 3, data).unwrap()))
+    }
+}
+
+#[test]
+fn one_frame_of_1440_reads_only_the_plate_frames_that_it_shows() {
+    let vault = MemoryVault::new(64 << 20);
+    let key = blake3::hash(b"waves");
+    let cancel = Cancel::default();
+    let task = Task {
+        cancel: &cancel,
+        progress: &Silent,
+    };
+    let timeline = Request {
+        mode: Mode::Extend,
+        plate: FrameRange::new(1001, 1048).unwrap(),
+        out: FrameRange::new(1001, 2440).unwrap(),
+        fps: 24.0,
+        keep: None,
+    }
+    .timeline()
+    .unwrap();
+    let prepare = |plate: &mut Noted| {
+        let mut engine = PlateEngine::default();
+        engine.settings.plans = 1;
+        let mut sources = Sources { plate, matte: None };
+        Take::prepare(engine, &key, timeline.clone(), &mut sources, &vault, task).unwrap()
+    };
+    let mut plate = Noted::new();
+    prepare(&mut plate);
+    let once: BTreeSet<i32> = plate.read.iter().copied().collect();
+    assert_eq!((plate.read.len(), once.len()), (48, 48), "each frame once");
+
+    // Another process, with what the first one kept.
+    let mut plate = Noted::new();
+    let take = prepare(&mut plate);
+    assert!(plate.read.is_empty(), "nothing is learned twice");
+    let window = Window::whole(64, 48);
+    let mut most = 0;
+    for frame in [1001, 1500, 1873, 2440] {
+        plate.read.clear();
+        let mut sources = Sources {
+            plate: &mut plate,
+            matte: None,
+        };
+        take.make(frame, window, &mut sources, task).unwrap();
+        let needed = take.frames_needed(frame);
+        assert!(plate.read.iter().all(|f| needed.contains(f)), "{frame}");
+        most = most.max(plate.read.len());
+    }
+    assert!(most < 24, "a few plate frames, not {most}");
+}
