@@ -1,6 +1,7 @@
 //! The wan engine held against the reference implementation, whose results are in
 //! `fixtures/` (`reference/` has the scripts that made them).
 
+mod checkpoint;
 mod pipeline;
 mod sampler;
 mod support;

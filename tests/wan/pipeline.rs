@@ -223,24 +223,24 @@ fn given_latents_stay_to_the_bit_and_change_the_rest() {
     assert!(apart(&rest(&made), &rest(&other)) > 0.01);
 }
 
-/// Twenty-four steps, of which the cache may leave out the middle ones.
+/// Forty steps, of which the cache may leave out the middle ones.
 #[test]
 fn the_cache_saves_steps_and_tells_what_it_may_have_cost() {
     let mut case = Case::new("t2v");
-    case.steps = 24;
+    case.steps = 40;
     let cancel = Cancel::default();
     let task = Task {
         cancel: &cancel,
         progress: &Silent,
     };
     let plain = sample(&case.experts, &case.run());
-    case.cache = Some(0.3);
+    case.cache = Some(0.5);
     let made = case.experts.sample(&case.run(), task).unwrap();
     let (saved, error) = made.cached.unwrap();
     let cost = apart(&made.latents, &plain);
-    println!("{saved} of 24 steps saved, estimated {error:.4}, latents {cost:.4} apart");
-    assert!(saved >= 2 && error > 0.0 && error < 0.3);
-    assert!(cost > 0.0 && cost < 0.2);
+    println!("{saved} of 40 steps saved, estimated {error:.4}, latents {cost:.4} apart");
+    assert!(saved >= 1 && error > 0.0 && error < 0.5);
+    assert!(cost > 0.0 && cost < 0.5);
     case.cache = Some(0.0);
     assert_eq!(apart(&sample(&case.experts, &case.run()), &plain), 0.0);
 }

@@ -1,7 +1,7 @@
 //! Linear layers with the activation behind them.
 
-use candle_core::{Module, Result, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::{DType, Result, Shape, Tensor};
+use candle_nn::{Init, VarBuilder};
 
 /// What is applied to a layer's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,15 @@ pub enum Activation {
 /// `activation(x · weightᵀ + bias)`.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    inner: candle_nn::Linear,
+    /// In the type that the builder has: f32, or 16 bits that are widened in use.
+    weight: Tensor,
+    bias: Tensor,
     activation: Activation,
+}
+
+/// The tensor `name` in f32, whatever type the builder keeps matrices in.
+pub fn full(vb: &VarBuilder<'_>, shape: impl Into<Shape>, name: &str) -> Result<Tensor> {
+    vb.get_with_hints_dtype(shape, name, Init::default(), DType::F32)
 }
 
 impl Linear {
@@ -31,17 +38,18 @@ impl Linear {
         activation: Activation,
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
-        let weight = vb.get((output, input), "weight")?;
-        let bias = vb.get(output, "bias")?;
         Ok(Self {
-            inner: candle_nn::Linear::new(weight, Some(bias)),
+            weight: vb.get((output, input), "weight")?,
+            bias: full(vb, output, "bias")?,
             activation,
         })
     }
 
-    /// `x` [.., input] → [.., output].
+    /// `x` [.., input] in f32 → [.., output].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.inner.forward(x)?;
+        let y = x
+            .broadcast_matmul(&self.weight.to_dtype(DType::F32)?.t()?)?
+            .broadcast_add(&self.bias)?;
         match self.activation {
             Activation::None => Ok(y),
             Activation::Gelu => y.gelu_erf(),

@@ -14,7 +14,7 @@ mod tile;
 
 pub use attention::attention;
 pub use feature_map::FeatureMap;
-pub use linear::{Activation, Linear};
+pub use linear::{Activation, Linear, full};
 pub use norm::{layer_norm, rms_norm};
 pub use normalise::normalise;
 pub use self_attention::self_attention;

@@ -2,6 +2,7 @@
 //! process from the user's own checkpoint. What is here is held against the
 //! reference implementation (diffusers) by the fixtures of `tests/wan`.
 
+pub mod checkpoint;
 pub mod config;
 pub mod pipeline;
 pub mod transformer;

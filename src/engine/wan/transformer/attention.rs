@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::rope::Rope;
-use crate::device::ops::{Activation, Linear, attention, rms_norm};
+use crate::device::ops::{Activation, Linear, attention, full, rms_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// Keys and values of one source, the keys normalised over all heads together.
@@ -21,7 +21,7 @@ impl Source {
         Ok(Self {
             key: Linear::load(input, dim, Activation::None, &vb.pp(key))?,
             value: Linear::load(input, dim, Activation::None, &vb.pp(value))?,
-            norm: vb.pp(norm).get(dim, "weight")?,
+            norm: full(&vb.pp(norm), dim, "weight")?,
         })
     }
 
@@ -60,7 +60,7 @@ impl Attention {
             .transpose()?;
         Ok(Self {
             query: Linear::load(dim, dim, Activation::None, &vb.pp("to_q"))?,
-            query_norm: vb.pp("norm_q").get(dim, "weight")?,
+            query_norm: full(&vb.pp("norm_q"), dim, "weight")?,
             source: Source::load(dim, ["to_k", "to_v", "norm_k"], dim, vb)?,
             image,
             out: Linear::load(dim, dim, Activation::None, &vb.pp("to_out").pp("0"))?,

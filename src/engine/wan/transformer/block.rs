@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use super::attention::Attention;
 use super::embed::PerToken;
 use super::rope::Rope;
-use crate::device::ops::{Activation, Linear, layer_norm};
+use crate::device::ops::{Activation, Linear, full, layer_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// What every block of a run reads.
@@ -40,7 +40,7 @@ impl Block {
         let dim = config.dim();
         let across_norm = if config.cross_attn_norm {
             let vb = vb.pp("norm2");
-            Some((vb.get(dim, "weight")?, vb.get(dim, "bias")?))
+            Some((full(&vb, dim, "weight")?, full(&vb, dim, "bias")?))
         } else {
             None
         };
@@ -52,7 +52,7 @@ impl Block {
             across_norm,
             widen: Linear::load(dim, config.ffn_dim, Activation::GeluTanh, &widen)?,
             narrow: Linear::load(config.ffn_dim, dim, Activation::None, &net.pp("2"))?,
-            table: vb.get((1, 6, dim), "scale_shift_table")?.squeeze(0)?,
+            table: full(vb, (1, 6, dim), "scale_shift_table")?.squeeze(0)?,
             eps: config.eps,
         })
     }

@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::rope::Grid;
-use crate::device::ops::{Activation, Linear, layer_norm};
+use crate::device::ops::{Activation, Linear, full, layer_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// A patch of latents to a token: a convolution whose stride is its size.
@@ -20,8 +20,8 @@ impl PatchEmbedding {
     pub fn load(config: &TransformerConfig, channels: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         let [t, h, w] = config.patch_size;
         Ok(Self {
-            weight: vb.get((config.dim(), channels, t, h, w), "weight")?,
-            bias: vb.get(config.dim(), "bias")?,
+            weight: full(vb, (config.dim(), channels, t, h, w), "weight")?,
+            bias: full(vb, config.dim(), "bias")?,
             patch: config.patch_size,
             channels,
         })
@@ -253,8 +253,8 @@ struct Norm {
 impl Norm {
     fn load(width: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         Ok(Self {
-            weight: vb.get(width, "weight")?,
-            bias: vb.get(width, "bias")?,
+            weight: full(vb, width, "weight")?,
+            bias: full(vb, width, "bias")?,
         })
     }
 
@@ -279,7 +279,7 @@ impl ImageEmbedding {
     pub fn load(config: &TransformerConfig, width: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         let positions = config
             .pos_embed_seq_len
-            .map(|length| vb.get((1, length, width), "pos_embed"))
+            .map(|length| full(vb, (1, length, width), "pos_embed"))
             .transpose()?;
         let net = vb.pp("ff").pp("net");
         Ok(Self {

@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 
 use super::embed::PerToken;
 use super::rope::Grid;
-use crate::device::ops::{Activation, Linear, layer_norm};
+use crate::device::ops::{Activation, Linear, full, layer_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// The last normalisation and projection.
@@ -25,7 +25,7 @@ impl Head {
         let values = config.patch_values(config.out_channels);
         Ok(Self {
             out: Linear::load(dim, values, Activation::None, &vb.pp("proj_out"))?,
-            table: vb.get((1, 2, dim), "scale_shift_table")?.squeeze(0)?,
+            table: full(vb, (1, 2, dim), "scale_shift_table")?.squeeze(0)?,
             patch: config.patch_size,
             channels: config.out_channels,
             eps: config.eps,

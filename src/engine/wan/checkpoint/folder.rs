@@ -1,0 +1,274 @@
+//! What lies at a path: a diffusers folder with its parts, or a single file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::error::CheckpointError;
+use super::infer;
+use super::weights::Weights;
+use crate::engine::wan::config::TransformerConfig;
+use crate::engine::wan::pipeline::Experts;
+use crate::engine::wan::transformer::Transformer;
+use crate::sampler::SchedulerConfig;
+
+/// Configurations and indices are small; a larger file is none.
+const MOST_TEXT: u64 = 64 << 20;
+/// What diffusers calls weights in one file, and the index of several.
+const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+const INDEX: &str = "diffusion_pytorch_model.safetensors.index.json";
+
+/// One transformer: what it is like, and its weights still in the files.
+pub struct Part {
+    /// `transformer`, or `transformer_2` for low noise.
+    pub name: &'static str,
+    /// What it is like.
+    pub config: TransformerConfig,
+    /// Its weights.
+    pub weights: Arc<Weights>,
+}
+
+/// A model as it lies on disk.
+pub struct Model {
+    /// Where.
+    pub path: PathBuf,
+    /// One or two transformers, that for high noise first.
+    pub parts: Vec<Part>,
+    /// Solver and shift, where the folder says them.
+    pub scheduler: Option<SchedulerConfig>,
+    /// The part of the time steps below which the second transformer takes over.
+    pub boundary: Option<f64>,
+    /// Whether given frames are told by the time of their tokens (Wan 2.2 TI2V).
+    pub expand_timesteps: bool,
+    /// Other parts that are there: `vae`, `text_encoder`, `tokenizer`,
+    /// `image_encoder`.
+    pub others: Vec<String>,
+    /// Other parts that the folder names and does not have.
+    pub absent: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct IndexFile {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Model {
+    /// Opens what lies at `path` and reads its headers; no weight is loaded.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let metadata = std::fs::metadata(path).map_err(|e| CheckpointError::Unreadable {
+            path: path.to_owned(),
+            why: e.to_string(),
+        })?;
+        if !metadata.is_dir() {
+            return Self::file(path);
+        }
+        if path.join("model_index.json").is_file() {
+            return Self::folder(path);
+        }
+        if path.join("config.json").is_file() {
+            // The transformer's own folder.
+            return Ok(Self::of(path, vec![part(path, "transformer")?]));
+        }
+        let why = "it has neither model_index.json nor config.json".to_owned();
+        Err(CheckpointError::Foreign {
+            path: path.to_owned(),
+            why,
+        })
+    }
+
+    fn of(path: &Path, parts: Vec<Part>) -> Self {
+        Self {
+            path: path.to_owned(),
+            parts,
+            scheduler: None,
+            boundary: None,
+            expand_timesteps: false,
+            others: Vec::new(),
+            absent: Vec::new(),
+        }
+    }
+
+    fn file(path: &Path) -> Result<Self, CheckpointError> {
+        let weights = Weights::open(path, &[path.to_owned()])?;
+        // Another copy of the configuration overrides what the shapes tell.
+        let beside = path.with_extension("json");
+        let config = if beside.is_file() {
+            config(&beside)?
+        } else {
+            infer::config(&weights).map_err(|why| CheckpointError::Foreign {
+                path: path.to_owned(),
+                why,
+            })?
+        };
+        let part = Part {
+            name: "transformer",
+            config,
+            weights: Arc::new(weights),
+        };
+        Ok(Self::of(path, vec![part]))
+    }
+
+    fn folder(path: &Path) -> Result<Self, CheckpointError> {
+        let file = path.join("model_index.json");
+        let index: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&text(&file)?).map_err(|e| broken(&file, e))?;
+        let class = index.get("_class_name").and_then(|c| c.as_str());
+        if !class.is_some_and(|c| c.starts_with("Wan")) {
+            return Err(CheckpointError::Foreign {
+                path: path.to_owned(),
+                why: format!(
+                    "its model_index.json describes a {}",
+                    class.unwrap_or("pipeline without a name")
+                ),
+            });
+        }
+        // A part that the pipeline does without is named with null.
+        let names = |part: &str| {
+            let class = index.get(part).and_then(|v| v.get(1));
+            class.is_some_and(|c| !c.is_null())
+        };
+        let mut parts = vec![part(&path.join("transformer"), "transformer")?];
+        if names("transformer_2") {
+            parts.push(part(&path.join("transformer_2"), "transformer_2")?);
+        }
+        let boundary = index.get("boundary_ratio").and_then(|b| b.as_f64());
+        if parts.len() == 2 && !boundary.is_some_and(|b| (0.0..=1.0).contains(&b)) {
+            let why = "two transformers need a boundary_ratio between 0 and 1";
+            return Err(broken(&file, why));
+        }
+        let scheduler = path.join("scheduler").join("scheduler_config.json");
+        let scheduler = if scheduler.is_file() {
+            let config = SchedulerConfig::from_json(&text(&scheduler)?);
+            Some(config.map_err(|source| CheckpointError::Scheduler {
+                path: scheduler,
+                source,
+            })?)
+        } else {
+            None
+        };
+        let others = ["vae", "text_encoder", "tokenizer", "image_encoder"];
+        let (others, absent): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .filter(|part| names(part))
+            .map(str::to_owned)
+            .partition(|part| path.join(part).is_dir());
+        Ok(Self {
+            scheduler,
+            boundary: boundary.filter(|_| parts.len() == 2),
+            expand_timesteps: index
+                .get("expand_timesteps")
+                .and_then(|e| e.as_bool())
+                .unwrap_or(false),
+            others,
+            absent,
+            ..Self::of(path, parts)
+        })
+    }
+
+    /// Holds all weights against their configurations.
+    pub fn check(&self) -> Result<(), CheckpointError> {
+        self.parts
+            .iter()
+            .try_for_each(|part| part.weights.check(&part.config))
+    }
+
+    /// Loads the transformers into memory. [`check`](Self::check) first: it tells
+    /// all that is wrong at once.
+    pub fn load(&self) -> Result<Experts, CheckpointError> {
+        self.check()?;
+        let mut loaded = self
+            .parts
+            .iter()
+            .map(|part| {
+                let loaded = Transformer::load(&part.config, &part.weights.builder());
+                loaded.map_err(|e| broken(part.weights.path(), e))
+            })
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter();
+        let Some(high) = loaded.next() else {
+            return Err(broken(&self.path, "it has no transformer"));
+        };
+        Ok(Experts {
+            high,
+            low: loaded.next().zip(self.boundary),
+        })
+    }
+}
+
+/// The transformer in `folder`.
+fn part(folder: &Path, name: &'static str) -> Result<Part, CheckpointError> {
+    let config = config(&folder.join("config.json"))?;
+    let files = files(folder)?;
+    Ok(Part {
+        name,
+        config,
+        weights: Arc::new(Weights::open(folder, &files)?),
+    })
+}
+
+fn config(path: &Path) -> Result<TransformerConfig, CheckpointError> {
+    let config = TransformerConfig::from_json(&text(path)?);
+    config.map_err(|source| CheckpointError::Config {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The files of weights in `folder`: those of its index, or the only one.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let index = folder.join(INDEX);
+    if !index.is_file() {
+        let single = folder.join(WEIGHTS);
+        if single.is_file() {
+            return Ok(vec![single]);
+        }
+        return Err(CheckpointError::Foreign {
+            path: folder.to_owned(),
+            why: format!("it has neither {WEIGHTS} nor {INDEX}"),
+        });
+    }
+    let parsed: IndexFile = serde_json::from_str(&text(&index)?).map_err(|e| broken(&index, e))?;
+    let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    if names.is_empty() {
+        return Err(broken(&index, "it names no file"));
+    }
+    let total = names.len();
+    names
+        .into_iter()
+        .map(|name| {
+            // An index is not believed about places outside its folder.
+            if Path::new(&name).file_name().and_then(|n| n.to_str()) != Some(&name[..]) {
+                return Err(broken(&index, format!("it names the file {name:?}")));
+            }
+            let path = folder.join(name);
+            if path.is_file() {
+                Ok(path)
+            } else {
+                Err(CheckpointError::MissingShard { path, total })
+            }
+        })
+        .collect()
+}
+
+fn text(path: &Path) -> Result<String, CheckpointError> {
+    let unreadable = |why: String| CheckpointError::Unreadable {
+        path: path.to_owned(),
+        why,
+    };
+    let length = std::fs::metadata(path)
+        .map_err(|e| unreadable(e.to_string()))?
+        .len();
+    if length > MOST_TEXT {
+        return Err(unreadable(format!("it is {length} bytes long")));
+    }
+    std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))
+}
+
+fn broken(path: &Path, why: impl ToString) -> CheckpointError {
+    CheckpointError::Broken {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}

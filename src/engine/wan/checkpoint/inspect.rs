@@ -1,0 +1,187 @@
+//! What a checkpoint is, what is wrong with it, and what it will need.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::error::{CheckpointError, Mismatch};
+use super::folder::{Model, Part};
+use super::weights::expected;
+use crate::engine::wan::config::TransformerConfig;
+use crate::sampler::Method;
+
+/// What `longtake model inspect` tells.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// How it is laid out.
+    pub layout: &'static str,
+    /// Which model it seems to be.
+    pub model: String,
+    /// Each transformer.
+    pub transformers: Vec<PartInspection>,
+    /// Solver and shift.
+    pub scheduler: Option<String>,
+    /// Other parts that are there.
+    pub others: Vec<String>,
+    /// Parts that are named and not there.
+    pub absent: Vec<String>,
+    /// Whether all transformers can be loaded.
+    pub complete: bool,
+    /// What a run needs, by size.
+    pub memory: Vec<Memory>,
+}
+
+/// One transformer.
+#[derive(Debug, Serialize)]
+pub struct PartInspection {
+    /// `transformer` or `transformer_2`.
+    pub name: &'static str,
+    /// Values in all its weights.
+    pub parameters: u64,
+    /// Values of each kind in the files.
+    pub stored: BTreeMap<String, u64>,
+    /// Bytes in memory once loaded.
+    pub loaded_bytes: u64,
+    /// Blocks, width and heads.
+    pub shape: String,
+    /// What is wrong.
+    pub mismatch: Mismatch,
+}
+
+/// The memory of one run on the CPU, beside VAE and text encoder.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub struct Memory {
+    /// Picture size and frames.
+    pub size: [usize; 3],
+    /// Tokens of the transformer.
+    pub tokens: u64,
+    /// Bytes of all transformers' weights.
+    pub weights: u64,
+    /// Bytes that one evaluation works in, estimated from the sizes of what a block
+    /// holds at once.
+    pub working: u64,
+}
+
+/// Looks at what lies at `path`. Weights that do not fit are part of the answer, not
+/// an error.
+pub fn inspect(path: &Path) -> Result<Inspection, CheckpointError> {
+    let model = Model::open(path)?;
+    let transformers: Vec<_> = model.parts.iter().map(part).collect();
+    let weights = transformers.iter().map(|t| t.loaded_bytes).sum();
+    let memory = match model.parts.first() {
+        Some(part) => [[832, 480, 81], [1280, 720, 81]]
+            .into_iter()
+            .map(|size| memory(&part.config, size, weights))
+            .collect(),
+        None => Vec::new(),
+    };
+    let scheduler = model.scheduler.as_ref().map(|s| {
+        let method = match &s.method {
+            Method::Euler => "Euler".to_owned(),
+            Method::UniPc(unipc) => format!("UniPC of order {}", unipc.order),
+        };
+        format!("{method}, shift {}", s.shift)
+    });
+    Ok(Inspection {
+        layout: layout(&model),
+        model: describe(&model, &transformers),
+        complete: transformers.iter().all(|t| t.mismatch.is_empty()),
+        transformers,
+        scheduler,
+        others: model.others,
+        absent: model.absent,
+        memory,
+        path: model.path,
+    })
+}
+
+fn layout(model: &Model) -> &'static str {
+    let Some(part) = model.parts.first() else {
+        return "nothing";
+    };
+    match (model.path.is_dir(), part.weights.is_gguf()) {
+        (true, _) => "diffusers folder",
+        (false, true) => "GGUF file",
+        (false, false) if part.weights.is_original() => "single file, original names",
+        (false, false) => "single file, diffusers' names",
+    }
+}
+
+fn part(part: &Part) -> PartInspection {
+    let kinds = part.weights.kinds();
+    let kept = part.weights.main_kind().kept().size_in_bytes() as u64;
+    let wanted = expected(&part.config);
+    let values = |shape: &[usize]| shape.iter().product::<usize>() as u64;
+    let loaded = wanted
+        .values()
+        .map(|shape| values(shape) * if shape.len() == 2 { kept } else { 4 });
+    let config = &part.config;
+    PartInspection {
+        name: part.name,
+        parameters: wanted.values().map(|shape| values(shape)).sum(),
+        stored: kinds
+            .into_iter()
+            .map(|(kind, (values, _))| (kind.name(), values))
+            .collect(),
+        loaded_bytes: loaded.sum(),
+        shape: format!(
+            "{} blocks, {} channels in {} heads, feed-forward {}",
+            config.num_layers,
+            config.dim(),
+            config.num_attention_heads,
+            config.ffn_dim
+        ),
+        mismatch: part.weights.compare(config),
+    }
+}
+
+/// The published model that has these shapes.
+fn describe(model: &Model, transformers: &[PartInspection]) -> String {
+    let (Some(part), Some(found)) = (model.parts.first(), transformers.first()) else {
+        return "no transformer".to_owned();
+    };
+    let config = &part.config;
+    let size = match found.parameters as f64 / 1e9 {
+        billions if billions >= 10.0 => format!("{billions:.0}B"),
+        billions if billions >= 0.1 => format!("{billions:.1}B"),
+        billions => format!("{:.2}M", billions * 1e3),
+    };
+    let task = match config {
+        c if c.vace.is_some() => "Wan 2.1 VACE",
+        c if c.pos_embed_seq_len.is_some() => "Wan 2.1 first and last frame to video",
+        c if c.image_dim.is_some() => "Wan 2.1 image to video",
+        c if model.parts.len() == 2 && c.in_channels > c.out_channels => {
+            "Wan 2.2 image to video, two experts"
+        }
+        _ if model.parts.len() == 2 => "Wan 2.2 text to video, two experts",
+        c if model.expand_timesteps || c.out_channels == 48 => "Wan 2.2 text and image to video",
+        c if c.in_channels > c.out_channels => "Wan 2.2 image to video, one expert of two",
+        _ => "Wan text to video",
+    };
+    format!("{task}, {size}")
+}
+
+/// What a run of `size` (width, height, frames) needs under `config`.
+fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64) -> Memory {
+    let [width, height, frames] = size;
+    // The VAE that goes with 48 channels halves twice as often.
+    let by = if config.out_channels == 48 { 16 } else { 8 };
+    let [t, h, w] = config.patch_size;
+    let across = |pixels: usize, patch: usize| pixels.div_ceil(by).div_ceil(patch) as u64;
+    let latent_frames = (frames - 1) / 4 + 1;
+    let tokens = latent_frames.div_ceil(t) as u64 * across(height, h) * across(width, w);
+    let dim = config.dim() as u64;
+    // At once: the tokens, what goes into the feed-forward and its hidden layer; or
+    // the tokens, query, key, value and what attention found. VACE keeps its hints.
+    let hints = config.vace.as_ref().map_or(0, |v| v.layers.len()) as u64;
+    let rows = (2 * dim + config.ffn_dim as u64).max(6 * dim) + hints * dim;
+    Memory {
+        size,
+        tokens,
+        weights,
+        working: tokens * (rows + 2 * tokens * config.num_attention_heads as u64) * 4,
+    }
+}

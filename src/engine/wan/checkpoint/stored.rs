@@ -1,0 +1,211 @@
+//! How a tensor lies in a file, and how it becomes numbers.
+
+use std::borrow::Cow;
+
+use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
+use candle_core::{DType, Device, Result, Tensor};
+use half::{bf16, f16};
+
+/// The kind of numbers in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// 64-bit floating point.
+    F64,
+    /// 32-bit floating point.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    BF16,
+    /// 8 bits: 4 of exponent, 3 of fraction, no infinities.
+    F8E4M3,
+    /// 8 bits: 5 of exponent, 2 of fraction.
+    F8E5M2,
+    /// Blocks of integers with a scale, as GGUF has them.
+    Quantised(Block),
+    /// Integers and what else weights are never made of.
+    Other,
+}
+
+/// The block formats of GGUF that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // Their names are all there is to say.
+#[allow(non_camel_case_types)]
+pub enum Block {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q2_K,
+    Q3_K,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+}
+
+impl Block {
+    fn ggml(self) -> GgmlDType {
+        match self {
+            Self::Q4_0 => GgmlDType::Q4_0,
+            Self::Q4_1 => GgmlDType::Q4_1,
+            Self::Q5_0 => GgmlDType::Q5_0,
+            Self::Q5_1 => GgmlDType::Q5_1,
+            Self::Q8_0 => GgmlDType::Q8_0,
+            Self::Q2_K => GgmlDType::Q2K,
+            Self::Q3_K => GgmlDType::Q3K,
+            Self::Q4_K => GgmlDType::Q4K,
+            Self::Q5_K => GgmlDType::Q5K,
+            Self::Q6_K => GgmlDType::Q6K,
+        }
+    }
+}
+
+impl Kind {
+    /// The kind that GGUF numbers so.
+    pub fn from_gguf(number: u32) -> Self {
+        match number {
+            0 => Self::F32,
+            1 => Self::F16,
+            2 => Self::Quantised(Block::Q4_0),
+            3 => Self::Quantised(Block::Q4_1),
+            6 => Self::Quantised(Block::Q5_0),
+            7 => Self::Quantised(Block::Q5_1),
+            8 => Self::Quantised(Block::Q8_0),
+            10 => Self::Quantised(Block::Q2_K),
+            11 => Self::Quantised(Block::Q3_K),
+            12 => Self::Quantised(Block::Q4_K),
+            13 => Self::Quantised(Block::Q5_K),
+            14 => Self::Quantised(Block::Q6_K),
+            28 => Self::F64,
+            30 => Self::BF16,
+            _ => Self::Other,
+        }
+    }
+
+    /// Values in a block, and the bytes that a block takes.
+    pub fn block(self) -> (usize, usize) {
+        match self {
+            Self::F64 => (1, 8),
+            Self::F32 => (1, 4),
+            Self::F16 | Self::BF16 => (1, 2),
+            Self::F8E4M3 | Self::F8E5M2 | Self::Other => (1, 1),
+            Self::Quantised(block) => {
+                let kind = block.ggml();
+                (kind.block_size(), kind.type_size())
+            }
+        }
+    }
+
+    /// The type in which such weights are kept in memory: as they are where a layer
+    /// can widen them as it goes, else f32.
+    pub fn kept(self) -> DType {
+        match self {
+            Self::F16 => DType::F16,
+            Self::BF16 => DType::BF16,
+            _ => DType::F32,
+        }
+    }
+
+    /// As people write it.
+    pub fn name(self) -> String {
+        match self {
+            Self::F8E4M3 => "fp8 e4m3".to_owned(),
+            Self::F8E5M2 => "fp8 e5m2".to_owned(),
+            Self::Quantised(block) => format!("{block:?}"),
+            Self::Other => "other".to_owned(),
+            kind => format!("{kind:?}").to_lowercase(),
+        }
+    }
+}
+
+/// The values of `bytes`, times `scale`, as a tensor of `dtype`.
+pub fn tensor(
+    bytes: Cow<'_, [u8]>,
+    kind: Kind,
+    shape: &[usize],
+    scale: Option<f32>,
+    dtype: DType,
+) -> Result<Tensor> {
+    let cpu = &Device::Cpu;
+    let direct = match kind {
+        Kind::F32 => Some(DType::F32),
+        Kind::F16 => Some(DType::F16),
+        Kind::BF16 => Some(DType::BF16),
+        Kind::F64 => Some(DType::F64),
+        _ => None,
+    };
+    if let (Some(stored), None) = (direct, scale) {
+        return Tensor::from_raw_buffer(&bytes, stored, shape, cpu)?.to_dtype(dtype);
+    }
+    let mut values: Vec<f32> = match kind {
+        Kind::F32 => chunks(&bytes).map(f32::from_le_bytes).collect(),
+        Kind::F64 => chunks(&bytes)
+            .map(|b| f64::from_le_bytes(b) as f32)
+            .collect(),
+        Kind::F16 => chunks(&bytes)
+            .map(|b| f16::from_le_bytes(b).to_f32())
+            .collect(),
+        Kind::BF16 => chunks(&bytes)
+            .map(|b| bf16::from_le_bytes(b).to_f32())
+            .collect(),
+        Kind::F8E4M3 => {
+            let table: Vec<f32> = (0..=255).map(e4m3).collect();
+            bytes.iter().map(|b| table[usize::from(*b)]).collect()
+        }
+        Kind::F8E5M2 => bytes
+            .iter()
+            .map(|b| f16::from_bits(u16::from(*b) << 8).to_f32())
+            .collect(),
+        Kind::Quantised(block) => {
+            // The blocks are read through their own type, so they are copied to
+            // where they are aligned.
+            let whole = bytes.into_owned();
+            let blocks = qtensor_from_ggml(block.ggml(), &whole, shape.to_vec(), cpu)?;
+            let values = blocks.dequantize(cpu)?.flatten_all()?;
+            values.to_vec1()?
+        }
+        Kind::Other => candle_core::bail!("a tensor of a kind that weights are not made of"),
+    };
+    if let Some(scale) = scale {
+        values.iter_mut().for_each(|v| *v *= scale);
+    }
+    Tensor::from_vec(values, shape, cpu)?.to_dtype(dtype)
+}
+
+fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
+    bytes.as_chunks::<N>().0.iter().copied()
+}
+
+/// 8 bits with 4 of exponent (bias 7) and 3 of fraction; all ones is not a number.
+fn e4m3(bits: u8) -> f32 {
+    let sign = if bits & 0x80 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from((bits >> 3) & 15);
+    let fraction = f32::from(bits & 7) / 8.0;
+    if bits & 0x7f == 0x7f {
+        return f32::NAN;
+    }
+    sign * match exponent {
+        0 => fraction * 2f32.powi(-6),
+        e => (1.0 + fraction) * 2f32.powi(e - 7),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bit_floats_are_what_their_formats_say() {
+        // Smallest, smallest normal, one, largest, negative.
+        let found = [0x01, 0x08, 0x38, 0x7e, 0xb8, 0x00].map(e4m3);
+        assert_eq!(found, [2f32.powi(-9), 2f32.powi(-6), 1.0, 448.0, -1.0, 0.0]);
+        assert!(e4m3(0x7f).is_nan() && e4m3(0xff).is_nan());
+        let read = |b: u8| {
+            let bytes = Cow::Owned(vec![b]);
+            let t = tensor(bytes, Kind::F8E5M2, &[1], Some(2.0), DType::F32).unwrap();
+            t.to_vec1::<f32>().unwrap()[0]
+        };
+        assert_eq!([0x3c, 0xbc, 0x7b].map(read), [2.0, -2.0, 114_688.0]);
+    }
+}

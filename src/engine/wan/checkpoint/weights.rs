@@ -1,0 +1,279 @@
+//! A transformer's weights from one file or several, under diffusers' names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{DType, Device, Result, Shape, Tensor};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+
+use super::error::{CheckpointError, Mismatch};
+use super::file::File;
+use super::names;
+use super::stored::{self, Kind};
+use crate::engine::wan::config::TransformerConfig;
+use crate::engine::wan::transformer::Transformer;
+
+/// Weights that are in open files and not yet in memory.
+pub struct Weights {
+    path: PathBuf,
+    files: Vec<File>,
+    entries: BTreeMap<String, Entry>,
+    original: bool,
+}
+
+/// Where a tensor lies.
+#[derive(Clone, Debug)]
+struct Entry {
+    file: usize,
+    stored: String,
+    shape: Vec<usize>,
+    kind: Kind,
+    /// What its values are to be multiplied by.
+    scale: Option<f32>,
+}
+
+/// What scaled fp8 files have beside a weight, by the ending that takes the place of
+/// `.weight`: its scale, and things that are of use to other ways of computing.
+const SCALES: [&str; 2] = [".scale_weight", ".weight_scale"];
+const ASIDE: [&str; 4] = [".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8"];
+
+impl Weights {
+    /// Opens `files`, the parts of what lies at `path`.
+    pub fn open(path: &Path, files: &[PathBuf]) -> std::result::Result<Self, CheckpointError> {
+        let files = files
+            .iter()
+            .map(|f| File::open(f))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let bare = files
+            .iter()
+            .flat_map(|f| f.listed())
+            .map(|l| names::bare(&l.name));
+        let original = names::are_original(bare);
+        let mut weights = Self {
+            path: path.to_owned(),
+            files,
+            entries: BTreeMap::new(),
+            original,
+        };
+        weights.list().map_err(|e| CheckpointError::Broken {
+            path: path.to_owned(),
+            why: e.to_string(),
+        })?;
+        Ok(weights)
+    }
+
+    fn list(&mut self) -> Result<()> {
+        let mut scales = HashMap::new();
+        for (i, file) in self.files.iter().enumerate() {
+            for listed in file.listed() {
+                let bare = names::bare(&listed.name);
+                if ASIDE.iter().any(|end| bare.ends_with(end)) {
+                    continue;
+                }
+                if let Some(stem) = SCALES.iter().find_map(|end| bare.strip_suffix(end)) {
+                    let values = stored::tensor(
+                        file.bytes(&listed.name)?,
+                        listed.kind,
+                        &listed.shape,
+                        None,
+                        DType::F32,
+                    )?;
+                    let values = values.flatten_all()?.to_vec1::<f32>()?;
+                    let [scale] = values[..] else {
+                        candle_core::bail!(
+                            "{} has {} values, where a scale is one number",
+                            listed.name,
+                            values.len()
+                        );
+                    };
+                    scales.insert(self.name(&format!("{stem}.weight")), scale);
+                    continue;
+                }
+                let entry = Entry {
+                    file: i,
+                    stored: listed.name.clone(),
+                    shape: listed.shape.clone(),
+                    kind: listed.kind,
+                    scale: None,
+                };
+                self.entries.insert(self.name(bare), entry);
+            }
+        }
+        for (name, scale) in scales {
+            match self.entries.get_mut(&name) {
+                Some(entry) => entry.scale = Some(scale),
+                None => candle_core::bail!("there is a scale for {name}, which is not there"),
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self, bare: &str) -> String {
+        if self.original {
+            names::from_original(bare)
+        } else {
+            bare.to_owned()
+        }
+    }
+
+    /// Where the weights lie.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the files have the original names.
+    pub fn is_original(&self) -> bool {
+        self.original
+    }
+
+    /// Whether they are GGUF.
+    pub fn is_gguf(&self) -> bool {
+        self.files.iter().any(File::is_gguf)
+    }
+
+    /// The sides of the tensor `name` (diffusers').
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|e| &e.shape[..])
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Values and tensors of each kind.
+    pub fn kinds(&self) -> BTreeMap<Kind, (u64, usize)> {
+        let mut kinds = BTreeMap::new();
+        for entry in self.entries.values() {
+            let (values, tensors) = kinds.entry(entry.kind).or_insert((0, 0));
+            *values += entry.shape.iter().product::<usize>() as u64;
+            *tensors += 1;
+        }
+        kinds
+    }
+
+    /// The kind that most values are of.
+    pub fn main_kind(&self) -> Kind {
+        let kinds = self.kinds();
+        let most = kinds.iter().max_by_key(|(_, (values, _))| *values);
+        most.map_or(Kind::F32, |(kind, _)| *kind)
+    }
+
+    /// Holds the files against what `config` needs.
+    pub fn compare(&self, config: &TransformerConfig) -> Mismatch {
+        let wanted = expected(config);
+        let mut mismatch = Mismatch::default();
+        for (name, shape) in &wanted {
+            match self.entries.get(name) {
+                None => mismatch.missing.push(name.clone()),
+                Some(entry) if !self.same(entry, shape) => mismatch
+                    .wrong_shape
+                    .push(format!("{name}: {:?} found, {shape:?} wanted", entry.shape)),
+                Some(entry) if entry.kind == Kind::Other => mismatch.unreadable.push(name.clone()),
+                Some(_) => {}
+            }
+        }
+        for name in self.entries.keys() {
+            // A weight that the published image models have and never use.
+            let unused = name.contains(".norm_added_q.");
+            if !wanted.contains_key(name) && !unused {
+                mismatch.unexpected.push(name.clone());
+            }
+        }
+        mismatch
+    }
+
+    /// Whether `entry` has `shape`; GGUF may have lost sides of 1 before the others.
+    fn same(&self, entry: &Entry, shape: &[usize]) -> bool {
+        let gguf = self.files.get(entry.file).is_some_and(File::is_gguf);
+        let lead = |s: &[usize]| s.iter().take_while(|n| **n == 1).count();
+        let found = &entry.shape[..];
+        found == shape || gguf && found[lead(found)..] == shape[lead(shape)..]
+    }
+
+    /// Fails with all that is wrong, if anything is.
+    pub fn check(&self, config: &TransformerConfig) -> std::result::Result<(), CheckpointError> {
+        let mismatch = self.compare(config);
+        if mismatch.is_empty() {
+            return Ok(());
+        }
+        Err(CheckpointError::Weights {
+            path: self.path.clone(),
+            mismatch,
+        })
+    }
+
+    /// The weights as the transformer asks for them. Matrices are kept in the kind
+    /// that most of the files are in, all else is f32.
+    pub fn builder(self: &Arc<Self>) -> VarBuilder<'static> {
+        let kept = self.main_kind().kept();
+        VarBuilder::from_backend(Box::new(Arc::clone(self).reader()), kept, Device::Cpu)
+    }
+
+    fn reader(self: Arc<Self>) -> Reader {
+        Reader(self)
+    }
+
+    fn read(&self, name: &str, shape: Option<&[usize]>, dtype: DType) -> Result<Tensor> {
+        let Some(entry) = self.entries.get(name) else {
+            candle_core::bail!("{name} is missing in {}", self.path.display());
+        };
+        let shape = shape.unwrap_or(&entry.shape);
+        if !self.same(entry, shape) {
+            candle_core::bail!("{name} is {:?}, not {shape:?}", entry.shape);
+        }
+        let bytes = self.files[entry.file].bytes(&entry.stored)?;
+        stored::tensor(bytes, entry.kind, shape, entry.scale, dtype)
+    }
+}
+
+struct Reader(Arc<Weights>);
+
+impl SimpleBackend for Reader {
+    fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
+        self.0.read(name, Some(s.dims()), dtype)?.to_device(dev)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> Result<Tensor> {
+        self.0.read(name, None, dtype)?.to_device(dev)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.entries.contains_key(name)
+    }
+}
+
+/// Notes what is asked for and gives tensors that take no memory.
+#[derive(Default)]
+struct Recorder(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
+
+impl SimpleBackend for Recorder {
+    fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(name.to_owned(), s.dims().to_vec());
+        Tensor::zeros(1, dtype, dev)?.broadcast_as(s)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        candle_core::bail!("{name} is asked for without a shape")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
+    }
+}
+
+/// The tensors, by name, that a transformer of `config` loads: found by letting it
+/// load, so the list cannot differ from what it does.
+pub fn expected(config: &TransformerConfig) -> BTreeMap<String, Vec<usize>> {
+    let recorder = Recorder::default();
+    let asked = Arc::clone(&recorder.0);
+    let vb = VarBuilder::from_backend(Box::new(recorder), DType::F32, Device::Cpu);
+    // Nothing is computed; were something to fail, what it did not reach would show
+    // as unexpected.
+    drop(Transformer::load(config, &vb));
+    let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::take(&mut asked)
+}
