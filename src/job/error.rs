@@ -16,9 +16,9 @@ use crate::sequence::RequestError;
 pub enum Kind {
     /// An option, a parameter or the job file.
     Usage,
-    /// Frames or files of the plate or the matte are not there.
+    /// Frames or files of the plate, the matte or the model are not there.
     Missing,
-    /// A file of the plate or the matte is there and cannot be read.
+    /// A file of the plate, the matte or the model is there and cannot be read.
     Unreadable,
     /// Frames of the plate, or plate and matte, are of differing sizes.
     Mismatch,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod generate;
+mod model;
 mod plan;
 mod readme;
 mod report;

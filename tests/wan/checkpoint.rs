@@ -263,7 +263,7 @@ fn every_block_format_is_read_as_its_own_reader_reads_it() {
     let listed: Vec<(&str, &QTensor)> = packed.iter().map(|(n, t)| (&n[..], t)).collect();
     let mut file = std::fs::File::create(&path).unwrap();
     gguf_file::write(&mut file, &[], &listed).unwrap();
-    let weights = std::sync::Arc::new(Weights::open(&path, &[path.clone()]).unwrap());
+    let weights = std::sync::Arc::new(Weights::open(&path, std::slice::from_ref(&path)).unwrap());
     let vb = weights.builder();
     for (name, block) in &packed {
         let found = vb

@@ -14,12 +14,12 @@ pub const CODES: [(u8, &str, &str); 11] = [
     (
         3,
         "missing",
-        "frames or files of the plate or the matte are missing",
+        "frames or files of the plate, the matte or the model are missing",
     ),
     (
         4,
         "unreadable",
-        "a file of the plate or the matte cannot be read",
+        "a file of the plate, the matte or the model cannot be read",
     ),
     (
         5,

@@ -1,6 +1,7 @@
 //! The command line of Longtake.
 
 mod exit;
+mod model;
 mod options;
 mod show;
 
@@ -60,6 +61,7 @@ fn run(show: &Show) -> Result<(), JobError> {
         Some(("block", m)) => block(show, m),
         Some(("report", m)) => report(show, m),
         Some(("store", m)) => store(m),
+        Some(("model", m)) => model::run(show, m),
         Some(("schema", _)) => {
             let text = serde_json::to_string_pretty(&job::schema(options))
                 .map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;

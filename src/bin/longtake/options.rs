@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use longtake::job::{self, Draft, JobError};
 use longtake::manifest::{Manifest, Param, ParamKind, ValueError};
 
-use crate::exit;
+use crate::{exit, model};
 
 const ABOUT: &str = "Turns a plate into a longer, looping, different or whole shot.";
 
@@ -51,8 +51,9 @@ pub fn command(options: &Manifest) -> Command {
         .subcommand(generate(options).arg(json.clone()))
         .subcommand(plan(options).arg(json.clone()))
         .subcommand(block(options).arg(json.clone()))
-        .subcommand(report(options).arg(json))
+        .subcommand(report(options).arg(json.clone()))
         .subcommand(store(options))
+        .subcommand(model::command(json))
         .subcommand(Command::new("schema").about("Prints the JSON schema of job files"))
 }
 

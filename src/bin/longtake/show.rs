@@ -77,6 +77,14 @@ impl Show {
         }
     }
 
+    /// Tells a result: as JSON the event, for a person the text.
+    pub fn result(&self, event: &serde_json::Value, text: impl FnOnce() -> String) {
+        match self {
+            Self::Json(_) => line(event),
+            _ => self.say(&text()),
+        }
+    }
+
     /// Tells what was measured: as JSON all of it, for a person the measures
     /// against their limits.
     pub fn report(&self, report: &Report) {
