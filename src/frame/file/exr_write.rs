@@ -4,10 +4,10 @@ use std::io::{self, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use ::exr::block;
+use ::exr::block::chunk::{Chunk, CompressedBlock, CompressedScanLineBlock};
 use ::exr::block::writer::ChunksWriter;
-use ::exr::block::{self, BlockIndex, UncompressedBlock};
 use ::exr::error::Error as ExrError;
-use ::exr::math::Vec2;
 use ::exr::meta::BlockDescription;
 use ::exr::meta::attribute::{
     AttributeValue, ChannelDescription, ChannelList, Compression as ExrCompression, IntegerBounds,
@@ -15,11 +15,13 @@ use ::exr::meta::attribute::{
 };
 use ::exr::meta::header::{Header, ImageAttributes, LayerAttributes};
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 use super::exr_read::TAKE;
 use super::header::{FrameHeader, SampleDepth};
 use super::time_code;
 use super::writer::Compression;
+use super::zip;
 use crate::device;
 use crate::frame::{FrameError, Picture, Window};
 
@@ -127,49 +129,63 @@ impl Layout {
         })
     }
 
-    /// The block of lines `index` of the file, as raw samples.
-    fn block(&self, picture: &Picture, index: usize) -> UncompressedBlock {
+    /// The block of lines `index` of the file, as it is stored.
+    fn chunk(&self, picture: &Picture, index: usize) -> Chunk {
         let header = &self.header[0];
         let lines = header.compression.scan_lines_per_block();
         let first = index * lines;
-        let last = (first + lines).min(picture.height());
+        let raw = self.samples(picture, first..(first + lines).min(picture.height()));
+        let packed = match header.compression {
+            ExrCompression::ZIP1 | ExrCompression::ZIP16 => zip::pack(&raw),
+            _ => None,
+        };
+        Chunk {
+            layer_index: 0,
+            compressed_block: CompressedBlock::ScanLine(CompressedScanLineBlock {
+                y_coordinate: header.own_attributes.layer_position.y() + first as i32,
+                // What does not shrink is stored as it is.
+                compressed_pixels_le: packed.unwrap_or(raw),
+            }),
+        }
+    }
+
+    /// The samples of `rows`, little-endian: for each line, channel by channel.
+    fn samples(&self, picture: &Picture, rows: std::ops::Range<usize>) -> Vec<u8> {
+        let header = &self.header[0];
         let width = picture.width();
-        let mut data = Vec::with_capacity(header.channels.bytes_per_pixel * width * (last - first));
-        for y in first..last {
+        let mut data = Vec::with_capacity(header.channels.bytes_per_pixel * width * rows.len());
+        let mut line = vec![0.0f32; width];
+        let mut halves = vec![f16::ZERO; width];
+        for y in rows {
             let pixels = picture.row(y).chunks_exact(picture.channels());
             for (channel, &place) in header.channels.list.iter().zip(&self.places) {
-                let samples = pixels.clone().map(|p| p[place]);
+                for (sample, pixel) in line.iter_mut().zip(pixels.clone()) {
+                    *sample = pixel[place];
+                }
                 match channel.sample_type {
                     SampleType::F16 => {
-                        data.extend(samples.flat_map(|s| to_half(s).to_ne_bytes()));
+                        to_halves(&line, &mut halves);
+                        data.extend(halves.iter().flat_map(|h| h.to_le_bytes()));
                     }
-                    SampleType::F32 => data.extend(samples.flat_map(f32::to_ne_bytes)),
+                    SampleType::F32 => data.extend(line.iter().flat_map(|s| s.to_le_bytes())),
                     SampleType::U32 => {
-                        data.extend(samples.flat_map(|s| (s.round() as u32).to_ne_bytes()));
+                        data.extend(line.iter().flat_map(|s| (s.round() as u32).to_le_bytes()));
                     }
                 }
             }
         }
-        UncompressedBlock {
-            index: BlockIndex {
-                layer: 0,
-                pixel_position: Vec2(0, first),
-                pixel_size: Vec2(width, last - first),
-                level: Vec2(0, 0),
-            },
-            data,
-        }
+        data
     }
 }
 
-/// A finite value beyond what a half holds becomes the largest half, not
-/// infinity.
-fn to_half(value: f32) -> f16 {
-    let h = f16::from_f32(value);
-    if h.is_infinite() && value.is_finite() {
-        if value > 0.0 { f16::MAX } else { f16::MIN }
-    } else {
-        h
+/// Rounds to halves. A finite value beyond what a half holds becomes the largest
+/// half, not infinity.
+fn to_halves(line: &[f32], halves: &mut [f16]) {
+    halves.convert_from_f32_slice(line);
+    for (half, value) in halves.iter_mut().zip(line) {
+        if half.is_infinite() && value.is_finite() {
+            *half = if *value > 0.0 { f16::MAX } else { f16::MIN };
+        }
     }
 }
 
@@ -181,11 +197,9 @@ fn fill(
     let headers = layout.header.iter().cloned().collect();
     block::write(out, headers, true, |_, writer| {
         let count = writer.total_chunks_count();
-        let chunks = device::share(count, move |i| {
-            layout.block(&picture, i).compress_to_chunk(&layout.header)
-        });
+        let chunks = device::share(count, move |i| layout.chunk(&picture, i));
         for (i, chunk) in chunks.into_iter().enumerate() {
-            writer.write_chunk(i, chunk.unwrap_or(Err(ExrError::Aborted))?)?;
+            writer.write_chunk(i, chunk.ok_or(ExrError::Aborted)?)?;
         }
         Ok(())
     })

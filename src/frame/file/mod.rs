@@ -10,6 +10,7 @@ mod png;
 mod prefetch;
 mod time_code;
 mod writer;
+mod zip;
 
 use std::path::Path;
 
