@@ -32,6 +32,14 @@ pub(crate) fn silu(x: f32) -> f32 {
     x / (1. + exp(-x))
 }
 
+/// GELU by its hyperbolic tangent: `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`.
+#[inline(always)]
+pub(crate) fn gelu_tanh(x: f32) -> f32 {
+    // ½·(1 + tanh u) = 1 / (1 + e^(-2u)).
+    let u = 0.797_884_6 * (x + 0.044_715 * x * x * x);
+    x / (1. + exp(-2. * u))
+}
+
 /// The sum of squares, added up in an order that does not depend on the machine.
 #[inline(always)]
 pub(crate) fn sum_of_squares(row: &[f32]) -> f32 {
@@ -75,6 +83,29 @@ vectorised! {
             for out in out.iter_mut() {
                 *out = silu(*out);
             }
+        }
+    }
+}
+
+vectorised! {
+    /// `x / √(mean of x² + epsilon) · gain` for each row of as many numbers as
+    /// `gain` has.
+    pub(crate) fn root_mean_square(input: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]) {
+        let width = gain.len();
+        for (x, out) in input.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let scale = 1. / (sum_of_squares(x) / width as f32 + epsilon).sqrt();
+            for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
+                *out = x * scale * gain;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// `gelu(gate) · up`, in the place of `gate`.
+    pub(crate) fn gelu_product(gate: &mut [f32], up: &[f32]) {
+        for (gate, up) in gate.iter_mut().zip(up) {
+            *gate = gelu_tanh(*gate) * up;
         }
     }
 }
@@ -130,9 +161,12 @@ mod tests {
         for i in -2000..=2000 {
             let x = f64::from(i) * 0.01;
             let silu_exact = x / (1. + libm::exp(-x));
+            let u = (2. / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+            let gelu_exact = 0.5 * x * (1. + libm::tanh(u));
             let close =
                 |got: f32, exact: f64| (f64::from(got) - exact).abs() <= 2e-6 * (1. + x.abs());
             assert!(close(silu(x as f32), silu_exact), "silu({x})");
+            assert!(close(gelu_tanh(x as f32), gelu_exact), "gelu({x})");
         }
     }
 

@@ -27,10 +27,13 @@ impl Packed {
             let width = lanes * LANES;
             let (panel, after) = rest.split_at_mut(inputs * width);
             rest = after;
-            // An output at a time: linear layers store them so.
-            for o in 0..width.min(outputs - first) {
-                for i in 0..inputs {
-                    panel[i * width + o] = get(first + o, i);
+            // Some inputs of an output at a time: linear layers store them so, and
+            // what is written stays close together.
+            for from in (0..inputs).step_by(LANES) {
+                for o in 0..width.min(outputs - first) {
+                    for i in from..inputs.min(from + LANES) {
+                        panel[i * width + o] = get(first + o, i);
+                    }
                 }
             }
             first += width;

@@ -5,5 +5,6 @@
 pub mod checkpoint;
 pub mod config;
 pub mod pipeline;
+pub mod text;
 pub mod transformer;
 pub mod vae;

@@ -35,6 +35,17 @@ PROMPTS = [
     "waves roll in, waves roll out, the camera stays where it is, waves roll in",
 ]
 
+# Only cleaned, not encoded.
+TYPED = [
+    "\u201cA \u2018quiet\u2019 lake\u201d \u2013 it\u2019s dawn",
+    "a \ufb01re that \ufb02ickers, o\ufb03ce lights",
+    "\uff21\uff22 \uff11\uff12\u3000wide",
+    "tab\tand\r\nline\u2028break\u00a0here\u2003now",
+    "bell\u0007 and\ufeff mark",
+    "&amp;lt;b&amp;gt; &#65;&#x42; &hellip; &unknown; R&D & more",
+    "5 < 6 &amp; 7 > 3",
+]
+
 LINES = [
     "a fountain in the sun, water falling in sheets over stone",
     "a candle flame flickering in a dark room",
@@ -110,7 +121,7 @@ def make(out, seed):
             for layer, state in enumerate(states):
                 tensors[f"{i}.state.{layer}"] = state[0].contiguous()
     save_file(tensors, folder / "reference.safetensors")
-    prompts = [{"typed": p, "clean": prompt_clean(p)} for p in PROMPTS]
+    prompts = [{"typed": p, "clean": prompt_clean(p)} for p in PROMPTS + TYPED]
     text = json.dumps({"length": LENGTH, "prompts": prompts}, indent=1, ensure_ascii=False)
     (folder / "prompts.json").write_text(text + "\n", encoding="utf-8")
 
