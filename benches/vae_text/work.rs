@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 use longtake::device::ops::FeatureMap;
 use longtake::device::ops::conv3d::{Conv3d, Walk};
 use longtake::device::{Cancel, Silent, Task};
+use longtake::engine::wan::text::{Mapped, TextConfig, TextEncoder};
 use longtake::engine::wan::vae::{Tiling, VaeConfig, VaeDecoder, frames_of};
 
 use super::{Cost, Failure};
@@ -30,6 +31,7 @@ pub fn prepare(line: &str, folder: &Path) -> Result<Option<Work>, Failure> {
     match words[0] {
         "conv" => conv(&numbers).map(Some),
         "decode" if folder.join("vae.safetensors").exists() => decode(folder).map(Some),
+        "text" if folder.join("text.safetensors").exists() => text(folder).map(Some),
         _ => Ok(None),
     }
 }
@@ -115,6 +117,40 @@ fn decode(folder: &Path) -> Result<Work, Failure> {
             got.iter().flat_map(|f| f.rows().flatten().copied()),
             expected.iter().flat_map(|f| f.rows().flatten().copied()),
         )))
+    };
+    Ok(Work {
+        run: Box::new(run),
+        check: Box::new(check),
+    })
+}
+
+/// One layer of UMT5-XXL, its weights mapped in bf16.
+fn text(folder: &Path) -> Result<Work, Failure> {
+    let io = safetensors::load(folder.join("text_io.safetensors"), &Device::Cpu)?;
+    let ids: Vec<u32> = io["ids"].to_dtype(DType::U32)?.to_vec1()?;
+    let expected: Vec<f32> = io["out"].flatten_all()?.to_vec1()?;
+    let config = TextConfig::parse(
+        r#"{"vocab_size": 64, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 1,
+            "num_heads": 64}"#,
+    )?;
+    let weights = Mapped::open(&[folder.join("text.safetensors")])?;
+    let encoder = std::sync::Arc::new(TextEncoder::new(config, std::sync::Arc::new(weights))?);
+    let all = move || {
+        let cancel = Cancel::default();
+        let task = Task {
+            cancel: &cancel,
+            progress: &Silent,
+        };
+        let mut out = encoder.encode(std::slice::from_ref(&ids), task)?;
+        Ok::<_, Failure>(out.swap_remove(0))
+    };
+    let run = {
+        let all = all.clone();
+        move || all().map(drop)
+    };
+    let check = move || {
+        let got = all()?;
+        Ok(Some(error(got.into_iter(), expected.iter().copied())))
     };
     Ok(Work {
         run: Box::new(run),

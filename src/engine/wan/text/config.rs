@@ -94,7 +94,7 @@ impl TextConfig {
                 "tells {count} kinds of distance up to {far} apart, which cannot be"
             ));
         }
-        if !(config.layer_norm_epsilon > 0.) {
+        if config.layer_norm_epsilon.is_nan() || config.layer_norm_epsilon <= 0. {
             return refuse("has a layer_norm_epsilon that is not above 0".into());
         }
         Ok(config)

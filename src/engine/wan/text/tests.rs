@@ -188,7 +188,7 @@ fn what_does_not_fit_is_named() {
     );
 
     let file = folder().join("text_encoder/model.safetensors");
-    let weights: Arc<dyn Rows> = Arc::new(Mapped::open(&[file.clone()]).unwrap());
+    let weights: Arc<dyn Rows> = Arc::new(Mapped::open(std::slice::from_ref(&file)).unwrap());
     let mut config = config();
     config.num_layers = 4;
     let error = TextEncoder::new(config.clone(), weights.clone())
@@ -212,7 +212,10 @@ fn what_does_not_fit_is_named() {
     let bytes = std::fs::read(file).unwrap();
     for length in [0, 4, 100, bytes.len() - 1] {
         std::fs::write(&cut, &bytes[..length]).unwrap();
-        assert!(Mapped::open(&[cut.clone()]).is_err(), "{length} bytes");
+        assert!(
+            Mapped::open(std::slice::from_ref(&cut)).is_err(),
+            "{length} bytes"
+        );
     }
     for (text, word) in [
         ("[]", "settings look like"),
