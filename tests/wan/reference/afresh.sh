@@ -18,5 +18,6 @@ for seed in "${@:-$(date +%s)}"; do
         "$python" "$script" "$folder" --seed "$seed" --odd
     done
     LONGTAKE_WAN_FIXTURES=$folder cargo test --test wan
+    LONGTAKE_WAN_FIXTURES=$folder cargo test --lib engine::wan
     rm -rf "$folder"
 done

@@ -130,6 +130,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=8)
+    parser.add_argument("--odd", action="store_true", help="no effect: sizes are odd here anyway")
     args = parser.parse_args()
     torch.use_deterministic_algorithms(True)
     make(args.out, args.seed)

@@ -10,6 +10,7 @@ have been tuned to.
 """
 
 import argparse
+import json
 import pathlib
 import random
 
@@ -136,14 +137,54 @@ def make(name, out, seed):
     save_file(tensors, folder / "reference.safetensors")
 
 
+def original_keys(out):
+    """The names of the published single file, as the reference's map takes them."""
+    from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+
+    block = [
+        f"residual.{part}"
+        for part in "0.gamma 2.weight 2.bias 3.gamma 6.weight 6.bias".split()
+    ]
+    conv = ["weight", "bias"]
+    names = [f"conv{i}.{c}" for i in (1, 2) for c in conv]
+    for side, steps in ("encoder", "downsamples"), ("decoder", "upsamples"):
+        names += [f"{side}.conv1.{c}" for c in conv]
+        names += [f"{side}.head.0.gamma"] + [f"{side}.head.2.{c}" for c in conv]
+        names += [f"{side}.middle.{i}.{b}" for i in (0, 2) for b in block]
+        names += [f"{side}.middle.1.norm.gamma"]
+        names += [f"{side}.middle.1.{p}.{c}" for p in ("to_qkv", "proj") for c in conv]
+        per_level = 2 if side == "encoder" else 3
+        index = 0
+        for level in range(4):
+            for i in range(per_level):
+                names += [f"{side}.{steps}.{index}.{b}" for b in block]
+                # Where the number of channels changes.
+                if i == 0 and level in ((1, 2) if side == "encoder" else (1,)):
+                    names += [f"{side}.{steps}.{index}.shortcut.{c}" for c in conv]
+                index += 1
+            if level < 3:
+                names += [f"{side}.{steps}.{index}.resample.1.{c}" for c in conv]
+                if level in ((1, 2) if side == "encoder" else (0, 1)):
+                    names += [f"{side}.{steps}.{index}.time_conv.{c}" for c in conv]
+                index += 1
+    keys = convert_wan_vae_to_diffusers({name: name for name in names})
+    with torch.device("meta"):
+        model = AutoencoderKLWan()
+    assert set(keys) == set(model.state_dict()), set(keys) ^ set(model.state_dict())
+    text = json.dumps(dict(sorted(keys.items())), indent=1)
+    (out / "vae_original_keys.json").write_text(text + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=8)
+    parser.add_argument("--odd", action="store_true", help="no effect: sizes are odd here anyway")
     args = parser.parse_args()
     torch.use_deterministic_algorithms(True)
     for name in LAYOUTS:
         make(name, args.out, args.seed)
+    original_keys(args.out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::MmapedSafetensors;
@@ -143,18 +144,35 @@ impl File {
 
     /// The bytes of the tensor that the file names so.
     pub fn bytes(&self, name: &str) -> candle_core::Result<Cow<'_, [u8]>> {
+        self.part(name, None)
+    }
+
+    /// The bytes of the tensor that the file names so, or `part` of them.
+    pub fn part(
+        &self,
+        name: &str,
+        part: Option<Range<usize>>,
+    ) -> candle_core::Result<Cow<'_, [u8]>> {
+        let all = |length: usize| part.clone().unwrap_or(0..length);
+        let short = || candle_core::Error::Msg(format!("{name} is shorter than it should be"));
         match &self.inside {
             Inside::Safetensors(map) => {
                 // A view lends its bytes for as long as the map lives.
-                Ok(Cow::Borrowed(map.get(name)?.data()))
+                let bytes = map.get(name)?.data();
+                let part = bytes.get(all(bytes.len())).ok_or_else(short)?;
+                Ok(Cow::Borrowed(part))
             }
             Inside::Gguf { file, header } => {
                 let Some(entry) = header.tensors.iter().find(|t| t.name == name) else {
                     candle_core::bail!("{name} is not in {}", self.path.display());
                 };
-                let mut bytes = vec![0; entry.length];
+                let part = all(entry.length);
+                if part.start > part.end || part.end > entry.length {
+                    return Err(short());
+                }
+                let mut bytes = vec![0; part.len()];
                 let mut file = file.lock();
-                file.seek(SeekFrom::Start(entry.offset))?;
+                file.seek(SeekFrom::Start(entry.offset + part.start as u64))?;
                 file.read_exact(&mut bytes)?;
                 Ok(Cow::Owned(bytes))
             }

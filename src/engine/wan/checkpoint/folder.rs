@@ -17,8 +17,10 @@ use crate::sampler::SchedulerConfig;
 /// Configurations and indices are small; a larger file is none.
 const MOST_TEXT: u64 = 64 << 20;
 /// What diffusers calls weights in one file, and the index of several.
-const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
-const INDEX: &str = "diffusion_pytorch_model.safetensors.index.json";
+/// The name of weights that diffusers saved, without what follows.
+pub(in crate::engine::wan) const DIFFUSERS: &str = "diffusion_pytorch_model";
+/// The same of transformers.
+pub(in crate::engine::wan) const TRANSFORMERS: &str = "model";
 
 /// One transformer: what it is like, and its weights still in the files.
 pub struct Part {
@@ -200,7 +202,7 @@ impl Model {
 /// The transformer in `folder`.
 fn part(folder: &Path, name: &'static str) -> Result<Part, CheckpointError> {
     let config = config(&folder.join("config.json"))?;
-    let files = files(folder)?;
+    let files = files(folder, DIFFUSERS)?;
     Ok(Part {
         name,
         config,
@@ -216,17 +218,21 @@ fn config(path: &Path) -> Result<TransformerConfig, CheckpointError> {
     })
 }
 
-/// The files of weights in `folder`: those of its index, or the only one.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
-    let index = folder.join(INDEX);
+/// The files of weights in `folder` that are called `stem`: those of the index, or
+/// the only one.
+pub(in crate::engine::wan) fn files(
+    folder: &Path,
+    stem: &str,
+) -> Result<Vec<PathBuf>, CheckpointError> {
+    let index = folder.join(format!("{stem}.safetensors.index.json"));
     if !index.is_file() {
-        let single = folder.join(WEIGHTS);
+        let single = folder.join(format!("{stem}.safetensors"));
         if single.is_file() {
             return Ok(vec![single]);
         }
         return Err(CheckpointError::Foreign {
             path: folder.to_owned(),
-            why: format!("it has neither {WEIGHTS} nor {INDEX}"),
+            why: format!("it has neither {stem}.safetensors nor {stem}.safetensors.index.json"),
         });
     }
     let parsed: IndexFile = serde_json::from_str(&text(&index)?).map_err(|e| broken(&index, e))?;
@@ -252,7 +258,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
         .collect()
 }
 
-fn text(path: &Path) -> Result<String, CheckpointError> {
+pub(in crate::engine::wan) fn text(path: &Path) -> Result<String, CheckpointError> {
     let unreadable = |why: String| CheckpointError::Unreadable {
         path: path.to_owned(),
         why,

@@ -13,6 +13,7 @@ mod stored;
 mod weights;
 
 pub use error::{CheckpointError, Mismatch};
+pub(in crate::engine::wan) use folder::{DIFFUSERS, TRANSFORMERS, files, text};
 pub use folder::{Model, Part};
 pub use inspect::{Inspection, Memory, PartInspection, inspect};
 pub use stored::Kind;

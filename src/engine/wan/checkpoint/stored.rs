@@ -173,6 +173,31 @@ pub fn tensor(
     Tensor::from_vec(values, shape, cpu)?.to_dtype(dtype)
 }
 
+/// Writes the values of `bytes`, times `scale`, to `out` where they are of a kind of
+/// 16 or 32 bits; says whether it did.
+pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> bool {
+    fn each<const N: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) -> bool {
+        let whole = bytes.len() == out.len() * N;
+        for (out, bytes) in out.iter_mut().zip(chunks(bytes)) {
+            *out = value(bytes);
+        }
+        whole
+    }
+    let done = match kind {
+        Kind::F32 => each(bytes, out, f32::from_le_bytes),
+        // The upper half of an f32.
+        Kind::BF16 => each(bytes, out, |b| {
+            f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)
+        }),
+        Kind::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f32()),
+        _ => false,
+    };
+    if let Some(scale) = scale.filter(|_| done) {
+        out.iter_mut().for_each(|v| *v *= scale);
+    }
+    done
+}
+
 fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     bytes.as_chunks::<N>().0.iter().copied()
 }

@@ -1,6 +1,7 @@
 //! A transformer's weights from one file or several, under diffusers' names.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -210,6 +211,28 @@ impl Weights {
     pub fn builder(self: &Arc<Self>) -> VarBuilder<'static> {
         let kept = self.main_kind().kept();
         VarBuilder::from_backend(Box::new(Arc::clone(self).reader()), kept, Device::Cpu)
+    }
+
+    /// Writes rows `rows` of `name` (of a vector, the one it is), widened to f32, to
+    /// `out`, which is of their size. Only these are read.
+    pub fn read_rows(&self, name: &str, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+        let Some(entry) = self.entries.get(name) else {
+            candle_core::bail!("{name} is missing in {}", self.path.display());
+        };
+        let width = entry.shape.last().copied().unwrap_or(1);
+        let (values, size) = entry.kind.block();
+        if width % values != 0 || out.len() != rows.len() * width {
+            candle_core::bail!("{name} cannot be read by rows");
+        }
+        let pitch = width / values * size;
+        let part = rows.start * pitch..rows.end * pitch;
+        let bytes = self.files[entry.file].part(&entry.stored, Some(part))?;
+        if !stored::widen(&bytes, entry.kind, entry.scale, out) {
+            let shape = [rows.len(), width];
+            let all = stored::tensor(bytes, entry.kind, &shape, entry.scale, DType::F32)?;
+            out.copy_from_slice(&all.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(())
     }
 
     fn reader(self: Arc<Self>) -> Reader {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::TextError;
+use super::weights::Rows;
 
 /// The settings of a UMT5 encoder, as transformers writes them.
 #[derive(Clone, Debug, Deserialize)]
@@ -59,11 +60,15 @@ impl TextConfig {
     /// Reads the text of a `config.json`; refuses what cannot be built, in a
     /// sentence.
     pub fn parse(text: &str) -> Result<Self, TextError> {
+        let config: Self = serde_json::from_str(text).map_err(|e| {
+            TextError::Config(format!("is not what UMT5's settings look like: {e}"))
+        })?;
+        config.checked()
+    }
+
+    fn checked(self) -> Result<Self, TextError> {
         let refuse = |text: String| Err(TextError::Config(text));
-        let config: Self = match serde_json::from_str(text) {
-            Ok(config) => config,
-            Err(e) => return refuse(format!("is not what UMT5's settings look like: {e}")),
-        };
+        let config = self;
         if let Some(other) = config.model_type.as_deref().filter(|m| *m != "umt5") {
             return refuse(format!("is of the kind {other}; only umt5 can be read"));
         }
@@ -98,6 +103,40 @@ impl TextConfig {
             return refuse("has a layer_norm_epsilon that is not above 0".into());
         }
         Ok(config)
+    }
+
+    /// What the shapes of a file without settings tell; the rest is as in the
+    /// published UMT5 models.
+    pub(super) fn told_by(weights: &Rows) -> Result<Self, TextError> {
+        let layer = "encoder.block.0.layer";
+        let matrix = |name: &str| match weights.shape(name) {
+            Some(&[rows, columns]) => Ok((rows, columns)),
+            _ => Err(TextError::Weights(format!("{name} is missing"))),
+        };
+        let (vocab_size, d_model) = matrix("shared.weight")?;
+        let name = format!("{layer}.0.SelfAttention.relative_attention_bias.weight");
+        let (relative_attention_num_buckets, num_heads) = matrix(&name)?;
+        let (inner, _) = matrix(&format!("{layer}.0.SelfAttention.q.weight"))?;
+        let (d_ff, _) = matrix(&format!("{layer}.1.DenseReluDense.wi_0.weight"))?;
+        let has = |i: &usize| {
+            let name = format!("encoder.block.{i}.layer.0.layer_norm.weight");
+            weights.shape(&name).is_some()
+        };
+        let config = Self {
+            model_type: None,
+            vocab_size,
+            d_model,
+            d_kv: inner / num_heads.max(1),
+            d_ff,
+            num_layers: (0..1000).take_while(has).count(),
+            num_heads,
+            relative_attention_num_buckets,
+            relative_attention_max_distance: distance(),
+            layer_norm_epsilon: epsilon(),
+            feed_forward_proj: gated_gelu(),
+            eos_token_id: end(),
+        };
+        config.checked()
     }
 
     /// Numbers that all heads of a block work with.

@@ -5,7 +5,7 @@
 //! here only the tokens of the prompt are run, to the same result. Weights are
 //! read where they lie, 96 rows at a time, and widened just before use.
 
-use std::sync::Arc;
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -14,6 +14,7 @@ use super::{TextConfig, TextError};
 use crate::device::ops::activation::{gelu_product, root_mean_square, softmax_rows};
 use crate::device::ops::product::Packed;
 use crate::device::{Task, install};
+use crate::engine::wan::checkpoint::text;
 
 /// Rows of weights that a thread widens at a time.
 const ROWS: usize = 96;
@@ -21,7 +22,7 @@ const ROWS: usize = 96;
 /// An encoder whose weights stay where they are.
 pub struct TextEncoder {
     config: TextConfig,
-    weights: Arc<dyn Rows>,
+    weights: Rows,
 }
 
 /// Numbers for each of some tokens, a token after the other.
@@ -32,9 +33,21 @@ pub(super) struct Tokens {
 }
 
 impl TextEncoder {
-    /// Holds `weights` against `config`: whatever is missing or of another shape
-    /// is named now.
-    pub fn new(config: TextConfig, weights: Arc<dyn Rows>) -> Result<Self, TextError> {
+    /// Opens a folder as transformers saves it (`config.json`,
+    /// `model.safetensors` whole or in parts), or a single safetensors or GGUF
+    /// file, whose settings are told by its shapes. Whatever is missing or of
+    /// another shape is named now.
+    pub fn open(path: &Path) -> Result<Self, TextError> {
+        if path.is_dir() {
+            let config = TextConfig::parse(&text(&path.join("config.json"))?)?;
+            Self::new(config, Rows::open(path)?)
+        } else {
+            let weights = Rows::open(path)?;
+            Self::new(TextConfig::told_by(&weights)?, weights)
+        }
+    }
+
+    pub(super) fn new(config: TextConfig, weights: Rows) -> Result<Self, TextError> {
         for (name, shape) in config.expected() {
             match weights.shape(&name) {
                 Some(found) if found == shape => {}
@@ -137,8 +150,7 @@ impl TextEncoder {
     ) -> Result<Vec<Tokens>, TextError> {
         task.check()?;
         let name = format!("{name}.weight");
-        let shape = self.weights.shape(&name).unwrap_or_default();
-        let [outputs, inputs] = shape[..] else {
+        let Some(&[outputs, inputs]) = self.weights.shape(&name) else {
             return Err(TextError::Weights(format!("{name} is no matrix")));
         };
         let blocks = outputs.div_ceil(ROWS);

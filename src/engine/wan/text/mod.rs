@@ -9,11 +9,11 @@ mod tests;
 mod weights;
 
 use crate::device::Cancelled;
+use crate::engine::wan::checkpoint::CheckpointError;
 
 pub use config::TextConfig;
 pub use encoder::TextEncoder;
 pub use prompt::{Prompts, clean};
-pub use weights::{Mapped, Rows};
 
 /// Why a prompt could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,9 @@ pub enum TextError {
     /// A weight is missing or of another shape; the text names it.
     #[error("the text encoder's weights do not fit its config.json: {0}")]
     Weights(String),
-    /// A file of weights cannot be read.
-    #[error("the text encoder's weights cannot be read: {0}")]
-    File(candle_core::Error),
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] CheckpointError),
     /// A tokenizer that cannot be read or is another model's.
     #[error("the tokenizer {0} {1}")]
     Tokenizer(String, String),

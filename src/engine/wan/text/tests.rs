@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
+use super::weights::Rows;
 use super::*;
 use crate::device::{Cancel, Silent, Task};
 
 const TOLERANCE: f64 = 1e-4;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wan/fixtures/text")
+    // Others than the stored ones, where the slow check made them afresh.
+    let all = std::env::var_os("LONGTAKE_WAN_FIXTURES").map(PathBuf::from);
+    all.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wan/fixtures"))
+        .join("text")
 }
 
 #[derive(Deserialize)]
@@ -47,8 +50,7 @@ fn config() -> TextConfig {
 }
 
 fn encoder() -> TextEncoder {
-    let file = folder().join("text_encoder/model.safetensors");
-    TextEncoder::new(config(), Arc::new(Mapped::open(&[file]).unwrap())).unwrap()
+    TextEncoder::open(&folder().join("text_encoder")).unwrap()
 }
 
 fn prompts() -> Prompts {
@@ -166,8 +168,72 @@ fn weights_in_half_precision_are_widened_to_the_same_numbers() {
         .collect();
     let path = scratch.path().join("wide.safetensors");
     candle_core::safetensors::save(&wide, &path).unwrap();
-    let wide = TextEncoder::new(config(), Arc::new(Mapped::open(&[path]).unwrap())).unwrap();
+    let wide = TextEncoder::new(config(), Rows::open(&path).unwrap()).unwrap();
     assert!(encode(&wide, &texts) == expected);
+}
+
+#[test]
+fn a_single_file_tells_its_settings_by_its_shapes() {
+    // As published, but for the sizes: 32 kinds of distance up to 128.
+    let tensors = |kinds: usize| -> HashMap<String, Tensor> {
+        let mut config = config();
+        config.relative_attention_num_buckets = kinds;
+        let number = |i: usize| ((i * 7919 % 1013) as f32 - 500.) * 4e-4;
+        let expected = config.expected().into_iter();
+        expected
+            .map(|(name, shape)| {
+                let count = shape.iter().product();
+                let values: Vec<f32> = (0..count).map(number).collect();
+                (name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap())
+            })
+            .collect()
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("single.safetensors");
+    candle_core::safetensors::save(&tensors(32), &path).unwrap();
+    let single = TextEncoder::open(&path).unwrap();
+    let stored = config();
+    let told = single.config();
+    assert_eq!(
+        (
+            told.d_model,
+            told.d_kv,
+            told.d_ff,
+            told.num_layers,
+            told.num_heads,
+            told.vocab_size
+        ),
+        (
+            stored.d_model,
+            stored.d_kv,
+            stored.d_ff,
+            stored.num_layers,
+            stored.num_heads,
+            stored.vocab_size
+        )
+    );
+    // The same in GGUF, under the names that such files have.
+    let renamed: Vec<_> = tensors(32)
+        .into_iter()
+        .map(|(name, t)| (weights::llama(&name).unwrap(), t))
+        .collect();
+    let blocks: Vec<_> = renamed
+        .iter()
+        .map(|(name, t)| {
+            let kind = candle_core::quantized::GgmlDType::F32;
+            (
+                name,
+                candle_core::quantized::QTensor::quantize(t, kind).unwrap(),
+            )
+        })
+        .collect();
+    let listed: Vec<_> = blocks.iter().map(|(name, t)| (&name[..], t)).collect();
+    let path = scratch.path().join("single.gguf");
+    let mut file = std::fs::File::create(&path).unwrap();
+    candle_core::quantized::gguf_file::write(&mut file, &[], &listed).unwrap();
+    let gguf = TextEncoder::open(&path).unwrap();
+    let texts = [vec![3, 4, 5, 6, 1]];
+    assert!(encode(&gguf, &texts) == encode(&single, &texts));
 }
 
 #[test]
@@ -188,12 +254,10 @@ fn what_does_not_fit_is_named() {
     );
 
     let file = folder().join("text_encoder/model.safetensors");
-    let weights: Arc<dyn Rows> = Arc::new(Mapped::open(std::slice::from_ref(&file)).unwrap());
+    let weights = || Rows::open(&file).unwrap();
     let mut config = config();
     config.num_layers = 4;
-    let error = TextEncoder::new(config.clone(), weights.clone())
-        .err()
-        .unwrap();
+    let error = TextEncoder::new(config.clone(), weights()).err().unwrap();
     assert!(
         error
             .to_string()
@@ -201,7 +265,7 @@ fn what_does_not_fit_is_named() {
     );
     config.num_layers = 3;
     config.d_ff = 40;
-    let error = TextEncoder::new(config, weights).err().unwrap();
+    let error = TextEncoder::new(config, weights()).err().unwrap();
     assert!(
         error.to_string().contains("[44, 24], not [40, 24]"),
         "{error}"
@@ -209,13 +273,10 @@ fn what_does_not_fit_is_named() {
 
     let scratch = tempfile::tempdir().unwrap();
     let cut = scratch.path().join("cut.safetensors");
-    let bytes = std::fs::read(file).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
     for length in [0, 4, 100, bytes.len() - 1] {
         std::fs::write(&cut, &bytes[..length]).unwrap();
-        assert!(
-            Mapped::open(std::slice::from_ref(&cut)).is_err(),
-            "{length} bytes"
-        );
+        assert!(TextEncoder::open(&cut).is_err(), "{length} bytes");
     }
     for (text, word) in [
         ("[]", "settings look like"),

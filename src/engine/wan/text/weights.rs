@@ -1,77 +1,78 @@
-//! Weights that are read where they lie, a few rows at a time.
+//! The encoder's weights, read where they lie, a few rows at a time, under the
+//! names that transformers gives them.
 
+use std::borrow::Cow;
 use std::ops::Range;
-use std::path::PathBuf;
-
-use candle_core::safetensors::MmapedSafetensors;
-use half::{bf16, f16};
-use safetensors::Dtype;
+use std::path::Path;
 
 use super::TextError;
+use crate::engine::wan::checkpoint::{TRANSFORMERS, Weights, files};
 
-/// Matrices by name, read by rows and widened to f32. A vector is a matrix of
-/// one row.
-pub trait Rows: Send + Sync {
-    /// The shape of what is called `name`, if it is there.
-    fn shape(&self, name: &str) -> Option<Vec<usize>>;
-
-    /// Writes rows `rows` of `name`, one after the other, to `out`, which is of
-    /// their size.
-    fn read(&self, name: &str, rows: Range<usize>, out: &mut [f32]) -> Result<(), TextError>;
+/// Weights in open files.
+pub(super) struct Rows {
+    weights: Weights,
+    /// Whether they are named as llama.cpp does.
+    llama: bool,
 }
 
-/// Safetensors files in f32, f16 or bf16, mapped: what is not in use need not be
-/// in memory.
-pub struct Mapped(MmapedSafetensors);
-
-impl Mapped {
-    /// Opens `files`, one or the shards of one model.
-    pub fn open(files: &[PathBuf]) -> Result<Self, TextError> {
-        // SAFETY: a map shows what others do to the file meanwhile: numbers may
-        // change, its length was checked when it was opened.
-        let mapped = unsafe { MmapedSafetensors::multi(files) };
-        Ok(Self(mapped.map_err(TextError::File)?))
-    }
-}
-
-impl Rows for Mapped {
-    fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.0.get(name).ok().map(|view| view.shape().to_vec())
-    }
-
-    fn read(&self, name: &str, rows: Range<usize>, out: &mut [f32]) -> Result<(), TextError> {
-        let view = self.0.get(name).map_err(TextError::File)?;
-        let width = view.shape().last().copied().unwrap_or(1);
-        let (from, to) = (rows.start * width, rows.end * width);
-        fn widen<const N: usize>(
-            bytes: &[u8],
-            (from, to): (usize, usize),
-            out: &mut [f32],
-            read: impl Fn([u8; N]) -> f32,
-        ) -> bool {
-            let Some(bytes) = bytes.get(from * N..to * N) else {
-                return false;
-            };
-            let (numbers, _) = bytes.as_chunks::<N>();
-            for (out, bytes) in out.iter_mut().zip(numbers) {
-                *out = read(*bytes);
-            }
-            numbers.len() == out.len()
-        }
-        let (bytes, part) = (view.data(), (from, to));
-        let whole = match view.dtype() {
-            Dtype::F32 => widen(bytes, part, out, f32::from_le_bytes),
-            Dtype::BF16 => widen(bytes, part, out, |b| bf16::from_le_bytes(b).to_f32()),
-            Dtype::F16 => widen(bytes, part, out, |b| f16::from_le_bytes(b).to_f32()),
-            other => {
-                return Err(TextError::Weights(format!(
-                    "{name} is kept as {other:?}; f32, f16 and bf16 can be read"
-                )));
-            }
+impl Rows {
+    /// Opens a folder with `model.safetensors`, whole or in parts, or a single
+    /// file.
+    pub(super) fn open(path: &Path) -> Result<Self, TextError> {
+        let files = match path.is_dir() {
+            true => files(path, TRANSFORMERS)?,
+            false => vec![path.to_owned()],
         };
-        match whole {
-            true => Ok(()),
-            false => Err(TextError::Weights(format!("{name} has no rows {rows:?}"))),
+        let weights = Weights::open(path, &files)?;
+        let llama = weights.shape("token_embd.weight").is_some();
+        Ok(Self { weights, llama })
+    }
+
+    fn stored<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.llama {
+            true => llama(name).map_or(Cow::Borrowed(name), Cow::Owned),
+            false => Cow::Borrowed(name),
         }
     }
+
+    /// The shape of what is called `name`, if it is there.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.weights.shape(&self.stored(name))
+    }
+
+    /// Writes rows `rows` of `name` to `out`, which is of their size; a vector
+    /// has one.
+    pub(super) fn read(
+        &self,
+        name: &str,
+        rows: Range<usize>,
+        out: &mut [f32],
+    ) -> Result<(), TextError> {
+        let read = self.weights.read_rows(&self.stored(name), rows, out);
+        read.map_err(|e| TextError::Weights(e.to_string()))
+    }
+}
+
+/// The name that llama.cpp (and so GGUF) has for what transformers calls `name`.
+pub(super) fn llama(name: &str) -> Option<String> {
+    match name {
+        "shared.weight" => return Some("token_embd.weight".into()),
+        "encoder.final_layer_norm.weight" => return Some("enc.output_norm.weight".into()),
+        _ => {}
+    }
+    let (block, rest) = name.strip_prefix("encoder.block.")?.split_once(".layer.")?;
+    let part = match rest.strip_suffix(".weight")? {
+        "0.layer_norm" => "attn_norm",
+        "0.SelfAttention.q" => "attn_q",
+        "0.SelfAttention.k" => "attn_k",
+        "0.SelfAttention.v" => "attn_v",
+        "0.SelfAttention.o" => "attn_o",
+        "0.SelfAttention.relative_attention_bias" => "attn_rel_b",
+        "1.layer_norm" => "ffn_norm",
+        "1.DenseReluDense.wi_0" => "ffn_gate",
+        "1.DenseReluDense.wi_1" => "ffn_up",
+        "1.DenseReluDense.wo" => "ffn_down",
+        _ => return None,
+    };
+    Some(format!("enc.blk.{block}.{part}.weight"))
 }

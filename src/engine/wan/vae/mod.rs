@@ -11,14 +11,19 @@ mod decoder;
 mod encoder;
 mod layers;
 mod level;
+mod names;
 #[cfg(test)]
 mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::device::ops::FeatureMap;
 use crate::device::{Cancelled, Task};
+use crate::engine::wan::checkpoint::{CheckpointError, DIFFUSERS, Weights, files, text};
 use decoder::{Area, Decoder, HeadPast, Plan, TailPast};
 use encoder::{Encoder, EncoderPast};
 
@@ -34,12 +39,30 @@ pub enum VaeError {
     /// A weight is missing or of another shape; the text names it.
     #[error("the VAE's weights do not fit its config.json: {0}")]
     Weights(#[from] candle_core::Error),
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] CheckpointError),
     /// Frames or latents of a size that the VAE cannot take.
     #[error("{0}")]
     Size(String),
     /// The work was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+/// Opens a folder as diffusers saves it (`config.json` and weights, whole or in
+/// parts), or a single file of Wan 2.1's VAE, whose settings are the published
+/// ones. Nothing is loaded yet: see [`VaeDecoder::load`] and [`VaeEncoder::load`].
+pub fn open(path: &Path) -> Result<(VaeConfig, VarBuilder<'static>), VaeError> {
+    let (config, files) = if path.is_dir() {
+        let config = VaeConfig::parse(&text(&path.join("config.json"))?)?;
+        (config, files(path, DIFFUSERS)?)
+    } else {
+        (VaeConfig::default(), vec![path.to_owned()])
+    };
+    let weights = Arc::new(Weights::open(path, &files)?);
+    let vb = weights.builder().to_dtype(DType::F32);
+    Ok((config, vb))
 }
 
 /// Turns frames into latents.
@@ -49,11 +72,13 @@ pub struct VaeEncoder {
 }
 
 impl VaeEncoder {
-    /// Reads the encoder's weights, named as in a diffusers checkpoint.
+    /// Reads the encoder's weights, named as in a diffusers checkpoint or as in
+    /// the published single file of Wan 2.1.
     pub fn load(config: &VaeConfig, vb: &VarBuilder<'_>) -> Result<Self, VaeError> {
+        let vb = names::as_diffusers(vb, config.num_res_blocks);
         Ok(Self {
             config: config.clone(),
-            weights: Encoder::load(vb, config)?,
+            weights: Encoder::load(&vb, config)?,
         })
     }
 
@@ -155,11 +180,13 @@ pub struct VaeDecoder {
 }
 
 impl VaeDecoder {
-    /// Reads the decoder's weights, named as in a diffusers checkpoint.
+    /// Reads the decoder's weights, named as in a diffusers checkpoint or as in
+    /// the published single file of Wan 2.1.
     pub fn load(config: &VaeConfig, vb: &VarBuilder<'_>) -> Result<Self, VaeError> {
+        let vb = names::as_diffusers(vb, config.num_res_blocks);
         Ok(Self {
             config: config.clone(),
-            weights: Decoder::load(vb, config)?,
+            weights: Decoder::load(&vb, config)?,
         })
     }
 

@@ -1,0 +1,95 @@
+//! How much memory a video takes on its way through the VAE does not depend on its
+//! length.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use longtake::device::ops::FeatureMap;
+use longtake::device::{Cancel, Silent, Task};
+use longtake::engine::wan::vae::{self, VaeDecoder, VaeEncoder};
+
+/// The system's allocator, counted.
+struct Counted;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: all work is the system allocator's.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTED: Counted = Counted;
+
+/// The most bytes held while `run` ran, over those held before.
+fn peak(run: impl FnOnce()) -> usize {
+    let before = NOW.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    run();
+    MOST.load(Ordering::Relaxed) - before
+}
+
+// One test: others beside it would be counted.
+#[test]
+fn a_long_video_takes_no_more_memory_than_a_short_one() {
+    let cancel = Cancel::default();
+    let task = Task {
+        cancel: &cancel,
+        progress: &Silent,
+    };
+    for layout in ["vae-2.1", "vae-2.2"] {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/wan/fixtures")
+            .join(layout);
+        let (config, weights) = vae::open(&folder).unwrap();
+        let decoder = VaeDecoder::load(&config, &weights).unwrap();
+        let encoder = VaeEncoder::load(&config, &weights).unwrap();
+        let map = |side: usize, channels: usize| {
+            FeatureMap::from_rows(side, side, channels, vec![0.1; side * side * channels])
+        };
+        let (latent, frame) = (map(6, config.z_dim), map(6 * config.spatial_factor(), 3));
+        let decode = |count| {
+            peak(|| {
+                let mut decoding = decoder.begin();
+                let mut frames = 0;
+                for _ in 0..count {
+                    decoding.push(&latent, task, &mut |_| frames += 1).unwrap();
+                }
+                assert_eq!(frames, 1 + 4 * (count - 1));
+            })
+        };
+        let encode = |count| {
+            peak(|| {
+                let mut encoding = encoder.begin();
+                let latents = (0..1 + 4 * (count - 1))
+                    .filter(|_| encoding.push(&frame, task).unwrap().is_some())
+                    .count();
+                assert_eq!(latents, count);
+            })
+        };
+        // The first makes the worker threads.
+        decode(3);
+        for (what, short, long) in [
+            ("decoding", decode(3), decode(12)),
+            ("encoding", encode(3), encode(12)),
+        ] {
+            assert!(
+                long <= short + short / 50,
+                "{layout}, {what}: {long} bytes at four times the length, {short} before"
+            );
+        }
+    }
+}
