@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::{JobError, Kind};
+use super::frames::Stages;
 use super::output;
 use super::run::{self, Open};
 use super::shot::Shot;
@@ -119,6 +120,7 @@ pub fn make_block(
         kept: 0,
         there: 0,
         seconds: started.elapsed().as_secs_f64(),
+        stages: Stages::default(),
     });
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! Makes and writes the frames of a take on several threads: while one reads or
 //! writes a file, others gather.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use super::error::{JobError, Kind};
 use super::shared_plate::SharedPlate;
@@ -12,7 +15,7 @@ use super::spec::Job;
 use super::watch::{Event, State, Watch};
 use crate::device::{Cancel, Task};
 use crate::engine::{Engine, Sources};
-use crate::frame::{FrameError, PlateReader, SequenceWriter, Window};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, SequenceWriter, Window};
 use crate::sequence::Take;
 use crate::sequence::plan::Plan;
 
@@ -25,6 +28,43 @@ pub struct Tally {
     pub kept: usize,
     /// There already, of this same take.
     pub there: usize,
+    /// Where the threads' time went.
+    pub stages: Stages,
+}
+
+/// Seconds that threads spent in each stage, all threads together. Stages of
+/// different frames overlap, so their sum is more than the time that passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Stages {
+    /// Waiting for plate frames to be read and unpacked.
+    pub reading: f64,
+    /// Gathering frames from them.
+    pub making: f64,
+    /// Packing and writing frames.
+    pub writing: f64,
+}
+
+/// A plate that notes how long it is waited for.
+struct Timed<'p, 'a> {
+    plate: &'p mut SharedPlate<'a>,
+    waited: Duration,
+}
+
+impl PlateReader for Timed<'_, '_> {
+    fn info(&self) -> &PlateInfo {
+        self.plate.info()
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        let begun = Instant::now();
+        let picture = self.plate.read(frame);
+        self.waited += begun.elapsed();
+        picture
+    }
+
+    fn prefetch(&mut self, frames: &[i32]) {
+        self.plate.prefetch(frames);
+    }
 }
 
 /// What the threads work on.
@@ -86,7 +126,7 @@ pub fn make<E: Engine>(
                 .flat_map(|&f| work.take.frames_needed(f))
                 .collect();
             plate.prefetch(&ahead);
-            let state = one(work, frame, &mut plate, matte.as_mut())
+            let (state, spent) = one(work, frame, &mut plate, matte.as_mut())
                 .map_err(|e| of_block(work.plan, frame, e))?;
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;
             {
@@ -95,6 +135,9 @@ pub fn make<E: Engine>(
                     State::Kept => tally.kept += 1,
                     _ => tally.made += 1,
                 }
+                tally.stages.reading += spent.reading;
+                tally.stages.making += spent.making;
+                tally.stages.writing += spent.writing;
             }
             tell(work, frame, state);
             work.watch
@@ -148,27 +191,38 @@ fn one<E: Engine>(
     frame: i32,
     plate: &mut SharedPlate<'_>,
     matte: Option<&mut Matte>,
-) -> Result<State, JobError> {
+) -> Result<(State, Stages), JobError> {
     let task = Task {
         cancel: work.cancel,
         progress: &crate::device::Silent,
     };
-    let (picture, state) = match work.take.timeline().kept(frame) {
+    let begun = Instant::now();
+    let (picture, state, waited) = match work.take.timeline().kept(frame) {
         Some(from) => {
             task.check().map_err(crate::engine::EngineError::from)?;
             let picture = plate.read_kept(from, &work.job.plate, &work.job.options)?;
-            (picture, State::Kept)
+            (picture, State::Kept, begun.elapsed())
         }
         None => {
             let window = Window::whole(plate.info().width, plate.info().height);
-            let mut sources = Sources {
+            let mut plate = Timed {
                 plate,
+                waited: Duration::ZERO,
+            };
+            let mut sources = Sources {
+                plate: &mut plate,
                 matte: matte.map(|m| m as &mut dyn PlateReader),
             };
             let picture = work.take.make(frame, window, &mut sources, task)?;
-            (picture, State::Made)
+            (picture, State::Made, plate.waited)
         }
     };
+    let made = begun.elapsed();
     work.writer.write(frame, &picture)?;
-    Ok(state)
+    let spent = Stages {
+        reading: waited.as_secs_f64(),
+        making: made.saturating_sub(waited).as_secs_f64(),
+        writing: begun.elapsed().saturating_sub(made).as_secs_f64(),
+    };
+    Ok((state, spent))
 }

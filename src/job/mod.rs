@@ -22,6 +22,7 @@ mod watch;
 pub use block::{Outlook, make_block, outlook};
 pub use error::{JobError, Kind};
 pub use file::{FileError, read};
+pub use frames::Stages;
 pub use near::nearest;
 pub use options::options;
 pub use report::{Looks, measure};

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Sources};
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
-    Album, Encoded, Movie, Report, ReportError, Subject, Viewer, report_to,
+    Album, Encoded, Movie, Page, Report, ReportError, Subject, Viewer, report_to,
 };
 
 /// Files that show a sequence to people and scripts.
@@ -26,6 +26,8 @@ pub struct Looks {
     pub preview: Option<PathBuf>,
     /// The measures, in JSON.
     pub report: Option<PathBuf>,
+    /// All of it on one page for a browser.
+    pub page: Option<PathBuf>,
 }
 
 impl Looks {
@@ -40,12 +42,20 @@ impl Looks {
             contact_sheet: path("contactSheet"),
             preview: path("preview"),
             report: path("report"),
+            page: path("page"),
         }
     }
 
     /// Whether none is wanted.
     pub fn is_empty(&self) -> bool {
-        self.contact_sheet.is_none() && self.preview.is_none() && self.report.is_none()
+        self.files().is_empty()
+    }
+
+    fn files(&self) -> Vec<&PathBuf> {
+        [&self.contact_sheet, &self.preview, &self.report, &self.page]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Checks, before any work, that they can be written.
@@ -53,10 +63,7 @@ impl Looks {
     /// # Errors
     /// Where one cannot.
     pub(super) fn check(&self) -> Result<(), JobError> {
-        for path in [&self.contact_sheet, &self.preview, &self.report]
-            .into_iter()
-            .flatten()
-        {
+        for path in self.files() {
             output::probe(path.parent().unwrap_or(Path::new("")))?;
         }
         Ok(())
@@ -73,7 +80,15 @@ impl Looks {
         let info = subject.output.info().clone();
         let frames = info.range.count();
         let mut views = Views {
-            album: self.contact_sheet.as_ref().map(|_| Album::new(frames)),
+            album: (self.contact_sheet.is_some() || self.page.is_some())
+                .then(|| Album::new(frames)),
+            page: match &self.page {
+                Some(path) => {
+                    let page = Page::new(frames, info.fps);
+                    Some(page.map_err(|e| JobError::writing(path, &e))?)
+                }
+                None => None,
+            },
             movie: self
                 .preview
                 .as_ref()
@@ -93,10 +108,21 @@ impl Looks {
                 &finished.map_err(|e| JobError::writing(&path, &e))?,
             );
         }
-        if let (Some(album), Some(path)) = (views.album, &self.contact_sheet) {
+        if let Some(album) = views.album {
             let png = album.page(&measured).png();
-            output::write(path, &png.map_err(|e| JobError::writing(path, &e))?)?;
-            told("contact sheet", path);
+            let wanted = self.contact_sheet.as_ref().or(self.page.as_ref());
+            let writing = |e: &io::Error| JobError::writing(wanted.map_or(Path::new(""), |p| p), e);
+            let png = png.map_err(|e| writing(&e))?;
+            if let Some(path) = &self.contact_sheet {
+                output::write(path, &png)?;
+                told("contact sheet", path);
+            }
+            if let (Some(page), Some(path)) = (views.page, &self.page) {
+                let html = page.html(&measured, &png);
+                let html = html.map_err(|e| JobError::writing(path, &e))?;
+                output::write(path, html.as_bytes())?;
+                told("page", path);
+            }
         }
         if let Some(path) = &self.report {
             output::write(path, json(&measured, found)?.as_bytes())?;
@@ -121,6 +147,7 @@ fn json(report: &Report, found: &Suitability) -> Result<String, JobError> {
 struct Views {
     album: Option<Album>,
     movie: Option<Movie>,
+    page: Option<Page>,
     failed: Option<io::Error>,
 }
 
@@ -129,11 +156,17 @@ impl Viewer for Views {
         if let Some(album) = &mut self.album {
             album.plate(frame, index, picture);
         }
+        if let Some(page) = &mut self.page {
+            page.plate(frame, index, picture);
+        }
     }
 
     fn output(&mut self, frame: i32, index: usize, picture: &Encoded) {
         if let Some(album) = &mut self.album {
             album.output(frame, index, picture);
+        }
+        if let Some(page) = &mut self.page {
+            page.output(frame, index, picture);
         }
         if let (Some(movie), None) = (&mut self.movie, &self.failed) {
             self.failed = movie.push(picture).err();

@@ -154,6 +154,7 @@ pub(super) fn frames(
         kept: tally.kept,
         there: tally.there,
         seconds: started.elapsed().as_secs_f64(),
+        stages: tally.stages,
     });
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::frames::Stages;
 use crate::device::Progress;
 use crate::engine::plate::Suitability;
 use crate::frame::{FrameRange, PlateInfo};
@@ -74,6 +75,8 @@ pub enum Event<'a> {
         there: usize,
         /// How long it took.
         seconds: f64,
+        /// Where the threads' time went while frames were made.
+        stages: Stages,
     },
 }
 

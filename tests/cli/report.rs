@@ -61,10 +61,10 @@ fn a_take_leaves_its_report() {
     let work = Work::new();
     let out = work.generate(&format!(
         "--plate {} --frames 1001-1060 --out o/o.####.exr --report look/report.json \
-         --contact-sheet look/sheet.png --preview look/preview.mp4 --json",
+         --contact-sheet look/sheet.png --preview look/preview.mp4 --page look/page.html --json",
         plate()
     ));
-    assert_eq!(out.events_of("file").len(), 3);
+    assert_eq!(out.events_of("file").len(), 4);
     let report: Json = serde_json::from_slice(&work.bytes("look/report.json")).unwrap();
     assert_eq!(report["output"]["last"], 1060);
     // 48 frames at 24 a second are two seconds: the artist is told.
@@ -85,8 +85,18 @@ fn a_take_leaves_its_report() {
     assert_eq!(preview.info().range.count(), 60);
     assert_eq!(
         work.files("look"),
-        ["preview.mp4", "report.json", "sheet.png"]
+        ["page.html", "preview.mp4", "report.json", "sheet.png"]
     );
+    // The page needs nothing beside it, and says what the report says.
+    let page = String::from_utf8(work.bytes("look/page.html")).unwrap();
+    for part in page.split("src=\"").skip(1) {
+        assert!(part.starts_with("data:"), "{}", &part[..part.len().min(40)]);
+    }
+    assert_eq!(page.matches("<video").count(), 2);
+    let from = page.find("id=\"report\">").unwrap() + 12;
+    let to = from + page[from..].find("</script>").unwrap();
+    let told: Json = serde_json::from_str(&page[from..to].replace("<\\/", "</")).unwrap();
+    assert_eq!(told["measures"], report["measures"]);
 }
 
 #[test]

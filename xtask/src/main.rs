@@ -1,19 +1,24 @@
-//! Chores of the project: `cargo xtask bundle`, `install` and `host`.
+//! Chores of the project: `cargo xtask bundle`, `install`, `host` and `soak`.
 
 use std::process::ExitCode;
 
 mod bundle;
 mod host;
 mod install;
+mod soak;
 
 const USAGE: &str = "\
 usage: cargo xtask bundle [--debug]         build target/bundle/Longtake.ofx.bundle
        cargo xtask install [DIR] [--debug]  and put it into DIR, by default the system's folder
        cargo xtask host                     build the headless host of tests/host
-       cargo xtask valgrind                 run the bundle in the host under a memory checker";
+       cargo xtask valgrind                 run the bundle in the host under a memory checker
+       cargo xtask soak [OPTIONS]           sixty seconds at 4K, killed, checked, measured";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|a| a == "soak") {
+        return tell(soak::soak(&args[1..]));
+    }
     let debug = args.iter().any(|a| a == "--debug");
     let words: Vec<&str> = args
         .iter()
@@ -28,6 +33,10 @@ fn main() -> ExitCode {
         ["install", folder] if !folder.starts_with('-') => install::install(Some(folder), debug),
         _ => Err(USAGE.into()),
     };
+    tell(outcome)
+}
+
+fn tell(outcome: Result<String, Box<dyn std::error::Error + Send + Sync>>) -> ExitCode {
     match outcome {
         Ok(text) => {
             println!("{text}");

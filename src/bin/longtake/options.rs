@@ -160,7 +160,7 @@ fn report(options: &Manifest) -> Command {
             command = command.arg(option(param));
         }
     }
-    for name in ["contactSheet", "preview", "report", "threads"] {
+    for name in ["contactSheet", "preview", "report", "page", "threads"] {
         if let Some(param) = options.param(name) {
             command = command.arg(option(param));
         }

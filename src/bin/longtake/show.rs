@@ -207,6 +207,7 @@ impl Watch for Show {
                 kept,
                 there,
                 seconds,
+                ..
             } => {
                 self.clear();
                 self.say(&format!(

@@ -55,6 +55,15 @@ impl EditList {
     }
 }
 
+/// Dense optical flow from picture `a` to picture `b`, both one channel of
+/// `cols` columns, row by row: for each pixel how far, across and down, what it
+/// shows has moved. The engine's own (Kroeger et al. 2016, Brox et al. 2004),
+/// the same field on every machine; still where the pictures are not of one
+/// size.
+pub fn optical_flow(a: &[f32], b: &[f32], cols: usize) -> Vec<[f32; 2]> {
+    gather::optical_flow(a, b, cols)
+}
+
 impl Engine for PlateEngine {
     type Analysis = Analysis;
     type Decision = EditList;

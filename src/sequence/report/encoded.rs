@@ -61,6 +61,53 @@ impl Encoded {
         (Self { width, height, rgb }, bad)
     }
 
+    /// The picture at most `width` pixels across: each pixel the mean of those
+    /// that it covers.
+    pub fn reduced(&self, width: usize) -> Self {
+        let to = width.clamp(1, self.width.max(1));
+        let (w, h) = (self.width.max(1), self.height.max(1));
+        let rows = (h * to).div_ceil(w).max(1);
+        let span = |i: usize, n: usize, of: usize| {
+            let a = (i * of / n).min(of - 1);
+            a..((i + 1) * of / n).clamp(a + 1, of)
+        };
+        let mut rgb = Vec::with_capacity(to * rows * 3);
+        for y in 0..rows {
+            let ys = span(y, rows, h);
+            for x in 0..to {
+                let xs = span(x, to, w);
+                let mut sum = [0.0f32; 3];
+                for y in ys.clone() {
+                    let part = &self.rgb[(y * w + xs.start) * 3..(y * w + xs.end) * 3];
+                    for p in part.chunks_exact(3) {
+                        for (s, v) in sum.iter_mut().zip(p) {
+                            *s += v;
+                        }
+                    }
+                }
+                let share = 1.0 / (xs.len() * ys.len()) as f32;
+                rgb.extend(sum.map(|s| s * share));
+            }
+        }
+        Self {
+            width: to,
+            height: rows,
+            rgb,
+        }
+    }
+
+    /// Mean of each channel.
+    pub fn channel_means(&self) -> [f64; 3] {
+        let mut sums = [0.0; 3];
+        for p in self.rgb.chunks_exact(3) {
+            for (s, v) in sums.iter_mut().zip(p) {
+                *s += f64::from(*v);
+            }
+        }
+        let n = (self.rgb.len() / 3).max(1) as f64;
+        sums.map(|s| s / n)
+    }
+
     /// The mean of the three channels of each pixel.
     pub fn luma(&self) -> Vec<f32> {
         self.rgb

@@ -3,7 +3,9 @@
 
 use serde::Serialize;
 
+use super::coherence::Steadiness;
 use super::correspondence::Found;
+use super::grain::GrainLevel;
 use super::profile::{Profile, mean};
 use super::rhythm::Line;
 
@@ -55,6 +57,44 @@ pub struct Measures {
     pub rhythm_motion: Option<f64>,
     /// Seconds from beat to beat of that.
     pub rhythm_motion_every: Option<f64>,
+    /// Motion smoothness: mean absolute second difference of three frames in a
+    /// row, at most 160 pixels across, over the plate's: how far the middle one
+    /// is from what lies between its neighbours. (VBench, Huang et al. 2024,
+    /// has the frame between made by a network; here it is the neighbours'
+    /// mean.) Above 1 motion is jerkier than the plate's.
+    pub smoothness: Option<f64>,
+    /// Warping error: the mean squared difference of a frame from the next one
+    /// brought back along optical flow, over pixels that are not occluded (Lai
+    /// et al. 2018), 12 pairs of made frames at most 160 pixels across; over the
+    /// plate's.
+    pub warping_error: Option<f64>,
+    /// Mean length of that flow, over the plate's: a frozen picture has none.
+    pub motion: Option<f64>,
+    /// Steadiness of what moves and of what does not over 1, 2, 5, 10, 20 and
+    /// 50 frames, over the plate's; at most 160 pixels across. (Subject and
+    /// background consistency in VBench, which compares a network's features;
+    /// here pixels are compared, where the plate moves and where it does not.)
+    pub steadiness: Vec<Steadiness>,
+    /// Largest difference of any channel's mean over a second from that over the
+    /// first made second, over the plate's mean: slow drift of colour.
+    pub colour_drift: Option<f64>,
+    /// Grain: energy of the finest band at full size over the plate's, each
+    /// level of brightness compared with itself. Below 1 it is softened.
+    pub grain: Option<f64>,
+    /// The same level by level, of those with pixels enough.
+    pub grain_levels: Vec<GrainLevel>,
+    /// Pairings that come back: of all pairs of neighbouring regions that move
+    /// (8 × 6), at all times, the share that show together the same two quarter
+    /// seconds of the plate as within the last ten seconds, but not in the last
+    /// one.
+    pub pairings_back: Option<f64>,
+    /// NNFDIV of SinFusion (Nikankin, Haim, Irani 2023): the field of
+    /// displacements in time and space from each patch of the sequence to its
+    /// nearest neighbour in the plate, compressed over plain size: near 0 for a
+    /// plain copy. Here on 16 frames 32 pixels across, patches of 5 × 5, in the
+    /// same place or a pixel beside it, deflated; a figure to compare with
+    /// itself.
+    pub nnfdiv: Option<f64>,
     /// Spurious gradient: the gradient across horizontal neighbours that come
     /// from different plate frames, less what the plate has at the same places
     /// (mean of the two source frames), per mille of all horizontal gradient;

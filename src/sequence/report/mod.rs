@@ -7,13 +7,17 @@
 //! fraction of their size.
 
 mod album;
+mod coherence;
 mod correspondence;
 mod encoded;
 mod ghost;
+mod grain;
 mod measures;
 mod movie;
+mod page;
 mod profile;
 mod raster;
+mod repetition;
 mod rhythm;
 #[cfg(test)]
 mod tests;
@@ -26,12 +30,19 @@ use serde::Serialize;
 use crate::device::{Cancelled, Task};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
+use coherence::{Coherence, Coherent};
+use grain::Grain;
+use repetition::{Diversity, Pairings};
+
 pub use album::{Album, Slice};
+pub use coherence::Steadiness;
 pub use correspondence::{Correspondence, Found};
 pub use encoded::Encoded;
 pub use ghost::{GhostPlate, Ghosts};
+pub use grain::GrainLevel;
 pub use measures::{Measures, Verdict};
 pub use movie::Movie;
+pub use page::Page;
 pub use profile::{Profile, Profiler};
 pub use raster::{Colour, LETTER, Raster};
 pub use rhythm::Line;
@@ -196,7 +207,7 @@ pub fn report_to(
 ) -> Result<Report, ReportError> {
     let info = subject.output.info().clone();
     let factor = reduction(info.width, info.height);
-    let plate = match &mut subject.plate {
+    let mut plate = match &mut subject.plate {
         None => None,
         Some(plate) => {
             let p = plate.info().clone();
@@ -206,7 +217,14 @@ pub fn report_to(
                     plate: (p.width, p.height),
                 });
             }
-            Some(Plate::measure(&mut **plate, factor, viewer, task)?)
+            let made = info.range.iter().filter(|&f| (subject.kept)(f).is_none());
+            Some(Plate::measure(
+                &mut **plate,
+                factor,
+                made.count(),
+                viewer,
+                task,
+            )?)
         }
     };
     let frames: Vec<i32> = info.range.iter().collect();
@@ -226,6 +244,13 @@ pub fn report_to(
         )
     });
     let mut cache = PlateCache::new(factor);
+    let mut coherence = Coherence::new(made.clone());
+    let mut grain = Grain::new(made.iter().filter(|&&m| m).count());
+    let mut colours = Vec::new();
+    let mut pairings = plate.as_ref().map(|p| {
+        let width = info.width.div_ceil(factor);
+        Pairings::new(info.fps, &p.profile.moving, width)
+    });
     let mut curves = Curves::default();
     let mut not_finite = 0;
     let mut unexplained = 0.0f64;
@@ -238,10 +263,18 @@ pub fn report_to(
         not_finite += bad;
         viewer.output(frame, i, &encoded);
         profiler.push(&encoded);
-        let (Some(plate), Some(reader)) = (&plate, &mut subject.plate) else {
+        let (Some(plate), Some(reader)) = (&mut plate, &mut subject.plate) else {
             continue;
         };
+        coherence.push(&encoded);
         if made[i] {
+            grain.push(&picture, &info);
+            colours.push(encoded.channel_means());
+            plate.diversity.output(i, &encoded);
+            if let (Some(map), Some(pairings)) = (subject.source, &mut pairings) {
+                let (across, down) = Pairings::SIZE;
+                pairings.push(i, &map(frame, across, down));
+            }
             let seen = plate.ghosts.look(&encoded);
             unexplained = unexplained.max(seen.unexplained);
             curves.ghosts.push((i, seen.share));
@@ -278,6 +311,20 @@ pub fn report_to(
     if let Some(plate) = &plate {
         measures = Measures::new(&profile, &plate.profile, &made, subject.closed);
         measures.drift = drift(&profile, &made, info.fps, plate.profile.mean);
+        let coherent = coherence.finish();
+        let over = |a: Option<f64>, b: Option<f64>| Some(a? / b.filter(|b| *b > 1e-12)?);
+        measures.smoothness = over(coherent.bend, plate.coherent.bend);
+        measures.warping_error = over(coherent.warp, plate.coherent.warp);
+        measures.motion = over(coherent.motion, plate.coherent.motion);
+        let width = info.width.div_ceil(factor);
+        measures.steadiness = coherent.steadiness(&plate.coherent, &plate.profile.moving, width);
+        measures.colour_drift = colour_drift(&colours, info.fps, plate.profile.mean);
+        (measures.grain, measures.grain_levels) = grain.over(&plate.grain);
+        measures.nnfdiv = plate.diversity.finish();
+        measures.pairings_back = subject
+            .source
+            .and(pairings)
+            .and_then(|pairings| pairings.finish());
         // The longest stretch of made frames: a spectrum wants one without gaps.
         let stretch = longest(&made);
         let steps = stretch.start..stretch.end.saturating_sub(1).max(stretch.start);
@@ -325,12 +372,16 @@ struct Plate {
     facts: Facts,
     profile: Profile,
     ghosts: GhostPlate,
+    coherent: Coherent,
+    grain: Grain,
+    diversity: Diversity,
 }
 
 impl Plate {
     fn measure(
         reader: &mut dyn PlateReader,
         factor: usize,
+        made: usize,
         viewer: &mut dyn Viewer,
         task: Task<'_>,
     ) -> Result<Self, ReportError> {
@@ -339,10 +390,18 @@ impl Plate {
         let mut profiler = Profiler::of_plate(n);
         let mut ghosts =
             GhostPlate::new(info.width.div_ceil(factor), info.height.div_ceil(factor), n);
+        let mut coherence = Coherence::new(vec![true; n]);
+        let mut grain = Grain::new(n);
+        let mut diversity = Diversity::new(n, made);
         let mut not_finite = 0;
         for (i, frame) in info.range.iter().enumerate() {
             task.step("Measuring the plate", i, n)?;
-            let (encoded, bad) = Encoded::of(&*reader.read(frame)?, &info, factor);
+            let picture = reader.read(frame)?;
+            grain.push(&picture, &info);
+            let (encoded, bad) = Encoded::of(&picture, &info, factor);
+            drop(picture);
+            coherence.push(&encoded);
+            diversity.plate(i, &encoded);
             not_finite += bad;
             viewer.plate(frame, i, &encoded);
             ghosts.push(&encoded);
@@ -352,6 +411,9 @@ impl Plate {
             facts: facts(&info, not_finite),
             profile: profiler.finish(),
             ghosts,
+            coherent: coherence.finish(),
+            grain,
+            diversity,
         })
     }
 }
@@ -439,6 +501,19 @@ fn difference(a: &Picture, b: &Picture, which: impl Fn(usize) -> bool) -> f64 {
         }
     }
     worst
+}
+
+/// Largest difference of any channel's mean over a second from that over the
+/// first, over `unit`.
+fn colour_drift(means: &[[f64; 3]], fps: f64, unit: f64) -> Option<f64> {
+    let second = (fps.round() as usize).max(1);
+    let mean = |s: &[[f64; 3]], c: usize| profile::mean(s.iter().map(|m| m[c]));
+    let first = means.chunks_exact(second).next()?;
+    let furthest = means
+        .chunks_exact(second)
+        .flat_map(|s| (0..3).map(move |c| (mean(s, c) - mean(first, c)).abs()))
+        .fold(0.0, f64::max);
+    (unit > 0.0).then(|| furthest / unit)
 }
 
 /// The longest run of marked places.

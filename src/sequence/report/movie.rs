@@ -18,6 +18,8 @@ pub struct Movie {
     part: PathBuf,
     fps: f64,
     frames: usize,
+    /// Of x264: larger is smaller.
+    quality: &'static str,
     into: Into,
 }
 
@@ -49,8 +51,16 @@ impl Movie {
             part,
             fps: if fps > 0.0 { fps } else { 24.0 },
             frames,
+            quality: "16",
             into: Into::Nothing,
         }
+    }
+
+    /// As [`new`](Self::new), packed tighter, to be sent about.
+    pub fn small(path: &Path, frames: usize, fps: f64) -> Self {
+        let mut movie = Self::new(path, frames, fps);
+        movie.quality = "23";
+        movie
     }
 
     /// Where the preview will be: `path`, or the animated PNG in its place.
@@ -112,7 +122,14 @@ impl Movie {
             .args(["-r", &format!("{}", self.fps), "-i", "-"])
             // Players want even sides.
             .args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"])
-            .args(["-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p"])
+            .args([
+                "-c:v",
+                "libx264",
+                "-crf",
+                self.quality,
+                "-pix_fmt",
+                "yuv420p",
+            ])
             .args(["-movflags", "+faststart"])
             .arg(&self.part)
             .stdin(Stdio::piped())

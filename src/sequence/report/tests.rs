@@ -155,6 +155,141 @@ fn the_plate_itself_is_perfect_and_all_copy() {
 }
 
 #[test]
+fn what_hangs_together_as_the_plate_does_measures_one() {
+    let mut plate = Clip::waves(60);
+    let sources: Vec<usize> = (0..60).collect();
+    let mut output = plate.retimed(&sources);
+    let m = measure(&mut output, &mut plate, 0, false, None).measures;
+    for value in [m.smoothness, m.warping_error, m.motion, m.grain] {
+        near(value, 1.0, 1e-9);
+    }
+    let lags: Vec<usize> = m.steadiness.iter().map(|s| s.frames).collect();
+    assert_eq!(lags, [1, 2, 5, 10, 20, 50]);
+    for s in &m.steadiness {
+        near(s.subject, 1.0, 1e-9);
+        assert_eq!(s.background, None, "everything moves");
+    }
+    assert!(
+        m.nnfdiv.unwrap() < 0.1,
+        "a copy is told in few words: {:?}",
+        m.nnfdiv
+    );
+
+    // Backwards it is as smooth, and steps of three frames are not.
+    let back: Vec<usize> = (0..60).rev().collect();
+    let r = measure(&mut plate.retimed(&back), &mut plate, 0, false, None);
+    near(r.measures.smoothness, 1.0, 1e-6);
+    let jerky: Vec<usize> = (0..60).map(|t| t / 3 * 3).collect();
+    let r = measure(&mut plate.retimed(&jerky), &mut plate, 0, false, None);
+    assert!(
+        r.measures.smoothness.unwrap() > 2.0,
+        "{:?}",
+        r.measures.smoothness
+    );
+}
+
+#[test]
+fn pieces_that_come_back_together_are_counted() {
+    let mut plate = Clip::waves(60);
+    let straight: Vec<usize> = (0..60).collect();
+    let map = whole(&straight);
+    let once = measure(
+        &mut plate.retimed(&straight),
+        &mut plate,
+        0,
+        false,
+        Some(&map),
+    );
+    near(once.measures.pairings_back, 0.0, 0.0);
+    // Two seconds over and over: all of it is back from the third second on.
+    let over: Vec<usize> = (0..60).map(|t| t % 24).collect();
+    let map = whole(&over);
+    let again = measure(&mut plate.retimed(&over), &mut plate, 0, false, Some(&map));
+    near(again.measures.pairings_back, 36.0 / 60.0, 0.03);
+
+    // Each place at a time of its own is not told in few words.
+    let mut rng = Philox::new(9, [0, 0, 0]);
+    let mut shuffled = plate.retimed(&straight);
+    for frame in &mut shuffled.frames {
+        for y in (0..H).step_by(8) {
+            for x in (0..W).step_by(8) {
+                let from = &plate.frames[(rng.uniform() * 60.0) as usize];
+                for row in y..y + 8 {
+                    let at = x * 3..(x + 8) * 3;
+                    frame.row_mut(row)[at.clone()].copy_from_slice(&from.row(row)[at]);
+                }
+            }
+        }
+    }
+    let m = measure(&mut shuffled, &mut plate, 0, false, None).measures;
+    assert!(m.nnfdiv > again.measures.nnfdiv, "{:?}", m.nnfdiv);
+    assert!(m.warping_error.unwrap() > 2.0, "{:?}", m.warping_error);
+}
+
+#[test]
+fn softened_grain_shows_at_every_level() {
+    let mut rng = Philox::new(3, [0, 0, 0]);
+    let mut grainy = |count: usize| {
+        let frames = (0..count)
+            .map(|_| {
+                let data = (0..W * H * 3)
+                    .map(|i| {
+                        let x = i / 3 % W;
+                        let g = rng.normal() as f32;
+                        // Twice the grain in the light half.
+                        if x < W / 2 {
+                            0.2 + 0.01 * g
+                        } else {
+                            0.8 + 0.02 * g
+                        }
+                    })
+                    .collect();
+                Picture::from_data(W, H, 3, data).unwrap()
+            })
+            .collect();
+        Clip::new(frames)
+    };
+    let (mut plate, a, b) = (grainy(24), grainy(24), grainy(24));
+    let same = measure(
+        &mut a.retimed(&[0, 1, 2, 3, 4, 5]),
+        &mut plate,
+        0,
+        false,
+        None,
+    );
+    near(same.measures.grain, 1.0, 0.05);
+    // The mean of two frames has half the energy.
+    let mut soft = a;
+    for (x, y) in soft.frames.iter_mut().zip(&b.frames) {
+        for (x, y) in x.data_mut().iter_mut().zip(y.data()) {
+            *x = 0.5 * *x + 0.5 * y;
+        }
+    }
+    let m = measure(&mut soft, &mut plate, 0, false, None).measures;
+    near(m.grain, 0.5, 0.03);
+    assert_eq!(m.grain_levels.len(), 2, "{:?}", m.grain_levels);
+    for level in &m.grain_levels {
+        near(Some(level.energy), 0.5, 0.05);
+    }
+}
+
+#[test]
+fn a_colour_that_drifts_is_found_where_the_mean_stays() {
+    let mut plate = Clip::waves(48);
+    let mut output = plate.retimed(&(0..48).collect::<Vec<_>>());
+    let still = measure(&mut output, &mut plate, 0, false, None).measures;
+    for (t, frame) in output.frames.iter_mut().enumerate() {
+        for p in frame.data_mut().chunks_exact_mut(3) {
+            p[0] += 0.002 * t as f32;
+            p[2] -= 0.002 * t as f32;
+        }
+    }
+    let m = measure(&mut output, &mut plate, 0, false, None).measures;
+    assert!(m.colour_drift.unwrap() > still.colour_drift.unwrap() + 0.1);
+    near(m.drift, still.drift.unwrap(), 0.005);
+}
+
+#[test]
 fn a_frozen_picture_has_no_steps_and_no_spread() {
     let mut plate = Clip::waves(24);
     let mut output = plate.retimed(&[3; 40]);
@@ -162,6 +297,9 @@ fn a_frozen_picture_has_no_steps_and_no_spread() {
     near(r.measures.frame_difference, 0.0, 0.0);
     near(r.measures.smallest_step, 0.0, 0.0);
     near(r.measures.deviation, 0.0, 1e-6);
+    near(r.measures.motion, 0.0, 1e-3);
+    near(r.measures.smoothness, 0.0, 0.0);
+    near(r.measures.steadiness[0].subject, 0.0, 0.0);
     for name in ["frame_difference", "smallest_step", "deviation"] {
         assert!(r.verdicts.iter().any(|v| v.measure == name && !v.pass));
     }

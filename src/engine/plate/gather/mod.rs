@@ -158,6 +158,21 @@ pub(super) fn make(
     Ok(Arc::new(out))
 }
 
+/// See [`optical_flow`](super::optical_flow).
+pub(super) fn optical_flow(a: &[f32], b: &[f32], cols: usize) -> Vec<[f32; 2]> {
+    let plane = |data: &[f32]| flow::Plane {
+        cols,
+        rows: data.len() / cols.max(1),
+        data: data.to_vec(),
+    };
+    if cols == 0 || a.len() != b.len() || !a.len().is_multiple_of(cols) {
+        return vec![[0.0; 2]; a.len()];
+    }
+    let field = flow::flow(&plane(a), &plane(b));
+    let pairs = field.u.data.iter().zip(&field.v.data);
+    pairs.map(|(&u, &v)| [u, v]).collect()
+}
+
 /// Output index of output frame `frame`.
 fn index(edit: &EditList, frame: i32) -> i32 {
     let last = (edit.out_frames as i32 - 1).max(0);
