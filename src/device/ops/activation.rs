@@ -136,6 +136,67 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// [`gelu_tanh`] of every number.
+    pub(crate) fn gelu_tanh_all(row: &mut [f32]) {
+        for x in row.iter_mut() {
+            *x = gelu_tanh(*x);
+        }
+    }
+}
+
+vectorised! {
+    /// A tile of attention scores, rows of `width`, becomes `exp(x - most)`, where
+    /// `most` is the largest of a row over all tiles so far. What was summed up under
+    /// a smaller `most` is scaled to the new one: `sums`, and the first `channels`
+    /// numbers of the rows of `out`, which begin `pitch` apart.
+    pub(crate) fn attend_rows(
+        scores: &mut [f32],
+        width: usize,
+        most: &mut [f32],
+        sums: &mut [f32],
+        out: &mut [f32],
+        pitch: usize,
+        channels: usize,
+    ) {
+        let rows = scores.chunks_exact_mut(width).zip(out.chunks_mut(pitch));
+        for (((row, out), before), sum) in rows.zip(most.iter_mut()).zip(sums.iter_mut()) {
+            let mut here = [f32::NEG_INFINITY; 16];
+            let (chunks, rest) = row.as_chunks::<16>();
+            for chunk in chunks {
+                for (most, x) in here.iter_mut().zip(chunk) {
+                    *most = if *x > *most { *x } else { *most };
+                }
+            }
+            for (most, x) in here.iter_mut().zip(rest) {
+                *most = if *x > *most { *x } else { *most };
+            }
+            let most = fold(here, f32::max).max(*before);
+            if most > *before {
+                let by = exp(*before - most);
+                *sum *= by;
+                for x in &mut out[..channels] {
+                    *x *= by;
+                }
+                *before = most;
+            }
+            let mut total = [0f32; 16];
+            let (chunks, rest) = row.as_chunks_mut::<16>();
+            for chunk in chunks {
+                for (total, x) in total.iter_mut().zip(chunk) {
+                    *x = exp(*x - most);
+                    *total += *x;
+                }
+            }
+            for (total, x) in total.iter_mut().zip(rest) {
+                *x = exp(*x - most);
+                *total += *x;
+            }
+            *sum += fold(total, |a, b| a + b);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

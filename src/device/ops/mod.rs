@@ -9,12 +9,15 @@ mod linear;
 mod norm;
 mod normalise;
 pub(crate) mod product;
+mod rotate;
 mod self_attention;
 mod tile;
+mod values;
 
 pub use attention::attention;
 pub use feature_map::FeatureMap;
 pub use linear::{Activation, Linear, full};
-pub use norm::{layer_norm, rms_norm};
+pub use norm::{add_gated, layer_norm, rms_norm};
 pub use normalise::normalise;
+pub use rotate::rotate;
 pub use self_attention::self_attention;

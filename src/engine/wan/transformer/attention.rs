@@ -71,9 +71,9 @@ impl Attention {
 
     /// Tokens `x` [batch, n, dim] to one another, turned by their positions.
     pub fn among(&self, x: &Tensor, rope: &Rope) -> Result<Tensor> {
-        let query = rope.apply(&self.query(x)?, self.heads)?;
+        let query = rope.apply(&self.query(x)?)?;
         let (key, value) = self.source.read(x, self.eps)?;
-        let key = rope.apply(&key, self.heads)?;
+        let key = rope.apply(&key)?;
         self.out
             .forward(&attention(&query, &key, &value, self.heads)?)
     }

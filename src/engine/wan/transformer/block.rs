@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use super::attention::Attention;
 use super::embed::PerToken;
 use super::rope::Rope;
-use crate::device::ops::{Activation, Linear, full, layer_norm};
+use crate::device::ops::{Activation, Linear, add_gated, full, layer_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// What every block of a run reads.
@@ -65,7 +65,7 @@ impl Block {
             layer_norm(x, &(part(i + 1)? + 1.0)?, &part(i)?, self.eps)
         };
         let found = self.among.among(&modulated(x, 0)?, &context.rope)?;
-        let x = (x + found.broadcast_mul(&part(2)?)?)?;
+        let x = add_gated(x, &found, &part(2)?)?;
         let normed = match &self.across_norm {
             Some((weight, bias)) => layer_norm(&x, weight, bias, self.eps)?,
             None => x.clone(),
@@ -75,8 +75,8 @@ impl Block {
             .across(&normed, &context.text, context.image.as_ref())?;
         let x = (x + found)?;
         let thought = self
-            .narrow
-            .forward(&self.widen.forward(&modulated(&x, 3)?)?)?;
-        x + thought.broadcast_mul(&part(5)?)?
+            .widen
+            .forward_through(&self.narrow, &modulated(&x, 3)?)?;
+        add_gated(&x, &thought, &part(5)?)
     }
 }

@@ -1,8 +1,9 @@
 //! Rotary positions in time, rows and columns (Su et al., RoFormer, 2021; three
 //! axes as the reference has them).
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
+use crate::device::ops::rotate;
 use crate::engine::wan::config::TransformerConfig;
 
 const THETA: f64 = 10_000.0;
@@ -38,22 +39,33 @@ impl Rope {
         let head = config.attention_head_dim;
         let space = 2 * (head / 6);
         let dims = [head - 2 * space, space, space];
-        let mut cos = Vec::with_capacity(grid.tokens() * head / 2);
-        let mut sin = Vec::with_capacity(grid.tokens() * head / 2);
-        for t in 0..grid.frames {
-            for y in 0..grid.rows {
-                for x in 0..grid.columns {
-                    for (position, dim) in [t, y, x].into_iter().zip(dims) {
-                        for pair in 0..dim / 2 {
-                            let exponent = (2 * pair) as f64 / dim as f64;
-                            let angle = position as f64 / libm::pow(THETA, exponent);
-                            cos.push(libm::cos(angle) as f32);
-                            sin.push(libm::sin(angle) as f32);
-                        }
+        // Angles of each position along one axis.
+        let along = |length: usize, dim: usize| -> Vec<Vec<f64>> {
+            let turn = |pair: usize| libm::pow(THETA, (2 * pair) as f64 / dim as f64);
+            let by: Vec<f64> = (0..dim / 2).map(turn).collect();
+            let angles = |position| by.iter().map(|b| position as f64 / b).collect();
+            (0..length).map(angles).collect()
+        };
+        let axes = [grid.frames, grid.rows, grid.columns];
+        let table = |of: fn(f64) -> f64| -> Vec<f32> {
+            let value = |angles: Vec<f64>| -> Vec<f32> {
+                angles.into_iter().map(|a| of(a) as f32).collect()
+            };
+            let [times, rows, columns] = [0, 1, 2].map(|i| {
+                let angles = along(axes[i], dims[i]);
+                angles.into_iter().map(value).collect::<Vec<_>>()
+            });
+            let mut all = Vec::with_capacity(grid.tokens() * head / 2);
+            for t in &times {
+                for y in &rows {
+                    for x in &columns {
+                        all.extend(t.iter().chain(y).chain(x));
                     }
                 }
             }
-        }
+            all
+        };
+        let (cos, sin) = (table(libm::cos), table(libm::sin));
         let shape = (grid.tokens(), head / 2);
         Ok(Self {
             cos: Tensor::from_vec(cos, shape, device)?,
@@ -63,21 +75,7 @@ impl Rope {
 
     /// Turns neighbouring channels of each head of `x` [batch, tokens, heads · d]
     /// by the token's angles.
-    pub fn apply(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
-        let (batch, tokens, channels) = x.dims3()?;
-        // [batch, tokens, heads · d] → [batch, tokens, heads, d / 2, 2]
-        let pairs = x.reshape((batch, tokens, heads, channels / heads / 2, 2))?;
-        let (a, b) = (pairs.narrow(4, 0, 1)?, pairs.narrow(4, 1, 1)?);
-        // [tokens, d / 2] → [tokens, 1, d / 2, 1], the same for every head
-        let dtype = x.dtype();
-        let cos = self.angles(&self.cos, dtype)?;
-        let sin = self.angles(&self.sin, dtype)?;
-        let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
-        let second = (a.broadcast_mul(&sin)? + b.broadcast_mul(&cos)?)?;
-        Tensor::cat(&[first, second], 4)?.reshape((batch, tokens, channels))
-    }
-
-    fn angles(&self, values: &Tensor, dtype: DType) -> Result<Tensor> {
-        values.unsqueeze(1)?.unsqueeze(3)?.to_dtype(dtype)
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        rotate(x, &self.cos, &self.sin)
     }
 }
