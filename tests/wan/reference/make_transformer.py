@@ -7,7 +7,8 @@ For each variant FOLDER/VARIANT/ is a diffusers checkpoint folder without VAE an
 text encoder, and FOLDER/VARIANT/reference.safetensors holds the inputs, the
 intermediate results and the outputs. FOLDER/schedulers.safetensors holds what the
 schedulers do step by step, FOLDER/original_keys.json the names that the published
-single files use, FOLDER/t2v_q8_0.gguf the first variant as a GGUF file.
+single files use, FOLDER/t2v_q8_0.gguf the first variant as a GGUF file,
+FOLDER/lora/ changes to it in several layouts.
 """
 
 import argparse
@@ -27,6 +28,10 @@ from diffusers import (
     WanTransformer3DModel,
     WanVACEPipeline,
     WanVACETransformer3DModel,
+)
+from diffusers.loaders.lora_conversion_utils import (
+    _convert_musubi_wan_lora_to_diffusers,
+    _convert_non_diffusers_wan_lora_to_diffusers,
 )
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 from safetensors.torch import save_file
@@ -506,6 +511,59 @@ def to_gguf(maker, model):
     save(maker.folder / "t2v_q8_0.safetensors", kept)
 
 
+@torch.no_grad()
+def lora(maker, model):
+    """A change of rank 3 of every matrix of the blocks, in the layouts that people
+    have; what they mean is as the reference converts them, at strength 0.8."""
+    rank, alpha, strength = 3, 2.0, 0.8
+    state = model.state_dict()
+    layers = [k.removesuffix(".weight") for k in state if k.startswith("blocks.") and state[k].ndim == 2]
+    pairs = {
+        k: (
+            maker.normal(rank, state[k + ".weight"].shape[1], scale=0.2),
+            maker.normal(state[k + ".weight"].shape[0], rank, scale=0.2),
+        )
+        for k in layers
+    }
+    bias = "blocks.1.ffn.net.2"
+    change = maker.normal(*state[bias + ".bias"].shape, scale=0.3)
+    plain, community, musubi = {}, {}, {}
+    for k, (down, up) in pairs.items():
+        plain[f"transformer.{k}.lora_A.weight"] = down * (alpha / rank)
+        plain[f"transformer.{k}.lora_B.weight"] = up
+        theirs = original(k + ".").removesuffix(".")
+        community[f"diffusion_model.{theirs}.lora_down.weight"] = down
+        community[f"diffusion_model.{theirs}.lora_up.weight"] = up
+        community[f"diffusion_model.{theirs}.alpha"] = torch.tensor(alpha)
+        under = "lora_unet_" + theirs.replace(".", "_")
+        musubi[f"{under}.lora_down.weight"] = down
+        musubi[f"{under}.lora_up.weight"] = up
+        musubi[f"{under}.alpha"] = torch.tensor(alpha)
+    community[f"diffusion_model.{original(bias + '.').removesuffix('.')}.diff_b"] = change
+    kept = {"latents": maker.latents(), "prompt": maker.text(), "timestep": torch.tensor([610.0])}
+
+    def merged(changes):
+        merged = {k: v.clone() for k, v in state.items()}
+        for k in layers:
+            down, up = (changes[f"transformer.{k}.lora_{x}.weight"] for x in "AB")
+            merged[k + ".weight"] += strength * (up @ down)
+            if f"transformer.{k}.lora_B.bias" in changes:
+                merged[k + ".bias"] += strength * changes[f"transformer.{k}.lora_B.bias"]
+        other = WanTransformer3DModel(**COMMON)
+        other.load_state_dict(merged)
+        return run(
+            other, hidden_states=kept["latents"], timestep=kept["timestep"], encoder_hidden_states=kept["prompt"]
+        )["output"]
+
+    kept["diffusers"] = merged(plain)
+    kept["community"] = merged(_convert_non_diffusers_wan_lora_to_diffusers(dict(community)))
+    kept["musubi"] = merged(_convert_musubi_wan_lora_to_diffusers(dict(musubi)))
+    folder = maker.folder / "lora"
+    save(folder / "reference.safetensors", kept)
+    for name, tensors in [("diffusers", plain), ("community", community), ("musubi", musubi)]:
+        save(folder / f"{name}.safetensors", tensors)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -519,6 +577,7 @@ def main():
     a14b(maker)
     schedulers(maker)
     original_keys(maker, models)
+    lora(maker, models[0])
     to_gguf(maker, models[0])
 
 

@@ -70,6 +70,14 @@ pub enum CheckpointError {
         /// What is wrong.
         source: SchedulerError,
     },
+    /// A LoRA that was made for another model.
+    #[error("{} is no LoRA of this model: {}", path.display(), strangers(names))]
+    Lora {
+        /// The file.
+        path: PathBuf,
+        /// Its tensors that belong to no layer of the model.
+        names: Vec<String>,
+    },
     /// Weights and configuration do not belong together.
     #[error("{} does not hold the weights that its configuration names: {mismatch}", path.display())]
     Weights {
@@ -78,6 +86,14 @@ pub enum CheckpointError {
         /// Every tensor concerned.
         mismatch: Mismatch,
     },
+}
+
+fn strangers(names: &[String]) -> String {
+    match names {
+        [] => "it changes nothing".to_owned(),
+        [name] => format!("{name} belongs to no layer"),
+        [name, rest @ ..] => format!("{name} and {} more belong to no layer", rest.len()),
+    }
 }
 
 /// Tensors that are not as they should be, by their full names.

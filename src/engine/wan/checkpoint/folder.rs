@@ -28,7 +28,7 @@ pub struct Part {
     pub name: &'static str,
     /// What it is like.
     pub config: TransformerConfig,
-    /// Its weights.
+    /// Its weights. LoRAs are added while nobody else holds them.
     pub weights: Arc<Weights>,
 }
 
@@ -167,6 +167,24 @@ impl Model {
             absent,
             ..Self::of(path, parts)
         })
+    }
+
+    /// Merges the LoRA at `path` when transformer `part` is loaded; gives the number
+    /// of layers that it changes.
+    pub fn add_lora(
+        &mut self,
+        part: usize,
+        path: &Path,
+        strength: f64,
+    ) -> Result<usize, CheckpointError> {
+        let weights = self.parts.get_mut(part).map(|p| &mut p.weights);
+        match weights.and_then(Arc::get_mut) {
+            Some(weights) => weights.add_lora(path, strength),
+            None => Err(broken(
+                &self.path,
+                format!("it has no transformer {part} that a LoRA can be added to"),
+            )),
+        }
     }
 
     /// Holds all weights against their configurations.

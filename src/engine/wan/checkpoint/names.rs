@@ -114,6 +114,34 @@ pub fn from_original(name: &str) -> String {
     block().unwrap_or_else(|| name.to_owned())
 }
 
+/// The original name of diffusers' `name`: the other way of [`from_original`].
+pub fn to_original(name: &str) -> String {
+    let Some((stem, rest)) = restored(name, &STEMS) else {
+        return name.to_owned();
+    };
+    if stem != "blocks." && stem != "vace_blocks." {
+        return format!("{stem}{rest}");
+    }
+    let block = || {
+        let (number, rest) = rest.split_once('.')?;
+        let (part, rest) = restored(rest, &PARTS)?;
+        let rest = match part {
+            "self_attn." | "cross_attn." => {
+                let (part, rest) = restored(rest, &ATTENTION)?;
+                format!("{part}{rest}")
+            }
+            _ => rest.to_owned(),
+        };
+        Some(format!("{stem}{number}.{part}{rest}"))
+    };
+    block().unwrap_or_else(|| name.to_owned())
+}
+
+fn restored<'a>(name: &'a str, map: &[(&'static str, &str)]) -> Option<(&'static str, &'a str)> {
+    map.iter()
+        .find_map(|(to, from)| Some((*to, name.strip_prefix(from)?)))
+}
+
 fn replaced<'a>(name: &'a str, map: &[(&str, &'static str)]) -> Option<(&'static str, &'a str)> {
     map.iter()
         .find_map(|(from, to)| Some((*to, name.strip_prefix(from)?)))

@@ -11,6 +11,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::error::{CheckpointError, Mismatch};
 use super::file::File;
+use super::lora::Lora;
 use super::names;
 use super::stored::{self, Kind};
 use crate::engine::wan::config::TransformerConfig;
@@ -22,6 +23,7 @@ pub struct Weights {
     files: Vec<File>,
     entries: BTreeMap<String, Entry>,
     original: bool,
+    loras: Vec<Lora>,
 }
 
 /// Where a tensor lies.
@@ -57,6 +59,7 @@ impl Weights {
             files,
             entries: BTreeMap::new(),
             original,
+            loras: Vec::new(),
         };
         weights.list().map_err(|e| CheckpointError::Broken {
             path: path.to_owned(),
@@ -117,6 +120,20 @@ impl Weights {
         } else {
             bare.to_owned()
         }
+    }
+
+    /// Merges the LoRA at `path` when weights are loaded, at `strength` (1 as it was
+    /// trained). Gives the number of layers that it changes.
+    pub fn add_lora(
+        &mut self,
+        path: &Path,
+        strength: f64,
+    ) -> std::result::Result<usize, CheckpointError> {
+        let model = self.entries.iter().map(|(n, e)| (&n[..], &e.shape[..]));
+        let lora = Lora::open(path, strength, model)?;
+        let layers = lora.layers();
+        self.loras.push(lora);
+        Ok(layers)
     }
 
     /// Where the weights lie.
@@ -248,7 +265,16 @@ impl Weights {
             candle_core::bail!("{name} is {:?}, not {shape:?}", entry.shape);
         }
         let bytes = self.files[entry.file].bytes(&entry.stored)?;
-        stored::tensor(bytes, entry.kind, shape, entry.scale, dtype)
+        if !self.loras.iter().any(|l| l.changes(name)) {
+            return stored::tensor(bytes, entry.kind, shape, entry.scale, dtype);
+        }
+        let mut value = stored::tensor(bytes, entry.kind, shape, entry.scale, DType::F32)?;
+        for lora in &self.loras {
+            if let Some(changed) = lora.changed(name, &value)? {
+                value = changed;
+            }
+        }
+        value.to_dtype(dtype)
     }
 }
 
