@@ -485,11 +485,17 @@ fn a_lora_of_another_model_is_told() {
     let key = "lora_unet_blocks_0_self_attn_q.lora_down.weight";
     let other = says(&|l| {
         let value = l[key].clone();
-        l.insert("lora_unet_blocks_7_self_attn_q.lora_down.weight".to_owned(), value);
+        l.insert(
+            "lora_unet_blocks_7_self_attn_q.lora_down.weight".to_owned(),
+            value,
+        );
     });
     assert!(other.contains("blocks_7_self_attn_q"), "{other}");
     let half = says(&|l| drop(l.remove(key)));
-    assert!(half.contains("blocks.0.attn1.to_q has one of two"), "{half}");
+    assert!(
+        half.contains("blocks.0.attn1.to_q has one of two"),
+        "{half}"
+    );
     let shape = says(&|l| {
         let value = l[key].narrow(1, 0, 31).unwrap().contiguous().unwrap();
         l.insert(key.to_owned(), value);

@@ -556,8 +556,9 @@ def lora(maker, model):
         )["output"]
 
     kept["diffusers"] = merged(plain)
-    kept["community"] = merged(_convert_non_diffusers_wan_lora_to_diffusers(dict(community)))
-    kept["musubi"] = merged(_convert_musubi_wan_lora_to_diffusers(dict(musubi)))
+    kept["community"] = merged(_convert_non_diffusers_wan_lora_to_diffusers({k: v.clone() for k, v in community.items()}))
+    kept["musubi"] = merged(_convert_musubi_wan_lora_to_diffusers({k: v.clone() for k, v in musubi.items()}))
+    # The conversions scale in place, hence the copies above.
     folder = maker.folder / "lora"
     save(folder / "reference.safetensors", kept)
     for name, tensors in [("diffusers", plain), ("community", community), ("musubi", musubi)]:

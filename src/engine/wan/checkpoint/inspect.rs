@@ -174,14 +174,18 @@ fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64) -> Memory 
     let latent_frames = (frames - 1) / 4 + 1;
     let tokens = latent_frames.div_ceil(t) as u64 * across(height, h) * across(width, w);
     let dim = config.dim() as u64;
-    // At once: the tokens, what goes into the feed-forward and its hidden layer; or
-    // the tokens, query, key, value and what attention found. VACE keeps its hints.
+    // At once, in rows of the transformer's width: in attention the tokens, what went
+    // in, query, key and value, the latter two arranged once more, and what was found;
+    // in the feed-forward layer three, and the weights of both matrices arranged. VACE
+    // keeps its hints.
     let hints = config.vace.as_ref().map_or(0, |v| v.layers.len()) as u64;
-    let rows = (2 * dim + config.ffn_dim as u64).max(6 * dim) + hints * dim;
+    let attention = tokens * 8 * dim;
+    let feed_forward = tokens * 3 * dim + 2 * dim * config.ffn_dim as u64;
+    let values = attention.max(feed_forward) + tokens * hints * dim;
     Memory {
         size,
         tokens,
         weights,
-        working: tokens * (rows + 2 * tokens * config.num_attention_heads as u64) * 4,
+        working: values * 4,
     }
 }
