@@ -112,6 +112,17 @@ impl FeatureMap {
         out
     }
 
+    /// `f` of every number, with a border of `border`.
+    pub fn map(&self, border: usize, f: impl Fn(f32) -> f32) -> Self {
+        let mut out = Self::zeros(self.height, self.width, self.channels, border);
+        for y in 0..self.height {
+            for (out, v) in out.row_mut(y).iter_mut().zip(self.row(y)) {
+                *out = f(*v);
+            }
+        }
+        out
+    }
+
     /// A part of it, without a border.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 //! reference implementation (diffusers) by the fixtures of `tests/wan`.
 
 pub mod checkpoint;
+pub mod clip;
 pub mod colour;
 pub mod config;
 pub mod pipeline;

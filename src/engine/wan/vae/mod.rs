@@ -12,6 +12,7 @@ mod encoder;
 mod layers;
 mod level;
 mod names;
+mod preview;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use decoder::{Area, Decoder, HeadPast, Plan, TailPast};
 use encoder::{Encoder, EncoderPast};
 
 pub use config::VaeConfig;
+pub use preview::{PreviewDecoder, Previewing};
 
 /// Why a VAE could not be read or run.
 #[derive(Debug, thiserror::Error)]
