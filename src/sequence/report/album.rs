@@ -195,6 +195,12 @@ fn curves(report: &Report, width: usize) -> Raster {
     let thousand = |v: &[(usize, f64)]| -> Vec<(usize, f64)> {
         v.iter().map(|p| (p.0, 1000.0 * p.1)).collect()
     };
+    // On the axis of frames: all of it is half the frame rate.
+    let half = 0.5 * report.output.fps.max(1e-9);
+    let root = |v: &[(f64, f64)]| -> Vec<(usize, f64)> {
+        let place = |f: f64| (f / half * (frames - 1) as f64).round() as usize;
+        v.iter().map(|p| (place(p.0), p.1.sqrt())).collect()
+    };
     let panels = [
         (
             "step from frame to frame",
@@ -217,6 +223,11 @@ fn curves(report: &Report, width: usize) -> Raster {
             "share on one offset for half a second",
             c.copies.clone(),
             None,
+        ),
+        (
+            "spectrum of the mean: 0 to half the frame rate, root of its share of the variance",
+            root(&c.spectrum),
+            plate.map(|p| root(&p.spectrum)),
         ),
     ];
     let shown: Vec<_> = panels.iter().filter(|p| !p.1.is_empty()).collect();

@@ -146,6 +146,9 @@ pub struct Curves {
     pub spurious: Vec<(usize, f64)>,
     /// Copied share of each half second, with the index of its first frame.
     pub copies: Vec<(usize, f64)>,
+    /// Spectrum of the mean of the longest stretch of made frames (of all
+    /// frames of a plate): frequency in Hz and share of the variance.
+    pub spectrum: Vec<(f64, f64)>,
 }
 
 /// What was measured of a sequence.
@@ -348,6 +351,7 @@ pub fn report_to(
             curves.copies = found.copies;
         }
     }
+    curves.spectrum = rhythm::spectrum(&profile.luma[longest(&made)], info.fps);
     curves.steps = profile.steps;
     curves.luma = profile.luma;
     curves.gradients = profile.gradients;
@@ -361,6 +365,7 @@ pub fn report_to(
             steps: p.profile.steps.clone(),
             luma: p.profile.luma.clone(),
             gradients: p.profile.gradients.clone(),
+            spectrum: rhythm::spectrum(&p.profile.luma, p.facts.fps),
             ..Curves::default()
         }),
         plate: plate.map(|p| p.facts),

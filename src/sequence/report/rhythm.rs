@@ -71,6 +71,18 @@ pub(super) fn rhythm(output: &[f64], plate: &[f64], fps: f64) -> Option<Line> {
     Some(strongest)
 }
 
+/// The spectrum of `values`, one a frame at `fps` frames a second, as
+/// [`rhythm`] sees it: frequency in Hz and share of the variance, from two
+/// cycles on. Empty where there are too few frames.
+pub(super) fn spectrum(values: &[f64], fps: f64) -> Vec<(f64, f64)> {
+    let Some(found) = Spectrum::of(values, 2) else {
+        return Vec::new();
+    };
+    let unit = found.sum.max(1e-18);
+    let at = |k: usize| (k as f64 * fps / found.frames as f64, found.power[k] / unit);
+    (2..found.power.len()).map(at).collect()
+}
+
 struct Spectrum {
     frames: usize,
     /// By whole cycles in all frames, from 0.
@@ -254,6 +266,9 @@ mod tests {
             v
         };
         let output = with(natural(1, 1440));
+        let drawn = spectrum(&output, 24.0);
+        let highest = drawn.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert!((highest.0 - 2.0).abs() < 0.02, "{highest:?}");
         let new = rhythm(&output, &natural(2, 96), 24.0).unwrap();
         assert!(new.share > 0.7 && (new.every - 0.5).abs() < 0.01, "{new:?}");
         let own = rhythm(&output, &with(natural(2, 96)), 24.0).unwrap();
