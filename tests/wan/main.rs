@@ -6,3 +6,4 @@ mod pipeline;
 mod sampler;
 mod support;
 mod transformer;
+mod whole;

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod clip;
 pub mod colour;
 pub mod config;
+pub mod generate;
 pub mod pipeline;
 pub mod text;
 pub mod transformer;
