@@ -7,4 +7,5 @@ mod plan;
 mod readme;
 mod report;
 mod stop;
+mod wan;
 mod work;

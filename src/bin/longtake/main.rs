@@ -4,6 +4,7 @@ mod exit;
 mod model;
 mod options;
 mod show;
+mod wan;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,7 +43,12 @@ fn run(show: &Show) -> Result<(), JobError> {
             )
         })?);
     }
-    let matches = match options::command(options).try_get_matches_from(arguments) {
+    let asks_wan = wan::is_asked(&arguments);
+    let command = match asks_wan {
+        true => wan::command(),
+        false => options::command(options),
+    };
+    let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         // Help and version come as errors that belong on standard output.
         Err(text) if !text.use_stderr() => {
@@ -56,6 +62,7 @@ fn run(show: &Show) -> Result<(), JobError> {
         }
     };
     match matches.subcommand() {
+        Some(("generate", m)) if asks_wan => wan::run(show, m, &cancel_on_signal()?),
         Some(("generate", m)) => generate(show, m),
         Some(("plan", m)) => plan(show, m),
         Some(("block", m)) => block(show, m),

@@ -66,7 +66,15 @@ fn generate(options: &Manifest) -> Command {
              the same pixels on any machine and any number of threads.",
         )
         .after_help("Examples and exit codes: longtake generate --help")
-        .after_long_help(format!("{EXAMPLES}{}", exit::help()));
+        .after_long_help(format!("{EXAMPLES}{}", exit::help()))
+        .arg(
+            Arg::new("engine")
+                .long("engine")
+                .value_name("plate|wan")
+                .value_parser(["plate", "wan"])
+                .default_value("plate")
+                .help("What makes the frames; 'longtake generate --engine wan --help' tells the other's options"),
+        );
     with_job(command, options)
 }
 
