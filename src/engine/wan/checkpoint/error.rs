@@ -84,7 +84,7 @@ pub enum CheckpointError {
         /// The file or folder.
         path: PathBuf,
         /// Every tensor concerned.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
     },
 }
 

@@ -219,7 +219,7 @@ impl Weights {
         }
         Err(CheckpointError::Weights {
             path: self.path.clone(),
-            mismatch,
+            mismatch: Box::new(mismatch),
         })
     }
 
