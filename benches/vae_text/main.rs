@@ -60,6 +60,7 @@ const TASKS: &[(&str, &str, usize)] = &[
         "decode {} 2 32 32",
         1,
     ),
+    ("text layer, 512 tokens", "text {} 512", 1),
 ];
 
 fn main() -> Result<(), Failure> {

@@ -78,6 +78,8 @@ def text(tokens):
     with torch.device("meta"):
         model = UMT5EncoderModel(config)
     model.to_empty(device="cpu")
+    # Made of nothing, the two names of the embeddings have come apart.
+    model.encoder.embed_tokens.weight = model.shared.weight
     for p in model.parameters():
         scale = 1 if p.dim() == 1 else p.shape[1] ** -0.5
         p.data = (torch.randn(p.shape, generator=generator) * scale).bfloat16().float()

@@ -203,6 +203,10 @@ impl TextEncoder {
     fn attend(&self, q: &Tokens, k: &Tokens, v: &Tokens, distances: &[f32]) -> Tokens {
         let (heads, size, inner) = (self.config.num_heads, self.config.d_kv, q.width);
         let count = q.count;
+        // By distance, from the farthest behind; the same for all heads.
+        let kinds: Vec<usize> = (1..2 * count)
+            .map(|i| self.kind(i as isize - count as isize))
+            .collect();
         let parts: Vec<Vec<f32>> = install(|| {
             (0..heads)
                 .into_par_iter()
@@ -214,10 +218,13 @@ impl TextEncoder {
                     let mut out = vec![0.; count * size];
                     if count > 0 {
                         keys.multiply(&q.data[from..], inner, count, &mut scores, count);
+                        let near: Vec<f32> = kinds
+                            .iter()
+                            .map(|kind| distances[kind * heads + head])
+                            .collect();
                         for (at, row) in scores.chunks_exact_mut(count).enumerate() {
-                            for (other, score) in row.iter_mut().enumerate() {
-                                let kind = self.kind(other as isize - at as isize);
-                                *score += distances[kind * heads + head];
+                            for (score, near) in row.iter_mut().zip(&near[count - 1 - at..]) {
+                                *score += near;
                             }
                         }
                         softmax_rows(&mut scores, count);
