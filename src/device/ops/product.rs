@@ -10,6 +10,7 @@ const TILE: usize = 64;
 const RUN: usize = 128;
 
 /// A matrix of `inputs × outputs` to multiply rows with.
+#[derive(Default)]
 pub(crate) struct Packed {
     inputs: usize,
     outputs: usize,
@@ -42,6 +43,43 @@ impl Packed {
             inputs,
             outputs,
             weights,
+        }
+    }
+
+    /// From the rows of a linear layer, `outputs` of `inputs` numbers each, in the
+    /// memory of `self`.
+    ///
+    /// # Panics
+    /// Where `rows` is of another length.
+    pub(crate) fn refill(&mut self, inputs: usize, outputs: usize, rows: &[f32]) {
+        assert_eq!(rows.len(), inputs * outputs);
+        (self.inputs, self.outputs) = (inputs, outputs);
+        self.weights
+            .resize(outputs.div_ceil(LANES) * LANES * inputs, 0.);
+        let (mut rest, mut first) = (&mut self.weights[..], 0);
+        for lanes in panels(outputs) {
+            let width = lanes * LANES;
+            let (panel, after) = rest.split_at_mut(inputs * width);
+            rest = after;
+            for lane in 0..lanes {
+                let outputs = first + lane * LANES;
+                let some = rows[outputs * inputs..].chunks_exact(inputs).take(LANES);
+                for from in (0..inputs).step_by(LANES) {
+                    let mut block = [[0f32; LANES]; LANES];
+                    let count = LANES.min(inputs - from);
+                    for (block, row) in block.iter_mut().zip(some.clone()) {
+                        block[..count].copy_from_slice(&row[from..from + count]);
+                    }
+                    for i in 0..count {
+                        let at = (from + i) * width + lane * LANES;
+                        let out = &mut panel[at..at + LANES];
+                        for (out, row) in out.iter_mut().zip(&block) {
+                            *out = row[i];
+                        }
+                    }
+                }
+            }
+            first += width;
         }
     }
 
@@ -108,6 +146,10 @@ mod tests {
         let number = |i: usize| ((i * 7919 % 1013) as f32 - 500.) * 0.003;
         for (count, inputs, outputs) in [(1, 1, 1), (7, 5, 3), (65, 130, 50), (8, 300, 97)] {
             let packed = Packed::new(inputs, outputs, |o, i| number(o * inputs + i));
+            let weights: Vec<f32> = (0..inputs * outputs).map(number).collect();
+            let mut refilled = Packed::new(7, 40, |_, _| 9.);
+            refilled.refill(inputs, outputs, &weights);
+            assert!(refilled.weights == packed.weights);
             let (pitch, out_pitch) = (inputs + 3, outputs + 2);
             let rows: Vec<f32> = (0..count * pitch).map(|i| number(i + 5)).collect();
             let mut out = vec![7.; count * out_pitch];

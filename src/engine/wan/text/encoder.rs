@@ -154,17 +154,19 @@ impl TextEncoder {
             return Err(TextError::Weights(format!("{name} is no matrix")));
         };
         let blocks = outputs.div_ceil(ROWS);
-        let parts: Vec<_> = install(|| {
+        // Each thread keeps the memory that it widens into.
+        let parts: Vec<Result<Vec<Vec<f32>>, TextError>> = install(|| {
             (0..blocks)
                 .into_par_iter()
-                .map(|block| -> Result<Vec<Vec<f32>>, TextError> {
+                .map_init(Default::default, |(wide, packed), block| {
                     task.check()?;
                     let rows = block * ROWS..outputs.min((block + 1) * ROWS);
                     let count = rows.len();
-                    let mut wide = vec![0.; count * inputs];
-                    self.weights.read(&name, rows, &mut wide)?;
-                    let packed = Packed::new(inputs, count, |o, i| wide[o * inputs + i]);
-                    drop(wide);
+                    let wide: &mut Vec<f32> = wide;
+                    let packed: &mut Packed = packed;
+                    wide.resize(count * inputs, 0.);
+                    self.weights.read(&name, rows, wide)?;
+                    packed.refill(inputs, count, wide);
                     Ok(texts
                         .iter()
                         .map(|x| {
