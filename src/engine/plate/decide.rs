@@ -2,12 +2,12 @@
 //! stretch.
 
 use super::analysis::Analysis;
+use super::carry::Level;
 use super::edit_list::{EditList, Event};
 use super::features::Features;
 use super::fill::{Covered, fill};
 use super::jumps::Jumps;
 use super::plan::Stretch;
-use super::score::Own;
 use super::settings::Settings;
 use super::solve::{Ground, solve};
 use crate::device::Task;
@@ -152,16 +152,20 @@ pub(super) fn make_ready(
         .clamp(4, (frames / 3).max(4))
         .min((frames - 1) / 2);
     let window = (handle - 1).clamp(1, LONGEST) as usize;
-    let fine = Features::new(analysis, timeline.plate);
+    let mut fine = Level::new(Features::new(analysis, timeline.plate));
     task.check()?;
-    let coarse = Features::coarser(analysis, timeline.plate, PLAN_ROWS);
-    let jumps = Jumps::new(&coarse, window, fps, task)?;
-    let own = Own::new(&fine);
+    let mut coarse = Level::new(Features::coarser(analysis, timeline.plate, PLAN_ROWS));
+    // From one grid to the next finer a frame that steps too far does so by
+    // less; from the finer to full size it is taken to do so again.
+    let (a, b) = (coarse.own.most - 1.0, fine.own.most - 1.0);
+    let trust = (b / a.max(1e-3)).clamp(0.25, 1.0);
+    coarse.own.trust = trust;
+    fine.own.trust = trust;
+    let jumps = Jumps::new(&coarse.features, window, fps, task)?;
     Ok(Ground {
         fine,
         coarse,
         jumps,
-        own,
         fps,
     })
 }
@@ -314,6 +318,34 @@ mod tests {
         assert_eq!(one, decided(&a, &timeline, &two()));
         let other = decided(&a, &timeline, &Settings { seed: 1, ..two() });
         assert_ne!(one.events, other.events);
+    }
+
+    #[test]
+    fn clips_last_and_changes_do_not_fall_into_a_beat() {
+        let a = waves(48);
+        let timeline = Timeline {
+            plate: range(1001, 1048),
+            out: range(1001, 1720),
+            spans: vec![
+                Span::Kept {
+                    out: range(1001, 1012),
+                    offset: 0,
+                },
+                Span::Free {
+                    out: range(1013, 1720),
+                },
+            ],
+            closed: false,
+        };
+        let e = decided(&a, &timeline, &two());
+        let at: Vec<u32> = e.events.iter().map(|e| e.at).collect();
+        let mut gaps: Vec<u32> = at.windows(2).map(|p| p[1] - p[0]).collect();
+        assert!(gaps.len() > 20, "{gaps:?}");
+        // 12 frames a second.
+        assert!(gaps.iter().all(|g| *g >= 4), "{gaps:?}");
+        gaps.sort_unstable();
+        let most = gaps.chunk_by(|a, b| a == b).map(<[u32]>::len).max();
+        assert!(most.unwrap_or(0) * 3 < gaps.len(), "{gaps:?}");
     }
 
     #[test]

@@ -65,13 +65,13 @@ impl Judge {
             end: None,
             closed: false,
         };
-        let style = Style::new(settings, &self.ground.jumps, number);
+        let style = Style::new(settings, &self.ground.jumps, self.ground.fps, number);
         // The stretch is the second span of the timeline.
         let mut rng = Philox::new(settings.seed, [1, number, 0]);
         let plan = plan(
             &stretch,
             &self.ground.jumps,
-            &self.ground.coarse,
+            &self.ground.coarse.features,
             &style.taste,
             &mut rng,
             task,
@@ -86,14 +86,14 @@ impl Judge {
     /// The score by which the best plan is chosen under `settings`; lower is
     /// better. `events` carry output indices, as those of an edit list do.
     pub fn score(&self, settings: &Settings, events: &[Event]) -> f64 {
-        let f = &self.ground.fine;
+        let (f, own) = (&self.ground.fine.features, &self.ground.fine.own);
         let mut playing = Playing::new(f.cells(), self.keep as i32);
-        let mut marker = Marker::new(f, self.ground.fps);
+        let mut marker = Marker::new(f, self.ground.fps, self.keep.checked_sub(1));
         let mut done = 0;
         for e in events {
             let at = (e.at as usize).saturating_sub(self.keep);
             playing.retire(&mut done, at.saturating_sub(1), |t, o| {
-                marker.add(f, &self.ground.own, t, o);
+                marker.add(f, own, t, o);
             });
             playing.lay(
                 at,
@@ -103,9 +103,9 @@ impl Judge {
             );
         }
         playing.retire(&mut done, self.length, |t, o| {
-            marker.add(f, &self.ground.own, t, o);
+            marker.add(f, own, t, o);
         });
-        let marks = marker.marks(&self.ground.own);
-        marks.score(&self.ground.own, settings.novelty)
+        let marks = marker.marks(own);
+        marks.score(own, settings.novelty)
     }
 }

@@ -10,6 +10,7 @@
 
 mod analysis;
 mod asides;
+mod carry;
 mod decide;
 mod edit_list;
 mod features;
@@ -69,7 +70,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 1"
+        "plate 2"
     }
 
     fn settings_key(&self) -> String {

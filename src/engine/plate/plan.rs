@@ -4,6 +4,7 @@
 
 use super::features::{Features, NATURAL};
 use super::jumps::Jumps;
+use super::score::steepness;
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -49,16 +50,22 @@ pub(super) struct Taste {
     pub(super) eager: f64,
     /// Fewest frames of a clip.
     pub(super) shortest: usize,
+    /// By how much of that the least length of a clip varies.
+    pub(super) vary: f64,
+    /// The share of half-second windows without a change that is wanted.
+    pub(super) copied: f64,
+    /// Frames of half a second.
+    pub(super) half: f64,
     /// How random a walk is, in spreads between good and ordinary jumps.
     pub(super) heat: f64,
 }
 
 /// Walks tried for a plan.
-const WALKS: u32 = 24;
+const WALKS: u32 = 48;
 /// Share of the future in a decision, of 256.
 const FUTURE: i64 = 230;
 /// Spreads by which a used jump becomes dear.
-const AGAIN: f64 = 0.5;
+const AGAIN: f64 = 1.5;
 /// Spreads by which frames much used become dear.
 const COVER: f64 = 0.4;
 
@@ -138,7 +145,11 @@ pub(super) fn plan(
 ) -> Result<Plan, Cancelled> {
     let n = jumps.frames;
     let (start, end, future) = ends(s, jumps, taste, rng, task)?;
-    let own = spread(look, &vec![1; n]);
+    let frame = |t: usize| &look.luma[t * look.cells()..(t + 1) * look.cells()];
+    let steep: Vec<i64> = (0..n)
+        .map(|t| steepness(look.cols, look.rows, |c| i32::from(frame(t)[c])))
+        .collect();
+    let own = spread(look, &steep, &vec![1; n]);
     let mut best: Option<(f64, Plan)> = None;
     for _ in 0..WALKS {
         task.check()?;
@@ -153,9 +164,16 @@ pub(super) fn plan(
             used[use_of(t)] += 1;
         }
         let mut score = walk.worst / jumps.natural;
-        let (mean, deviation) = evenness(&used, jumps.window);
-        score += 0.25 * deviation / mean.max(1e-3);
-        score += 6.0 * (0.97 - spread(look, &used) / own.max(1e-9)).max(0.0);
+        let (mean, uneven) = evenness(&used, jumps.window);
+        score += 0.25 * uneven / mean.max(1e-3);
+        let (deviation, luma, gradient) = spread(look, &steep, &used);
+        score += 10.0 * (0.97 - deviation / own.0.max(1e-9)).max(0.0);
+        score += 400.0 * ((luma / own.1.max(1e-9) - 1.0).abs() - 0.003).max(0.0);
+        score += 60.0 * (0.995 - gradient / own.2.max(1e-9)).max(0.0);
+        let run = s.length as f64 / (walk.changes.len() + 1) as f64;
+        let copied = (1.0 - 0.95 * taste.half / run).max(0.0);
+        score += 12.0 * (copied - taste.copied).max(0.0);
+        score += 6.0 * (taste.copied - 0.04 - copied).max(0.0);
         if !walk.arrived {
             score += 1e9;
         }
@@ -238,6 +256,46 @@ struct Walk {
     arrived: bool,
 }
 
+/// How close a jump is to those already taken: a Gaussian around each, kept on
+/// a table so that a long take stays as cheap as a short one.
+struct Taken {
+    /// Frames of a cell of the table.
+    bin: usize,
+    side: usize,
+    near: f64,
+    sum: Vec<f32>,
+}
+
+impl Taken {
+    fn new(frames: usize, near: f64) -> Self {
+        let bin = frames.div_ceil(1024);
+        let side = frames.div_ceil(bin);
+        Self {
+            bin,
+            side,
+            near: (near / bin as f64).max(0.5),
+            sum: vec![0.0; side * side],
+        }
+    }
+
+    fn at(&self, from: usize, to: usize) -> f64 {
+        f64::from(self.sum[from / self.bin * self.side + to / self.bin])
+    }
+
+    fn add(&mut self, from: usize, to: usize) {
+        let (i, k) = (from / self.bin, to / self.bin);
+        let reach = libm::ceil(5.0 * self.near) as usize;
+        let around = |c: usize| c.saturating_sub(reach)..(c + reach + 1).min(self.side);
+        for a in around(i) {
+            for b in around(k) {
+                let (da, db) = (a as f64 - i as f64, b as f64 - k as f64);
+                let d = (da * da + db * db) / (2.0 * self.near * self.near);
+                self.sum[a * self.side + b] += libm::exp(-d) as f32;
+            }
+        }
+    }
+}
+
 fn walk(
     s: &Stretch,
     start: usize,
@@ -251,7 +309,7 @@ fn walk(
     let scale = jumps.scale();
     let near = 0.15 / 0.9 * jumps.window as f64;
     let mut changes: Vec<Change> = Vec::new();
-    let mut taken: Vec<(usize, usize)> = Vec::new();
+    let mut taken = Taken::new(n, near);
     let mut used = vec![0u32; n];
     let mut worst = f64::MIN;
     let (mut t, mut j) = (0usize, start);
@@ -262,10 +320,12 @@ fn walk(
         if done && (t > 0 || s.start.is_none() && !s.closed && end.is_some()) {
             break;
         }
+        // The least length of each clip is drawn, so that changes do not fall
+        // into a beat.
         let shortest = if t == 0 && s.start.is_some() && !s.closed {
             0
         } else {
-            taste.shortest
+            taste.shortest + (rng.uniform() * taste.vary * taste.shortest as f64) as usize
         };
         let mean = used.iter().sum::<u32>() as f64 / n as f64;
         let crowded: Vec<f64> = {
@@ -280,30 +340,33 @@ fn walk(
                 .collect()
         };
         let (mut costs, mut moves) = (Vec::new(), Vec::new());
-        let mut r = shortest;
-        while j + r < n
-            && t + r + jumps.window <= s.length + if end.is_none() { jumps.window } else { 0 }
-            && t + r < s.length
-        {
-            let i = j + r;
-            for l in &jumps.from[i] {
-                let k = l.to as usize;
-                let after = future.at(t + r, k);
-                if after >= BLOCKED / 2 {
-                    continue;
-                }
-                let mut q = f64::from(l.cost) + after as f64 * 0.9 + COVER * scale * crowded[k];
-                for &(a, b) in &taken {
-                    let (da, db) = (a as f64 - i as f64, b as f64 - k as f64);
-                    let d = (da * da + db * db) / (2.0 * near * near);
-                    if d < 12.0 {
-                        q += AGAIN * scale * libm::exp(-d);
-                    }
-                }
-                costs.push(libm::rint(q) as i64);
-                moves.push((r, k, l.bare));
+        // A clip that finds no way on after its least length looks earlier.
+        for shortest in [shortest, taste.shortest] {
+            if !costs.is_empty() {
+                break;
             }
-            r += 1;
+            let mut r = shortest;
+            // A clip runs on for some seconds; for longer if it must.
+            let reach = shortest + 8 * jumps.window;
+            while j + r < n
+                && (r <= reach || costs.is_empty())
+                && t + r + jumps.window <= s.length + if end.is_none() { jumps.window } else { 0 }
+                && t + r < s.length
+            {
+                let i = j + r;
+                for l in &jumps.from[i] {
+                    let k = l.to as usize;
+                    let after = future.at(t + r, k);
+                    if after >= BLOCKED / 2 {
+                        continue;
+                    }
+                    let mut q = f64::from(l.cost) + after as f64 * 0.9 + COVER * scale * crowded[k];
+                    q += AGAIN * scale * taken.at(i, k);
+                costs.push(libm::rint(q) as i64);
+                    moves.push((r, k, l.bare));
+                }
+                r += 1;
+            }
         }
         if costs.is_empty() {
             break;
@@ -314,7 +377,7 @@ fn walk(
         for u in &mut used[j..j + r] {
             *u += 1;
         }
-        taken.push((j + r, k));
+        taken.add(j + r, k);
         t += r;
         j = k;
         changes.push(Change {
@@ -344,9 +407,9 @@ fn evenness(used: &[u64], window: usize) -> (f64, f64) {
     (mean, libm::sqrt(var))
 }
 
-/// Mean over cells of the deviation in time, each frame counted as often as it
-/// is used.
-fn spread(look: &Features, used: &[u64]) -> f64 {
+/// Mean over cells of the deviation in time, the mean luma and the mean
+/// gradient, each frame counted as often as it is used.
+fn spread(look: &Features, steep: &[i64], used: &[u64]) -> (f64, f64, f64) {
     let cells = look.cells();
     let total: u64 = used.iter().sum();
     let mut sum = vec![0i64; cells];
@@ -362,10 +425,16 @@ fn spread(look: &Features, used: &[u64]) -> f64 {
         }
     }
     let n = total.max(1) as f64;
-    let mut out = 0.0;
+    let (mut out, mut luma) = (0.0, 0.0);
     for (s, q) in sum.iter().zip(&square) {
         let mean = *s as f64 / n;
+        luma += mean;
         out += libm::sqrt((*q as f64 / n - mean * mean).max(0.0));
     }
-    out / cells as f64
+    let gradient: f64 = steep
+        .iter()
+        .zip(used)
+        .map(|(g, u)| *g as f64 * *u as f64)
+        .sum();
+    (out / cells as f64, luma / cells as f64, gradient / n)
 }

@@ -8,6 +8,7 @@ use super::edit_list::NEVER;
 /// index) per cell.
 #[derive(Clone)]
 pub(super) struct Playing {
+    /// The first frame that is still known.
     first: usize,
     frames: VecDeque<Vec<i32>>,
     /// What plays after the frames of the window, until another event.
@@ -23,6 +24,17 @@ impl Playing {
         }
     }
 
+    /// What plays in frames from `first` on, and after them what does in the
+    /// last.
+    pub(super) fn of(first: usize, frames: impl Iterator<Item = Vec<i32>>) -> Self {
+        let frames: VecDeque<Vec<i32>> = frames.collect();
+        Self {
+            first,
+            now: frames.back().cloned().unwrap_or_default(),
+            frames,
+        }
+    }
+
     /// The offsets at output index `t`, which must not have been forgotten.
     pub(super) fn at(&self, t: usize) -> &[i32] {
         t.checked_sub(self.first)
@@ -33,10 +45,6 @@ impl Playing {
     /// Lays an event over what plays: cell `c` plays `offset` from `at +
     /// switch[c]` on.
     pub(super) fn lay(&mut self, at: usize, offset: i32, window: usize, switch: &[u8]) {
-        if self.frames.is_empty() {
-            // The frame before is still asked for, as it was.
-            self.first = at.saturating_sub(1);
-        }
         while self.first + self.frames.len() < at + window {
             self.frames.push_back(self.now.clone());
         }
@@ -58,7 +66,8 @@ impl Playing {
         }
     }
 
-    /// Forgets the frames before `t` and hands them over in order, with their
+    /// Forgets the frames before `t` (a later event then leaves those from `t`
+    /// on as they were until it begins) and hands them over in order, with their
     /// output indices. Frames never touched by an event are handed over too.
     pub(super) fn retire(
         &mut self,
@@ -69,7 +78,7 @@ impl Playing {
         while *done < t {
             each(*done, self.at(*done));
             *done += 1;
-            while self.first < *done && !self.frames.is_empty() {
+            while self.first < *done {
                 self.frames.pop_front();
                 self.first += 1;
             }
@@ -91,6 +100,16 @@ mod tests {
         assert_eq!(playing.at(12), [7, 0]);
         assert_eq!(playing.at(13), [-3, 0]);
         assert_eq!(playing.at(15), [-3, -3]);
+    }
+
+    #[test]
+    fn frames_still_known_stay_as_they_were_before_a_late_event() {
+        let mut playing = Playing::new(1, 0);
+        let mut done = 0;
+        playing.retire(&mut done, 3, |_, _| {});
+        playing.lay(8, 5, 2, &[1]);
+        let known: Vec<i32> = (3..12).map(|t| playing.at(t)[0]).collect();
+        assert_eq!(known, [0, 0, 0, 0, 0, 0, 5, 5, 5]);
     }
 
     #[test]

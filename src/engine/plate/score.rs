@@ -3,6 +3,23 @@
 
 use super::features::Features;
 
+/// Sum of the absolute gradient of a frame.
+pub(super) fn steepness(cols: usize, rows: usize, luma: impl Fn(usize) -> i32) -> i64 {
+    let mut sum = 0;
+    for y in 0..rows {
+        for x in 0..cols {
+            let c = y * cols + x;
+            if x + 1 < cols {
+                sum += i64::from((luma(c + 1) - luma(c)).abs());
+            }
+            if y + 1 < rows {
+                sum += i64::from((luma(c + cols) - luma(c)).abs());
+            }
+        }
+    }
+    sum
+}
+
 /// What the plate itself is like.
 pub(super) struct Own {
     /// Mean absolute step of the luma between frames, per cell.
@@ -10,6 +27,9 @@ pub(super) struct Own {
     /// Smallest and largest step over the mean.
     pub(super) least: f64,
     pub(super) most: f64,
+    /// How much of a step beyond the plate's own is left at full size, from 0
+    /// to 1: where fine detail makes up most of a step, little.
+    pub(super) trust: f64,
     /// Sum of the absolute gradient of a frame, over 1000.
     gradient: f64,
     /// Mean deviation in time of a cell.
@@ -35,21 +55,9 @@ impl Own {
         let step = (steps.iter().sum::<f64>() / steps.len().max(1) as f64).max(1e-3);
         let least = steps.iter().copied().fold(f64::MAX, f64::min) / step;
         let most = steps.iter().copied().fold(0.0, f64::max) / step;
-        let mut gradient = 0i64;
-        for t in 0..f.frames {
-            let g = frame(t);
-            for y in 0..f.rows {
-                for x in 0..f.cols {
-                    let c = y * f.cols + x;
-                    if x + 1 < f.cols {
-                        gradient += i64::from((i32::from(g[c + 1]) - i32::from(g[c])).abs());
-                    }
-                    if y + 1 < f.rows {
-                        gradient += i64::from((i32::from(g[c + f.cols]) - i32::from(g[c])).abs());
-                    }
-                }
-            }
-        }
+        let gradient: i64 = (0..f.frames)
+            .map(|t| steepness(f.cols, f.rows, |c| i32::from(frame(t)[c])))
+            .sum();
         let mut spread = Spread::new(cells);
         let mut luma = 0.0;
         for t in 0..f.frames {
@@ -60,6 +68,7 @@ impl Own {
             step,
             least: if least == f64::MAX { 0.0 } else { least },
             most,
+            trust: 1.0,
             gradient: (gradient as f64 / f.frames as f64 / 1000.0).max(1.0),
             spread: spread.mean().max(1e-3),
             luma: luma / (cells * f.frames) as f64,
@@ -119,6 +128,14 @@ fn show(f: &Features, offsets: &[i32], t: usize, source: &mut [usize], luma: &mu
     }
 }
 
+/// What a plate frame looks like; nothing if none is given.
+fn lumas(f: &Features, frame: Option<usize>) -> Vec<i32> {
+    let cells = f.cells();
+    frame
+        .and_then(|t| f.luma.get(t * cells..(t + 1) * cells))
+        .map_or_else(Vec::new, |l| l.iter().map(|l| i32::from(*l)).collect())
+}
+
 /// Sum over borders of the gradient beyond what either clip has there.
 fn torn(f: &Features, source: &[usize], luma: &[i32]) -> i64 {
     let cells = f.cells();
@@ -148,17 +165,19 @@ fn torn(f: &Features, source: &[usize], luma: &[i32]) -> i64 {
 }
 
 /// How bad some frames look: torn gradient in per mille of a frame's, summed
-/// over frames, and steps beyond the plate's own.
+/// over frames, and steps beyond the plate's own, long and short. `before` is
+/// the plate index that is shown before the first, where that is known.
 pub(super) fn load<'a>(
     f: &Features,
     own: &Own,
+    before: Option<usize>,
     frames: std::ops::Range<usize>,
     offsets: impl Fn(usize) -> &'a [i32],
 ) -> f64 {
     let cells = f.cells();
     let (mut source, mut luma) = (vec![0; cells], vec![0; cells]);
-    let mut before: Vec<i32> = Vec::new();
-    let (mut tears, mut worst) = (0i64, 0i64);
+    let mut before = lumas(f, before);
+    let (mut tears, mut worst, mut least) = (0i64, 0i64, i64::MAX);
     for t in frames {
         show(f, offsets(t), t, &mut source, &mut luma);
         tears += torn(f, &source, &luma);
@@ -169,11 +188,14 @@ pub(super) fn load<'a>(
                 .map(|(a, b)| i64::from((a - b).abs()))
                 .sum();
             worst = worst.max(step);
+            least = least.min(step);
         }
         before.clone_from(&luma);
     }
-    let worst = worst as f64 / cells as f64 / own.step;
-    tears as f64 / own.gradient + 150.0 * (worst - 0.97 * own.most).max(0.0)
+    let over = |step: i64| step as f64 / cells as f64 / own.step;
+    tears as f64 / own.gradient
+        + 400.0 * own.trust * (over(worst) - 0.97 * own.most).max(0.0)
+        + 60.0 * (own.least - over(least)).max(0.0)
 }
 
 /// The measures of a whole solution, over the plate's own.
@@ -190,6 +212,8 @@ pub(super) struct Marks {
     pub(super) copy: f64,
     /// Mean luma over the plate's.
     pub(super) luma: f64,
+    /// Mean gradient over the plate's.
+    pub(super) gradient: f64,
 }
 
 /// Gathers marks as frames are decided, in order.
@@ -202,6 +226,7 @@ pub(super) struct Marker {
     spread: Spread,
     torn: f64,
     total: f64,
+    gradient: f64,
     /// How long each cell has played its offset.
     since: Vec<u32>,
     offsets: Vec<i32>,
@@ -211,16 +236,19 @@ pub(super) struct Marker {
 }
 
 impl Marker {
-    pub(super) fn new(f: &Features, fps: f64) -> Self {
+    /// `before` is the plate index that is shown before the first frame, where
+    /// that is known.
+    pub(super) fn new(f: &Features, fps: f64, before: Option<usize>) -> Self {
         let cells = f.cells();
         Self {
             source: vec![0; cells],
             luma: vec![0; cells],
-            before: Vec::new(),
+            before: lumas(f, before),
             steps: Vec::new(),
             spread: Spread::new(cells),
             torn: 0.0,
             total: 0.0,
+            gradient: 0.0,
             since: vec![0; cells],
             offsets: vec![i32::MIN; cells],
             half: (libm::rint(0.5 * fps) as u32).max(2),
@@ -234,6 +262,8 @@ impl Marker {
         show(f, offsets, t, &mut self.source, &mut self.luma);
         self.torn += torn(f, &self.source, &self.luma) as f64 / own.gradient;
         self.total += self.luma.iter().map(|l| f64::from(*l)).sum::<f64>() / cells as f64;
+        let gradient = steepness(f.cols, f.rows, |c| self.luma[c]);
+        self.gradient += gradient as f64 / own.gradient / 1000.0;
         self.spread.add(self.luma.iter().copied());
         if !self.before.is_empty() {
             let step: i64 = self
@@ -276,6 +306,7 @@ impl Marker {
             torn: self.torn / self.frames.max(1) as f64,
             copy: self.copies.iter().sum::<f64>() / self.copies.len().max(1) as f64,
             luma: self.total / self.frames.max(1) as f64 / own.luma.max(1e-3),
+            gradient: self.gradient / self.frames.max(1) as f64,
         }
     }
 }
@@ -285,13 +316,15 @@ impl Marks {
     /// fault weighs more; at a higher `novelty` (0 to 1) so does repetition.
     pub(super) fn score(&self, own: &Own, novelty: f64) -> f64 {
         let beyond = |value: f64, limit: f64| (value - limit).max(0.0);
-        12.0 * beyond(self.most, 0.97 * own.most)
+        13.0 * own.trust * beyond(self.most, 0.97 * own.most)
             + 3.0 * beyond(own.least, self.least)
             + 4.0 * beyond(0.97, self.spread)
-            + 0.3 * beyond((self.luma - 1.0).abs(), 0.006) / 0.001
+            + 15.0 * beyond(0.9, self.spread)
+            + 0.4 * beyond((self.luma - 1.0).abs(), 0.005) / 0.001
+            + 40.0 * beyond(0.995, self.gradient)
             + 0.7 * self.torn
-            + 4.0 * beyond(self.torn, 0.3)
+            + 4.0 * beyond(self.torn, 0.6)
             + 0.4 * self.copy
-            + 10.0 * novelty * beyond(self.copy, 0.75 - 0.4 * novelty)
+            + 30.0 * novelty * beyond(self.copy, 0.8 - 0.44 * novelty)
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn fit(
         if taken.iter().all(|s| *s <= budget.step) {
             break;
         }
-        seam = seam * 50 / 100;
+        seam /= 2;
         for (u, plane) in kept.iter().enumerate() {
             let times = if u == ask.window { ask.life as i32 } else { 1 };
             seams(problem, f, plane, u, times, &Weights { seam, ..*w });

@@ -1,0 +1,488 @@
+//! Carries a plan out on a grid, change by change: when each cell changes
+//! clip, and to which of the clips that would do.
+
+use super::asides::field;
+use super::edit_list::{Event, Kind, NEVER};
+use super::features::{Features, NATURAL};
+use super::plan::{Change, Plan, Stretch};
+use super::playing::Playing;
+use super::score::{Marker, Own, load};
+use super::solve::{Ground, Solution, Style};
+use super::switch::{Ask, Budget, COST, FORBIDDEN, Room, Weights, fit};
+use crate::device::{Cancelled, Task};
+use crate::sampler::Philox;
+
+/// A plate on a grid, and what it is like there.
+pub(super) struct Level {
+    pub(super) features: Features,
+    pub(super) own: Own,
+}
+
+impl Level {
+    pub(super) fn new(features: Features) -> Self {
+        let own = Own::new(&features);
+        Self { features, own }
+    }
+}
+
+/// Other clips that are tried for a change, beside the planned one: when it is
+/// planned, and a little before and after.
+const OTHERS: usize = 5;
+const OTHERS_APART: usize = 3;
+/// Clips that are tried for a change on the fine grid.
+const FITTED: usize = 2;
+/// The same while none is good.
+const FITTED_BAD: usize = 3;
+/// How often such a fit is mended to keep to what a frame may step.
+const MENDS: usize = 3;
+/// How much a change may load the eye before more than a few clips are tried.
+const BAD: f64 = 8.0;
+/// Seconds by which a change may come before or after its plan.
+const SHIFT: f64 = 0.16;
+/// Passes of the labellings on the coarse grid.
+const QUICK: usize = 5;
+/// How much a change may load the eye before other clips are tried.
+const GOOD: f64 = 1.0;
+
+/// The cell of a fine grid in the middle of cell `c` of a coarse one.
+pub(super) fn nearest(fine: &Features, coarse: &Features, c: usize) -> usize {
+    let (x, y) = (c % coarse.cols, c / coarse.cols);
+    let (fx, fy) = (
+        (2 * x + 1) * fine.cols / (2 * coarse.cols),
+        (2 * y + 1) * fine.rows / (2 * coarse.rows),
+    );
+    fy * fine.cols + fx
+}
+
+/// What an event wishes of each cell.
+pub(super) struct Wish<'a> {
+    /// The price of not switching.
+    pub(super) stay: &'a [i32],
+    /// When, from 0 to 255 of the window, the cell would rather switch.
+    pub(super) rather: &'a [u8],
+    /// Whether a cell should have played its clip for a while.
+    pub(super) settle: bool,
+}
+
+/// Carries a plan out on one grid.
+pub(super) struct Carrier<'a> {
+    pub(super) g: &'a Ground,
+    pub(super) stretch: &'a Stretch,
+    pub(super) style: &'a Style,
+    /// Random numbers for each event, the same on every grid.
+    streams: &'a dyn Fn(u32) -> Philox,
+    pub(super) weights: Weights,
+    /// What a natural jump costs, in [`COST`].
+    pub(super) natural: i32,
+    /// Frames before which each cell should not switch again.
+    settled: Vec<u32>,
+    pub(super) room: Room,
+}
+
+impl<'a> Carrier<'a> {
+    pub(super) fn new(
+        g: &'a Ground,
+        stretch: &'a Stretch,
+        style: &'a Style,
+        streams: &'a dyn Fn(u32) -> Philox,
+    ) -> Self {
+        Self {
+            g,
+            stretch,
+            style,
+            streams,
+            weights: Weights::default(),
+            natural: (libm::rint(g.jumps.natural) as i32 * COST / NATURAL).max(1),
+            settled: vec![0; g.fine.features.cells()],
+            room: Room::default(),
+        }
+    }
+
+    /// Goes from event to event.
+    pub(super) fn carry(mut self, plan: Plan, task: Task<'_>) -> Result<Solution, Cancelled> {
+        let Plan { start, mut changes } = plan;
+        self.arrive(&mut changes, start);
+        let g = self.g;
+        let (f, own) = (&g.fine.features, &g.fine.own);
+        let length = self.stretch.length;
+        let mut playing = Playing::new(f.cells(), start as i32);
+        let mut marker = Marker::new(f, g.fps, self.before());
+        let mut events: Vec<Event> = Vec::new();
+        let mut asides = self.aside_times(&changes, &mut (self.streams)(1));
+        asides.reverse();
+        let (mut done, mut next, mut number) = (0, 0, 2);
+        loop {
+            task.check()?;
+            let aside = asides.last().copied();
+            let at = match (changes.get(next), aside) {
+                (None, None) => break,
+                (Some(c), Some(a)) if a < c.at => a,
+                (Some(c), _) => c.at,
+                (None, Some(a)) => a,
+            };
+            let is_change = changes.get(next).is_some_and(|c| c.at == at);
+            let shift = if is_change { self.shift() } else { 0 };
+            playing.retire(&mut done, at.saturating_sub(1 + shift), |t, o| {
+                marker.add(f, own, t, o);
+            });
+            let mut rng = (self.streams)(number);
+            number += 1;
+            let event = if is_change {
+                let before = match next {
+                    0 => start as i32,
+                    i => changes[i - 1].offset,
+                };
+                // Events stay in order.
+                let first = events.last().map_or(0, |e| e.at as usize + 2);
+                let last = asides.last().map_or(length, |a| a.saturating_sub(1));
+                let tries = self.candidates(&changes, next, before, first..=last.max(at));
+                let event = self.change(&playing, at, tries, &mut rng, task)?;
+                changes[next].at = event.at as usize;
+                changes[next].offset = event.offset;
+                next += 1;
+                Some(event)
+            } else {
+                asides.pop();
+                self.aside(&playing, at, &changes[next..], &mut rng, task)?
+            };
+            if let Some(e) = event {
+                for (settled, &s) in self.settled.iter_mut().zip(&e.switch) {
+                    if s != NEVER {
+                        *settled = e.at + u32::from(s) + (0.25 * g.fps) as u32;
+                    }
+                }
+                playing.lay(e.at as usize, e.offset, usize::from(e.window), &e.switch);
+                events.push(e);
+            }
+        }
+        playing.retire(&mut done, length, |t, o| marker.add(f, own, t, o));
+        Ok(Solution {
+            start,
+            events,
+            marks: marker.marks(own),
+        })
+    }
+
+    /// The plate index that is shown before the stretch.
+    fn before(&self) -> Option<usize> {
+        self.stretch.start.and_then(|s| s.checked_sub(1))
+    }
+
+    /// What a frame may step: as far as the plate's own worst.
+    fn budget(&self, level: &Level, rounds: usize) -> Budget {
+        let own = &level.own;
+        let worst = own.most * own.step * level.features.cells() as f64;
+        Budget {
+            step: libm::rint(worst * 0.95) as i64,
+            rounds,
+        }
+    }
+
+    /// Largest switch time of a change that begins at `at`.
+    fn window(&self, at: usize) -> usize {
+        let l = self.g.jumps.window;
+        if self.stretch.end.is_some() || self.stretch.closed {
+            l.min(self.stretch.length.saturating_sub(at + 1))
+        } else {
+            l
+        }
+    }
+
+    /// Sees to it that a stretch with a given end gets there.
+    fn arrive(&self, changes: &mut Vec<Change>, start: usize) {
+        let end = if self.stretch.closed {
+            Some(start)
+        } else {
+            self.stretch.end
+        };
+        let Some(end) = end else { return };
+        let last = changes.last().map_or(start as i32, |c| c.offset);
+        let wanted = end as i32 - self.stretch.length as i32;
+        if last != wanted {
+            let at = self.stretch.length.saturating_sub(self.g.jumps.window + 1);
+            changes.retain(|c| c.at < at);
+            changes.push(Change { at, offset: wanted });
+        }
+    }
+
+    /// The part of the costs that does not depend on the pictures: when each
+    /// cell would rather go, stalls, and clips that have run out.
+    pub(super) fn extra(
+        &self,
+        f: &Features,
+        playing: &Playing,
+        at: usize,
+        offset: i32,
+        window: usize,
+        wish: &Wish<'_>,
+    ) -> Vec<i16> {
+        let Wish {
+            stay,
+            rather,
+            settle,
+        } = *wish;
+        let cells = f.cells();
+        let near = libm::rint(0.15 * self.g.fps) as i32;
+        let mut extra = vec![0i16; (window + 2) * cells];
+        let mut dead = vec![false; cells];
+        for u in 0..=window {
+            let old = playing.at(at + u);
+            let when = (u * 256 / window.max(1)) as i32;
+            for c in 0..cells {
+                let e = &mut extra[u * cells + c];
+                if dead[c] {
+                    *e = FORBIDDEN;
+                    continue;
+                }
+                let rather = 26 + i32::from(rather[c]) * 205 / 256;
+                let mut cost = (when - rather).abs() * self.natural * 15 / 25_600;
+                let apart = (old[c] - offset).abs();
+                if apart > 0 && apart <= near {
+                    cost += 3 * self.natural;
+                }
+                if settle && ((at + u) as u32) < self.settled[c] {
+                    cost += 3 * self.natural;
+                }
+                *e = cost.min(i32::from(FORBIDDEN)) as i16;
+                if (at + u) as i32 + old[c] >= f.frames as i32 {
+                    dead[c] = true;
+                }
+            }
+        }
+        for c in 0..cells {
+            extra[(window + 1) * cells + c] = if dead[c] {
+                FORBIDDEN
+            } else {
+                stay[c].min(i32::from(FORBIDDEN)) as i16
+            };
+        }
+        extra
+    }
+
+    /// How bad the frames around an event look with it laid over what plays.
+    pub(super) fn load_with(
+        &self,
+        level: &Level,
+        playing: &Playing,
+        frames: std::ops::Range<usize>,
+        event: Option<(usize, i32, usize, &[u8])>,
+    ) -> f64 {
+        let before = match frames.start {
+            0 => self.before(),
+            _ => None,
+        };
+        let (f, own) = (&level.features, &level.own);
+        match event {
+            None => load(f, own, before, frames, |t| playing.at(t)),
+            Some((at, offset, window, switch)) => {
+                let mut with = playing.clone();
+                with.lay(at, offset, window, switch);
+                load(f, own, before, frames, |t| with.at(t))
+            }
+        }
+    }
+
+    /// Frames by which a change may come before or after its plan.
+    fn shift(&self) -> usize {
+        libm::rint(SHIFT * self.g.fps) as usize
+    }
+
+    /// When a change may begin and the offsets that would do then, the planned
+    /// ones first.
+    fn candidates(
+        &self,
+        changes: &[Change],
+        index: usize,
+        before: i32,
+        within: std::ops::RangeInclusive<usize>,
+    ) -> Vec<(usize, i32)> {
+        let Change { at, offset } = changes[index];
+        let shift = self.shift();
+        let mut out = vec![(at, offset)];
+        for (at, others) in [
+            (at, OTHERS),
+            (at.saturating_sub(shift), OTHERS_APART),
+            (at + shift, OTHERS_APART),
+        ] {
+            let apart = changes.get(index + 1).map_or(self.stretch.length, |c| c.at);
+            if !within.contains(&at) || at + 2 * shift >= apart {
+                continue;
+            }
+            let landings = self.landings(changes, index, at, before);
+            out.extend(landings.into_iter().take(others + 1).map(|o| (at, o)));
+        }
+        out.retain(|(at, offset)| *at as i32 + offset >= 0);
+        let mut seen = std::collections::HashSet::new();
+        out.retain(|c| seen.insert(*c));
+        out
+    }
+
+    /// A change of clip for every cell, at about `at`, by the best of `tries`
+    /// (when it begins, and the offset): all are tried on the coarse grid,
+    /// those that look best there on the fine.
+    fn change(
+        &mut self,
+        playing: &Playing,
+        at: usize,
+        mut tries: Vec<(usize, i32)>,
+        rng: &mut Philox,
+        task: Task<'_>,
+    ) -> Result<Event, Cancelled> {
+        let (fine, coarse) = (&self.g.fine, &self.g.coarse);
+        let shift = self.shift();
+        let end = at + shift + self.g.jumps.window + 2;
+        let frames = at.saturating_sub(shift + 1)..end.min(self.stretch.length);
+        if tries.len() > 1 {
+            let reduced = self.reduce(playing, frames.start, end + 6);
+            let quick = Weights {
+                passes: QUICK,
+                ..self.weights
+            };
+            let mut ranked: Vec<(f64, (usize, i32))> = Vec::new();
+            for &change in &tries {
+                task.check()?;
+                let budget = self.budget(coarse, 0);
+                let look = (coarse, &reduced, frames.clone());
+                let (q, _) = self.fitted(look, change, &quick, budget, rng.clone());
+                ranked.push((q, change));
+            }
+            ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+            tries = ranked.into_iter().map(|r| r.1).collect();
+        }
+        let weights = self.weights;
+        let mut best: Option<(f64, (usize, i32), Vec<u8>)> = None;
+        for (i, &change) in tries.iter().enumerate() {
+            task.check()?;
+            let q = best.as_ref().map_or(f64::MAX, |b| b.0);
+            if q < GOOD || i >= FITTED && q < BAD || i >= FITTED_BAD {
+                break;
+            }
+            let budget = self.budget(fine, MENDS);
+            let look = (fine, playing, frames.clone());
+            let (q, switch) = self.fitted(look, change, &weights, budget, rng.clone());
+            if best.as_ref().is_none_or(|b| q < b.0) {
+                best = Some((q, change, switch));
+            }
+        }
+        let (_, (at, offset), switch) = best.unwrap_or_else(|| {
+            let cells = fine.features.cells();
+            (
+                0.0,
+                tries.first().copied().unwrap_or((at, 0)),
+                vec![0; cells],
+            )
+        });
+        Ok(Event {
+            at: at as u32,
+            offset,
+            window: self.window(at) as u8,
+            switch,
+            kind: Kind::Anchor,
+        })
+    }
+
+    /// The best way of changing every cell to one clip, and how it loads the
+    /// eye.
+    fn fitted(
+        &mut self,
+        (level, playing, frames): (&Level, &Playing, std::ops::Range<usize>),
+        (at, offset): (usize, i32),
+        weights: &Weights,
+        budget: Budget,
+        mut rng: Philox,
+    ) -> (f64, Vec<u8>) {
+        let f = &level.features;
+        let window = self.window(at);
+        let rather = field(f.cols, f.rows, 0.35 * f.rows as f64, &mut rng);
+        let stay = vec![i32::from(FORBIDDEN); f.cells()];
+        let wish = Wish {
+            stay: &stay,
+            rather: &rather,
+            settle: f.cells() == self.settled.len(),
+        };
+        let extra = self.extra(f, playing, at, offset, window, &wish);
+        let ask = Ask {
+            at,
+            offset,
+            window,
+            extra: &extra,
+            life: 8,
+        };
+        let mut best = (f64::MAX, Vec::new());
+        for mut switch in fit(f, playing, &ask, weights, budget, &mut self.room) {
+            for s in &mut switch {
+                // Every cell goes, at the latest with the last.
+                *s = (*s).min(window as u8);
+            }
+            let laid = Some((at, offset, window, &switch[..]));
+            let q = self.load_with(level, playing, frames.clone(), laid);
+            if q < best.0 {
+                best = (q, switch);
+            }
+        }
+        best
+    }
+
+    /// What plays in frames `[first, end)`, on the coarse grid.
+    fn reduce(&self, playing: &Playing, first: usize, end: usize) -> Playing {
+        let (f, look) = (&self.g.fine.features, &self.g.coarse.features);
+        let nearest: Vec<usize> = (0..look.cells()).map(|c| nearest(f, look, c)).collect();
+        let pick = |t: usize| -> Vec<i32> {
+            let all = playing.at(t);
+            nearest.iter().map(|&c| all[c]).collect()
+        };
+        Playing::of(first, (first..end).map(pick))
+    }
+
+    /// Offsets that would do for a change that begins at `at`, the planned one
+    /// first.
+    fn landings(&self, changes: &[Change], index: usize, at: usize, before: i32) -> Vec<i32> {
+        let n = self.g.fine.features.frames as i32;
+        let jumps = &self.g.jumps;
+        let Change { offset, .. } = changes[index];
+        let at = at as i32;
+        let mut out = vec![offset];
+        let next = changes.get(index + 1);
+        let given = self.stretch.end.is_some() || self.stretch.closed;
+        if next.is_none() && given {
+            return out;
+        }
+        let from = at + before;
+        if from < 0 || from >= n {
+            return out;
+        }
+        let need = match next {
+            Some(c) => c.at as i32 - at + jumps.window as i32,
+            None => self.stretch.length as i32 - 1 - at,
+        };
+        let mut found: Vec<(i32, i32)> = Vec::new();
+        for l in &jumps.from[from as usize] {
+            let to = l.to as i32;
+            if to + need >= n {
+                continue;
+            }
+            let out = match next {
+                None => 0,
+                Some(c) => {
+                    let leave = to + c.at as i32 - at;
+                    let land = c.at as i32 + c.offset;
+                    match jumps.cost(leave.max(0) as usize, land.max(0) as usize) {
+                        Some(cost) => cost,
+                        None => continue,
+                    }
+                }
+            };
+            found.push((l.cost + out, to - at));
+        }
+        found.sort_unstable();
+        for (_, o) in found {
+            if out.len() > OTHERS {
+                break;
+            }
+            if out.iter().all(|have| (have - o).abs() >= 3) {
+                out.push(o);
+            }
+        }
+        out
+    }
+}
