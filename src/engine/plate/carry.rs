@@ -25,10 +25,6 @@ impl Level {
     }
 }
 
-/// Other clips that are tried for a change, beside the planned one: when it is
-/// planned, and a little before and after.
-const OTHERS: usize = 5;
-const OTHERS_APART: usize = 3;
 /// Clips that are tried for a change on the fine grid.
 const FITTED: usize = 2;
 /// The same while none is good.
@@ -37,8 +33,6 @@ const FITTED_BAD: usize = 3;
 const MENDS: usize = 3;
 /// How much a change may load the eye before more than a few clips are tried.
 const BAD: f64 = 8.0;
-/// Seconds by which a change may come before or after its plan.
-const SHIFT: f64 = 0.16;
 /// Passes of the labellings on the coarse grid.
 const QUICK: usize = 5;
 /// How much a change may load the eye before other clips are tried.
@@ -282,41 +276,6 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Frames by which a change may come before or after its plan.
-    fn shift(&self) -> usize {
-        libm::rint(SHIFT * self.g.fps) as usize
-    }
-
-    /// When a change may begin and the offsets that would do then, the planned
-    /// ones first.
-    fn candidates(
-        &self,
-        changes: &[Change],
-        index: usize,
-        before: i32,
-        within: std::ops::RangeInclusive<usize>,
-    ) -> Vec<(usize, i32)> {
-        let Change { at, offset } = changes[index];
-        let shift = self.shift();
-        let mut out = vec![(at, offset)];
-        for (at, others) in [
-            (at, OTHERS),
-            (at.saturating_sub(shift), OTHERS_APART),
-            (at + shift, OTHERS_APART),
-        ] {
-            let apart = changes.get(index + 1).map_or(self.stretch.length, |c| c.at);
-            if !within.contains(&at) || at + 2 * shift >= apart {
-                continue;
-            }
-            let landings = self.landings(changes, index, at, before);
-            out.extend(landings.into_iter().take(others + 1).map(|o| (at, o)));
-        }
-        out.retain(|(at, offset)| *at as i32 + offset >= 0);
-        let mut seen = std::collections::HashSet::new();
-        out.retain(|c| seen.insert(*c));
-        out
-    }
-
     /// A change of clip for every cell, at about `at`, by the best of `tries`
     /// (when it begins, and the offset): all are tried on the coarse grid,
     /// those that look best there on the fine.
@@ -432,57 +391,5 @@ impl<'a> Carrier<'a> {
             nearest.iter().map(|&c| all[c]).collect()
         };
         Playing::of(first, (first..end).map(pick))
-    }
-
-    /// Offsets that would do for a change that begins at `at`, the planned one
-    /// first.
-    fn landings(&self, changes: &[Change], index: usize, at: usize, before: i32) -> Vec<i32> {
-        let n = self.g.fine.features.frames as i32;
-        let jumps = &self.g.jumps;
-        let Change { offset, .. } = changes[index];
-        let at = at as i32;
-        let mut out = vec![offset];
-        let next = changes.get(index + 1);
-        let given = self.stretch.end.is_some() || self.stretch.closed;
-        if next.is_none() && given {
-            return out;
-        }
-        let from = at + before;
-        if from < 0 || from >= n {
-            return out;
-        }
-        let need = match next {
-            Some(c) => c.at as i32 - at + jumps.window as i32,
-            None => self.stretch.length as i32 - 1 - at,
-        };
-        let mut found: Vec<(i32, i32)> = Vec::new();
-        for l in &jumps.from[from as usize] {
-            let to = l.to as i32;
-            if to + need >= n {
-                continue;
-            }
-            let out = match next {
-                None => 0,
-                Some(c) => {
-                    let leave = to + c.at as i32 - at;
-                    let land = c.at as i32 + c.offset;
-                    match jumps.cost(leave.max(0) as usize, land.max(0) as usize) {
-                        Some(cost) => cost,
-                        None => continue,
-                    }
-                }
-            };
-            found.push((l.cost + out, to - at));
-        }
-        found.sort_unstable();
-        for (_, o) in found {
-            if out.len() > OTHERS {
-                break;
-            }
-            if out.iter().all(|have| (have - o).abs() >= 3) {
-                out.push(o);
-            }
-        }
-        out
     }
 }

@@ -18,6 +18,7 @@ mod fill;
 mod gather;
 mod judge;
 mod jumps;
+mod landings;
 mod plan;
 mod playing;
 mod score;

@@ -362,7 +362,7 @@ fn walk(
                     }
                     let mut q = f64::from(l.cost) + after as f64 * 0.9 + COVER * scale * crowded[k];
                     q += AGAIN * scale * taken.at(i, k);
-                costs.push(libm::rint(q) as i64);
+                    costs.push(libm::rint(q) as i64);
                     moves.push((r, k, l.bare));
                 }
                 r += 1;
