@@ -199,13 +199,11 @@ fn seams(p: &mut Problem, f: &Features, seam: &[i32], frame: usize, times: i32, 
             let c = y * f.cols + x;
             if x + 1 < f.cols {
                 let e = price(c, c + 1);
-                p.set_pair(Pair::RightThis, x, y, frame, e);
-                p.set_pair(Pair::RightThat, x, y, frame, e);
+                p.set_pair(Pair::Right, x, y, frame, e);
             }
             if y + 1 < f.rows {
                 let e = price(c, c + f.cols);
-                p.set_pair(Pair::DownThis, x, y, frame, e);
-                p.set_pair(Pair::DownThat, x, y, frame, e);
+                p.set_pair(Pair::Down, x, y, frame, e);
             }
         }
     }

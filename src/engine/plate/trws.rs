@@ -3,8 +3,7 @@
 //! minimization", PAMI 2006), in integers.
 //!
 //! A label is a switch time. Two neighbours that switch at different times pay
-//! for every frame in between, and the price of a frame may differ with which
-//! of the two went first. A message is then two linear scans over the labels
+//! for every frame in between. A message is then two linear scans over the labels
 //! (after Felzenszwalb and Huttenlocher, "Efficient belief propagation for early
 //! vision", 2006).
 //!
@@ -30,18 +29,15 @@ pub(super) struct Problem {
     pitch: usize,
     /// Cost of each label at each cell.
     unary: Vec<i16>,
-    /// Per frame between two switches, to the right: this cell went first;
-    /// the neighbour went first. Then the same downwards.
-    pair: [Vec<i16>; 4],
+    /// Per frame between two switches, to the right and downwards.
+    pair: [Vec<i16>; 2],
 }
 
-/// Which neighbour, and which of the two went first.
+/// Which neighbour.
 #[derive(Clone, Copy)]
 pub(super) enum Pair {
-    RightThis = 0,
-    RightThat = 1,
-    DownThis = 2,
-    DownThat = 3,
+    Right = 0,
+    Down = 1,
 }
 
 impl Problem {
@@ -116,19 +112,16 @@ impl Problem {
             for x in 0..self.cols {
                 let a = usize::from(labels[y * self.cols + x]);
                 sum += i64::from(self.unary(x, y, a));
-                let mut edge = |first: Pair, second: Pair, b: usize| {
-                    let (pair, from, to) = if a < b { (first, a, b) } else { (second, b, a) };
-                    for k in from..to {
+                let mut edge = |pair: Pair, b: usize| {
+                    for k in a.min(b)..a.max(b) {
                         sum += i64::from(self.pair[pair as usize][self.at(x + y, k, y)]);
                     }
                 };
                 if x + 1 < self.cols {
-                    let b = usize::from(labels[y * self.cols + x + 1]);
-                    edge(Pair::RightThis, Pair::RightThat, b);
+                    edge(Pair::Right, usize::from(labels[y * self.cols + x + 1]));
                 }
                 if y + 1 < self.rows {
-                    let b = usize::from(labels[(y + 1) * self.cols + x]);
-                    edge(Pair::DownThis, Pair::DownThat, b);
+                    edge(Pair::Down, usize::from(labels[(y + 1) * self.cols + x]));
                 }
             }
         }
@@ -214,12 +207,7 @@ impl Messages {
                         (false, true) => p.at(that, 0, y) - 1,
                     };
                     let edge = if forward { own } else { lands };
-                    let (a, b) = match down {
-                        false => (&p.pair[0], &p.pair[1]),
-                        true => (&p.pair[2], &p.pair[3]),
-                    };
-                    // Rising switch times: this node went first.
-                    let (rising, falling) = if forward { (a, b) } else { (b, a) };
+                    let price = &p.pair[usize::from(down)];
                     let mut before = [0i16; LANES];
                     for k in 0..p.labels {
                         let m = load(&self.0[came], own + k * p.pitch);
@@ -228,7 +216,7 @@ impl Messages {
                             h[l] = (h[l] >> 1).saturating_sub(m[l]);
                         }
                         if k > 0 {
-                            let e = load(rising, edge + (k - 1) * p.pitch);
+                            let e = load(price, edge + (k - 1) * p.pitch);
                             for l in 0..LANES {
                                 h[l] = h[l].min(before[l].saturating_add(e[l]));
                             }
@@ -238,7 +226,7 @@ impl Messages {
                     }
                     let mut least = before;
                     for k in (0..p.labels - 1).rev() {
-                        let e = load(falling, edge + k * p.pitch);
+                        let e = load(price, edge + k * p.pitch);
                         for l in 0..LANES {
                             let h = scratch[k][l].min(before[l].saturating_add(e[l]));
                             scratch[k][l] = h;
@@ -258,53 +246,103 @@ impl Messages {
         }
     }
 
-    /// The labels in raster order, each chosen with those already chosen in
-    /// view.
+    /// The labels, each chosen with those of the left and the upper neighbour
+    /// in view, diagonal by diagonal.
     fn decode(&self, p: &Problem) -> Vec<u8> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor was just found to have AVX2; the function
+            // is the portable one, compiled for it.
+            return unsafe { self.decode_avx2(p) };
+        }
+        self.decode_any(p)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn decode_avx2(&self, p: &Problem) -> Vec<u8> {
+        self.decode_any(p)
+    }
+
+    #[inline(always)]
+    fn decode_any(&self, p: &Problem) -> Vec<u8> {
         let mut labels = vec![0u8; p.cols * p.rows];
-        let mut belief = vec![0i32; p.labels];
-        for y in 0..p.rows {
-            for x in 0..p.cols {
-                let d = x + y;
+        let mut belief = vec![[0i32; LANES]; p.labels];
+        // Labels of the diagonal before, and of this one, by row.
+        let mut before = vec![0i32; p.pitch + LANES];
+        let mut now = before.clone();
+        for d in 0..p.cols + p.rows - 1 {
+            let first = (d + 1).saturating_sub(p.cols) / LANES * LANES;
+            let last = d.min(p.rows - 1);
+            for y in (first..=last).step_by(LANES) {
+                let mut left = [0i32; LANES];
+                let mut up = [0i32; LANES];
+                for l in 0..LANES {
+                    left[l] = before[(y + l).min(p.pitch - 1)];
+                    up[l] = before[(y + l).saturating_sub(1).min(p.pitch - 1)];
+                }
+                // Whether there is a neighbour to the left, and above.
+                let has_left: [bool; LANES] = std::array::from_fn(|l| y + l < d);
+                let has_up: [bool; LANES] = std::array::from_fn(|l| y + l > 0);
                 for (k, b) in belief.iter_mut().enumerate() {
                     let at = p.at(d, k, y);
-                    *b = i32::from(p.unary[at])
-                        + i32::from(self.0[1][at])
-                        + i32::from(self.0[3][at]);
-                    if x == 0 {
-                        *b += i32::from(self.0[0][at]);
-                    }
-                    if y == 0 {
-                        *b += i32::from(self.0[2][at]);
-                    }
-                }
-                let mut toward = |label: u8, first: &[i16], second: &[i16], fy: usize| {
-                    let label = usize::from(label);
-                    let mut cost = 0;
-                    for k in label + 1..p.labels {
-                        cost += i32::from(first[p.at(d - 1, k - 1, fy)]);
-                        belief[k] += cost;
-                    }
-                    cost = 0;
-                    for k in (0..label).rev() {
-                        cost += i32::from(second[p.at(d - 1, k, fy)]);
-                        belief[k] += cost;
-                    }
-                };
-                if x > 0 {
-                    toward(labels[y * p.cols + x - 1], &p.pair[0], &p.pair[1], y);
-                }
-                if y > 0 {
-                    toward(labels[(y - 1) * p.cols + x], &p.pair[2], &p.pair[3], y - 1);
-                }
-                let mut best = 0;
-                for (k, b) in belief.iter().enumerate() {
-                    if *b < belief[best] {
-                        best = k;
+                    let unary = load(&p.unary, at);
+                    let m = [0, 1, 2, 3].map(|m| load(&self.0[m], at));
+                    for l in 0..LANES {
+                        let wide = i32::from;
+                        let mut sum = wide(unary[l]) + wide(m[1][l]) + wide(m[3][l]);
+                        if !has_left[l] {
+                            sum += wide(m[0][l]);
+                        }
+                        if !has_up[l] {
+                            sum += wide(m[2][l]);
+                        }
+                        b[l] = sum;
                     }
                 }
-                labels[y * p.cols + x] = best as u8;
+                if d > 0 {
+                    let edges = [
+                        (&left, &has_left, &p.pair[0], p.at(d - 1, 0, y)),
+                        (&up, &has_up, &p.pair[1], p.at(d - 1, 0, y) - 1),
+                    ];
+                    for (label, has, price, edge) in edges {
+                        let mut cost = [0i32; LANES];
+                        for k in 1..p.labels {
+                            let e = load(price, edge + (k - 1) * p.pitch);
+                            for l in 0..LANES {
+                                let past = k as i32 > label[l] && has[l];
+                                cost[l] = if past { cost[l] + i32::from(e[l]) } else { 0 };
+                                belief[k][l] += cost[l];
+                            }
+                        }
+                        cost = [0; LANES];
+                        for k in (0..p.labels - 1).rev() {
+                            let e = load(price, edge + k * p.pitch);
+                            for l in 0..LANES {
+                                let short = (k as i32) < label[l] && has[l];
+                                cost[l] = if short { cost[l] + i32::from(e[l]) } else { 0 };
+                                belief[k][l] += cost[l];
+                            }
+                        }
+                    }
+                }
+                let mut best = belief[0];
+                let mut chosen = [0i32; LANES];
+                for (k, b) in belief.iter().enumerate().skip(1) {
+                    for l in 0..LANES {
+                        let better = b[l] < best[l];
+                        best[l] = if better { b[l] } else { best[l] };
+                        chosen[l] = if better { k as i32 } else { chosen[l] };
+                    }
+                }
+                for l in 0..LANES {
+                    now[y + l] = chosen[l];
+                    if y + l <= last && d - (y + l).min(d) < p.cols {
+                        labels[(y + l) * p.cols + d - (y + l)] = chosen[l] as u8;
+                    }
+                }
             }
+            std::mem::swap(&mut before, &mut now);
         }
         labels
     }
@@ -324,12 +362,10 @@ mod tests {
                     p.set_unary(x, y, k, rng.below(400) as i32);
                     if k + 1 < labels {
                         if x + 1 < cols {
-                            p.set_pair(Pair::RightThis, x, y, k, rng.below(200) as i32);
-                            p.set_pair(Pair::RightThat, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::Right, x, y, k, rng.below(200) as i32);
                         }
                         if y + 1 < rows {
-                            p.set_pair(Pair::DownThis, x, y, k, rng.below(200) as i32);
-                            p.set_pair(Pair::DownThat, x, y, k, rng.below(200) as i32);
+                            p.set_pair(Pair::Down, x, y, k, rng.below(200) as i32);
                         }
                     }
                 }
