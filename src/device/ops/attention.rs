@@ -160,6 +160,7 @@ fn plainly(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::ops::testing::scattered;
     use candle_core::Device;
 
     #[test]
@@ -172,9 +173,7 @@ mod tests {
             (1, 3, 3 * KEYS, 2, 16),
         ] {
             let random = |tokens: usize, by: f64| {
-                let shape = (batch, tokens, heads * d);
-                let x = Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
-                (x * by).unwrap()
+                (scattered(&[batch, tokens, heads * d], by as f32 / 100.0) * by).unwrap()
             };
             let (q, k, v) = (random(n, 4.0), random(m, 4.0), random(m, 1.0));
             let found = attention(&q, &k, &v, heads).unwrap();

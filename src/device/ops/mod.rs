@@ -21,3 +21,26 @@ pub use norm::{add_gated, layer_norm, rms_norm};
 pub use normalise::normalise;
 pub use rotate::rotate;
 pub use self_attention::self_attention;
+
+#[cfg(test)]
+mod testing {
+    use candle_core::{Device, Tensor};
+
+    /// Numbers spread about like a normal distribution around `mean`, the same in
+    /// every run: an unlucky draw is no failure of the code.
+    pub(super) fn scattered(shape: &[usize], mean: f32) -> Tensor {
+        let mut state = 0x9E37_79B9_7F4A_7C15u64
+            ^ shape.iter().product::<usize>() as u64
+            ^ u64::from(mean.to_bits()) << 20;
+        let mut uniform = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 24) as f32
+        };
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0 + mean)
+            .collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+}

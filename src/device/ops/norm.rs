@@ -145,18 +145,16 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
-
-    fn random(shape: &[usize], mean: f32) -> Tensor {
-        Tensor::randn(mean, 1.0, shape, &Device::Cpu).unwrap()
-    }
+    use crate::device::ops::testing::scattered as random;
+    use candle_core::DType;
 
     /// Against the same in f64, which goes candle's way.
     fn check(found: Tensor, exact: Tensor) {
         let found = found.to_dtype(DType::F64).unwrap();
         let difference = (found - exact).unwrap().abs().unwrap();
         let most: f64 = difference.max_all().unwrap().to_scalar().unwrap();
-        assert!(most < 2e-5, "{most}");
+        // What is left of numbers of about 30 once their mean is gone.
+        assert!(most < 3e-5, "{most}");
     }
 
     #[test]

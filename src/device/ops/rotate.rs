@@ -73,11 +73,11 @@ fn plainly(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use crate::device::ops::testing::scattered;
 
     #[test]
     fn every_token_is_turned_by_its_own_angles() {
-        let random = |shape: &[usize]| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
+        let random = |shape: &[usize]| scattered(shape, 0.0);
         for (batch, tokens, heads, half) in [(1, 1, 1, 1), (2, 19, 3, 5), (1, 40, 2, 8)] {
             let x = random(&[batch, tokens, heads * 2 * half]);
             let angles = random(&[tokens, half]);
