@@ -356,7 +356,11 @@ fn melt_ignores_the_status_so_the_source_is_passed_through() {
 fn melt_has_bytes_with_rows_that_run_down() {
     let run = take_from_file("melt").keep("out", FRAMES).run().good();
     for number in NUMBERS {
-        let right = as_bytes(&expected().frame("out", number));
+        // The node rounds halves up.
+        let mut right = expected().frame("out", number);
+        for v in &mut right.rgba {
+            *v = (v.clamp(0.0, 1.0) * 255.0 + 0.5).floor() / 255.0;
+        }
         let worst = run.frame("out", number).difference(&right, &[0, 1, 2, 3]);
         assert!(worst < 0.5 / 255.0, "frame {number}: {worst}");
     }
