@@ -13,6 +13,7 @@
 #[path = "quality/footage.rs"]
 #[allow(dead_code)]
 mod footage;
+mod meter;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -23,6 +24,7 @@ use longtake::engine::plate::PlateEngine;
 use longtake::engine::{Engine, Sources};
 use longtake::frame::FrameRange;
 use longtake::sequence::{Mode, Request};
+use meter::processor_time;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -33,19 +35,6 @@ const ROUNDS: usize = 2;
 struct Taken {
     wall: f64,
     processor: f64,
-}
-
-fn processor() -> f64 {
-    // Fields 14 and 15 of proc(5) are in ticks of 1/100 s.
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .map(|f| f.parse().unwrap_or(0.0))
-        .collect();
-    (fields.get(11).unwrap_or(&0.0) + fields.get(12).unwrap_or(&0.0)) / 100.0
 }
 
 fn ours(plate: &Clip, frames: usize, keep: usize) -> Result<Taken, Failure> {
@@ -68,12 +57,12 @@ fn ours(plate: &Clip, frames: usize, keep: usize) -> Result<Taken, Failure> {
         plate: &mut reader,
         matte: None,
     };
-    let (begun, worked) = (Instant::now(), processor());
+    let (begun, worked) = (Instant::now(), processor_time());
     let analysis = engine.analyse(&mut sources, task)?;
     engine.decide(&analysis, &timeline, task)?;
     Ok(Taken {
         wall: begun.elapsed().as_secs_f64(),
-        processor: processor() - worked,
+        processor: processor_time() - worked,
     })
 }
 

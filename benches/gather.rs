@@ -13,6 +13,8 @@
 //! Every table is printed by one run on one machine; only ratios mean anything
 //! elsewhere. The floor (copies) is measured first.
 
+mod meter;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +22,7 @@ use longtake::device::{Cancel, Silent, Task};
 use longtake::engine::plate::{Analysis, EditList, Event, Kind, NEVER, PlateEngine};
 use longtake::engine::{Engine, Sources};
 use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
+use meter::processor_time;
 use rayon::prelude::*;
 
 type Failure = Box<dyn std::error::Error>;
@@ -132,19 +135,6 @@ fn cost(rounds: usize, mut work: impl FnMut() -> Result<(), Failure>) -> Result<
     }
     let processor = (processor_time() - before) / rounds as f64;
     Ok(Cost { elapsed, processor })
-}
-
-/// Processor time of this process so far, in seconds, to a hundredth; not a
-/// number where the system does not tell it as Linux does.
-fn processor_time() -> f64 {
-    let told = std::fs::read_to_string("/proc/self/stat").ok();
-    let ticks = told.as_deref().and_then(|s| {
-        let mut fields = s.rsplit(')').next()?.split_whitespace().skip(11);
-        let user: f64 = fields.next()?.parse().ok()?;
-        let system: f64 = fields.next()?.parse().ok()?;
-        Some(user + system)
-    });
-    ticks.map_or(f64::NAN, |t| t / 100.0)
 }
 
 /// Moving noise with highlights.

@@ -13,6 +13,8 @@
 //! copying a frame in memory, and writing the very same frames with the EXR
 //! library alone on as many threads.
 
+mod meter;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -27,6 +29,7 @@ use longtake::frame::{
 };
 use longtake::job::{self, Draft, Event, Stages, Watch};
 use longtake::sampler::Philox;
+use meter::{memory, processor_time};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -173,30 +176,10 @@ fn main() -> Result<(), Failure> {
         ours as f64 / n / 1e6,
         theirs as f64 / n / 1e6
     );
-    if let Some(peak) = peak() {
+    if let Some(peak) = memory("VmHWM") {
         println!("peak memory of all this: {:.2} GB", peak as f64 / 1e6);
     }
     Ok(())
-}
-
-/// Processor time of this process so far, in seconds, to a hundredth; not a
-/// number where the system does not tell it as Linux does.
-fn processor_time() -> f64 {
-    let told = std::fs::read_to_string("/proc/self/stat").ok();
-    let ticks = told.as_deref().and_then(|s| {
-        let mut fields = s.rsplit(')').next()?.split_whitespace().skip(11);
-        let user: f64 = fields.next()?.parse().ok()?;
-        let system: f64 = fields.next()?.parse().ok()?;
-        Some(user + system)
-    });
-    ticks.map_or(f64::NAN, |t| t / 100.0)
-}
-
-/// Peak resident memory in kB, where the system tells it as Linux does.
-fn peak() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The picture as the EXR library takes it, its samples rounded already.

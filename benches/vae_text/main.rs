@@ -10,6 +10,8 @@
 //! and the peak of memory over what inputs and weights take. Whole parts are also
 //! compared in what they give.
 
+#[path = "../meter/mod.rs"]
+mod meter;
 mod reference;
 mod work;
 

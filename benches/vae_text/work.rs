@@ -11,6 +11,7 @@ use longtake::device::{Cancel, Silent, Task};
 use longtake::engine::wan::text::TextEncoder;
 use longtake::engine::wan::vae::{Tiling, VaeConfig, VaeDecoder, frames_of};
 
+use super::meter::{forget_peak, memory, processor_time};
 use super::{Cost, Failure};
 
 /// A task made ready.
@@ -173,37 +174,21 @@ pub fn measure(
     if repeats > 1 {
         run()?;
     }
-    std::fs::write("/proc/self/clear_refs", "5")?;
-    let before = status("VmRSS")?;
-    let (cpu, wall) = (cpu_seconds()?, Instant::now());
+    forget_peak()?;
+    let before = megabytes("VmRSS")?;
+    let (cpu, wall) = (processor_time(), Instant::now());
     for _ in 0..repeats {
         run()?;
     }
     Ok(Cost {
-        cpu: (cpu_seconds()? - cpu) / repeats as f64,
+        cpu: (processor_time() - cpu) / repeats as f64,
         wall: wall.elapsed().as_secs_f64() / repeats as f64,
-        memory: status("VmHWM")? - before,
+        memory: megabytes("VmHWM")? - before,
     })
 }
 
 /// Megabytes.
-fn status(key: &str) -> Result<f64, Failure> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find(|l| l.starts_with(key)).unwrap_or("");
-    let kilobytes: f64 = line.split_whitespace().nth(1).unwrap_or("0").parse()?;
-    Ok(kilobytes / 1024.)
-}
-
-/// User and system time of all threads; Linux counts it in hundredths.
-fn cpu_seconds() -> Result<f64, Failure> {
-    let text = std::fs::read_to_string("/proc/self/stat")?;
-    let after = text.rsplit(')').next().unwrap_or("");
-    let field = |i: usize| {
-        after
-            .split_whitespace()
-            .nth(i)
-            .unwrap_or("0")
-            .parse::<f64>()
-    };
-    Ok((field(11)? + field(12)?) / 100.)
+fn megabytes(field: &str) -> Result<f64, Failure> {
+    let told = memory(field).ok_or("the system does not tell its memory")?;
+    Ok(told as f64 / 1024.)
 }

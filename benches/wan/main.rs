@@ -7,6 +7,9 @@
 //! processor time of a block (all threads together) and the memory above what the
 //! weights take. Without LONGTAKE_PYTHON only our own figures are told.
 
+#[path = "../meter/mod.rs"]
+mod meter;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +19,7 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use longtake::engine::wan::config::TransformerConfig;
 use longtake::engine::wan::transformer::{Inputs, Part, Timesteps, Transformer};
+use meter::{forget_peak, memory, processor_time};
 
 /// Rounds of which the middle one is told.
 const ROUNDS: usize = 3;
@@ -56,25 +60,9 @@ impl SimpleBackend for Random {
     }
 }
 
-/// Seconds of processor time of this process so far.
-fn processor_time() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = text
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    // User and system time, in hundredths.
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// A line of /proc/self/status in MB.
-fn memory(field: &str) -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|l| l.starts_with(field)).unwrap();
-    let number = line.split_whitespace().nth(1).unwrap();
-    number.parse::<f64>().unwrap() / 1024.0
+/// Memory in MB.
+fn megabytes(field: &str) -> f64 {
+    memory(field).map_or(f64::NAN, |k| k as f64 / 1024.0)
 }
 
 #[derive(Clone, Copy)]
@@ -94,9 +82,8 @@ fn ours(model: &Transformer, frames: usize) -> Result<Figure> {
         image: None,
         control: None,
     };
-    // Starts the peak anew.
-    std::fs::write("/proc/self/clear_refs", "5").ok();
-    let before = memory("VmRSS");
+    forget_peak().ok();
+    let before = megabytes("VmRSS");
     let (mut from, mut seconds) = (0.0, 0.0);
     model.forward(&inputs, &mut |part, _| {
         match part {
@@ -108,7 +95,7 @@ fn ours(model: &Transformer, frames: usize) -> Result<Figure> {
     })?;
     Ok(Figure {
         seconds,
-        megabytes: memory("VmHWM") - before,
+        megabytes: megabytes("VmHWM") - before,
     })
 }
 
