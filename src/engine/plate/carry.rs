@@ -1,5 +1,5 @@
-//! Carries a plan out on a grid, change by change: when each cell changes
-//! clip, and to which of the clips that would do.
+//! Carries a plan out, change by change: when each cell changes clip, and to
+//! which of the clips that would do.
 
 use super::asides::field;
 use super::edit_list::{Event, Kind, NEVER};
@@ -58,12 +58,12 @@ pub(super) struct Wish<'a> {
     pub(super) settle: bool,
 }
 
-/// Carries a plan out on one grid.
+/// Carries a plan out.
 pub(super) struct Carrier<'a> {
     pub(super) g: &'a Ground,
     pub(super) stretch: &'a Stretch,
     pub(super) style: &'a Style,
-    /// Random numbers for each event, the same on every grid.
+    /// Random numbers for each event.
     streams: &'a dyn Fn(u32) -> Philox,
     pub(super) weights: Weights,
     /// What a natural jump costs, in [`COST`].
@@ -130,7 +130,7 @@ impl<'a> Carrier<'a> {
                 let first = events.last().map_or(0, |e| e.at as usize + 2);
                 let last = asides.last().map_or(length, |a| a.saturating_sub(1));
                 let tries = self.candidates(&changes, next, before, first..=last.max(at));
-                let event = self.change(&playing, at, tries, &mut rng, task)?;
+                let event = self.change(&playing, at, tries, &rng, task)?;
                 changes[next].at = event.at as usize;
                 changes[next].offset = event.offset;
                 next += 1;
@@ -284,14 +284,20 @@ impl<'a> Carrier<'a> {
         playing: &Playing,
         at: usize,
         mut tries: Vec<(usize, i32)>,
-        rng: &mut Philox,
+        rng: &Philox,
         task: Task<'_>,
     ) -> Result<Event, Cancelled> {
         let (fine, coarse) = (&self.g.fine, &self.g.coarse);
         let shift = self.shift();
         let end = at + shift + self.g.jumps.window + 2;
         let frames = at.saturating_sub(shift + 1)..end.min(self.stretch.length);
+        let rather = |level: &Level| {
+            let (cols, rows) = (level.features.cols, level.features.rows);
+            // The same numbers on either grid.
+            field(cols, rows, 0.35 * rows as f64, &mut rng.clone())
+        };
         if tries.len() > 1 {
+            let rather = rather(coarse);
             let reduced = self.reduce(playing, frames.start, end + 6);
             let quick = Weights {
                 passes: QUICK,
@@ -302,12 +308,13 @@ impl<'a> Carrier<'a> {
                 task.check()?;
                 let budget = self.budget(coarse, 0);
                 let look = (coarse, &reduced, frames.clone());
-                let (q, _) = self.fitted(look, change, &quick, budget, rng.clone());
+                let (q, _) = self.fitted(look, change, &quick, budget, &rather);
                 ranked.push((q, change));
             }
             ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
             tries = ranked.into_iter().map(|r| r.1).collect();
         }
+        let rather = rather(fine);
         let weights = self.weights;
         let mut best: Option<(f64, (usize, i32), Vec<u8>)> = None;
         for (i, &change) in tries.iter().enumerate() {
@@ -318,7 +325,7 @@ impl<'a> Carrier<'a> {
             }
             let budget = self.budget(fine, MENDS);
             let look = (fine, playing, frames.clone());
-            let (q, switch) = self.fitted(look, change, &weights, budget, rng.clone());
+            let (q, switch) = self.fitted(look, change, &weights, budget, &rather);
             if best.as_ref().is_none_or(|b| q < b.0) {
                 best = Some((q, change, switch));
             }
@@ -348,15 +355,15 @@ impl<'a> Carrier<'a> {
         (at, offset): (usize, i32),
         weights: &Weights,
         budget: Budget,
-        mut rng: Philox,
+        rather: &[u8],
     ) -> (f64, Vec<u8>) {
         let f = &level.features;
         let window = self.window(at);
-        let rather = field(f.cols, f.rows, 0.35 * f.rows as f64, &mut rng);
         let stay = vec![i32::from(FORBIDDEN); f.cells()];
         let wish = Wish {
             stay: &stay,
-            rather: &rather,
+            rather,
+            // Kept for the fine grid alone.
             settle: f.cells() == self.settled.len(),
         };
         let extra = self.extra(f, playing, at, offset, window, &wish);

@@ -23,8 +23,6 @@ pub(super) struct Landing {
     pub(super) to: u32,
     /// Cost, [`NATURAL`] for a natural step.
     pub(super) cost: i32,
-    /// Cost before penalties and before squaring.
-    pub(super) bare: i32,
 }
 
 /// Jumps between the frames of a plate.
@@ -117,7 +115,6 @@ impl Jumps {
                         Some(Landing {
                             to: j as u32,
                             cost: libm::rint(natural * q * q) as i32,
-                            bare: libm::rint(b) as i32,
                         })
                     })
                     .collect();

@@ -360,10 +360,12 @@ fn walk(
                     if after >= BLOCKED / 2 {
                         continue;
                     }
-                    let mut q = f64::from(l.cost) + after as f64 * 0.9 + COVER * scale * crowded[k];
-                    q += AGAIN * scale * taken.at(i, k);
+                    let q = f64::from(l.cost)
+                        + after as f64 * 0.9
+                        + COVER * scale * crowded[k]
+                        + AGAIN * scale * taken.at(i, k);
                     costs.push(libm::rint(q) as i64);
-                    moves.push((r, k, l.bare));
+                    moves.push((r, k));
                 }
                 r += 1;
             }
@@ -371,7 +373,7 @@ fn walk(
         if costs.is_empty() {
             break;
         }
-        let (r, k, _) = moves[draw(&costs, taste.heat * scale, rng)];
+        let (r, k) = moves[draw(&costs, taste.heat * scale, rng)];
         let cost = jumps.cost(j + r, k).unwrap_or(NATURAL * 40);
         worst = worst.max(f64::from(cost));
         for u in &mut used[j..j + r] {
