@@ -9,12 +9,12 @@ that image-to-video models have, random weights that bf16 holds exactly) and
 the states that the pipeline takes.
 """
 
-import argparse
-import pathlib
 
 import torch
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+from arguments import parser
 
 
 @torch.no_grad()
@@ -64,13 +64,10 @@ def make(out, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--odd", action="store_true", help="no effect: sizes are odd here anyway")
-    args = parser.parse_args()
+    # The sizes here are odd anyway.
+    args = parser(__doc__).parse_args()
     torch.use_deterministic_algorithms(True)
-    make(args.out, args.seed)
+    make(args.folder, args.seed)
 
 
 if __name__ == "__main__":

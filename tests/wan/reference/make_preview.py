@@ -9,13 +9,14 @@ are the weights (random, as bf16 holds them), `LAYOUT-reference.safetensors` lat
 and frames of -1 to 1.
 """
 
-import argparse
 import pathlib
 import sys
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
+
+from arguments import parser
 
 
 @torch.no_grad()
@@ -48,19 +49,17 @@ def make(taehv, out, layout, channels, patch, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--taehv", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--odd", action="store_true", help="no effect: sizes are odd here anyway")
-    args = parser.parse_args()
+    # The sizes here are odd anyway.
+    options = parser(__doc__)
+    options.add_argument("--taehv", type=pathlib.Path)
+    args = options.parse_args()
     if args.taehv is None:
         print("no --taehv: no preview fixtures are made")
         return
     sys.path.insert(0, str(args.taehv))
     import taehv
 
-    out = args.out / "preview"
+    out = args.folder / "preview"
     out.mkdir(parents=True, exist_ok=True)
     make(taehv, out, "2.1", 16, 1, args.seed)
     make(taehv, out, "2.2", 48, 2, args.seed + 1)

@@ -11,9 +11,7 @@ embeddings that the reference's pipeline makes of it. `text/prompts.json` holds
 the prompts as typed and as the pipeline cleans them.
 """
 
-import argparse
 import json
-import pathlib
 import shutil
 
 import torch
@@ -22,6 +20,8 @@ from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+from arguments import parser
 
 LENGTH = 48
 
@@ -127,13 +127,10 @@ def make(out, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--odd", action="store_true", help="no effect: sizes are odd here anyway")
-    args = parser.parse_args()
+    # The sizes here are odd anyway.
+    args = parser(__doc__).parse_args()
     torch.use_deterministic_algorithms(True)
-    make(args.out, args.seed)
+    make(args.folder, args.seed)
 
 
 if __name__ == "__main__":

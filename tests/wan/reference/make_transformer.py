@@ -11,10 +11,8 @@ single files use, FOLDER/t2v_q8_0.gguf the first variant as a GGUF file,
 FOLDER/lora/ changes to it in several layouts.
 """
 
-import argparse
 import json
 import math
-from pathlib import Path
 
 import gguf
 import PIL.Image
@@ -35,6 +33,8 @@ from diffusers.loaders.lora_conversion_utils import (
 )
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 from safetensors.torch import save_file
+
+from arguments import parser
 
 Z = 4  # latent channels
 TEXT = 16  # width of a text embedding
@@ -228,6 +228,19 @@ def keep_condition(pipeline, kept):
     pipeline.prepare_latents = keep
 
 
+def image_to_video(maker, model, **more):
+    return WanImageToVideoPipeline(
+        tokenizer=None,
+        text_encoder=None,
+        vae=maker.vae(),
+        scheduler=unipc(5.0),
+        image_processor=None,
+        image_encoder=None,
+        transformer=model,
+        **more,
+    )
+
+
 @torch.no_grad()
 def i2v(maker):
     """Wan 2.1 image to video with the first and the last frame's CLIP embeddings."""
@@ -253,15 +266,7 @@ def i2v(maker):
         encoder_hidden_states_image=image,
     )
     kept["text"] = kept["text"][:, : maker.text_length + 1]
-    pipeline = WanImageToVideoPipeline(
-        tokenizer=None,
-        text_encoder=None,
-        vae=maker.vae(),
-        scheduler=unipc(5.0),
-        image_processor=None,
-        image_encoder=None,
-        transformer=model,
-    )
+    pipeline = image_to_video(maker, model)
     ten = maker.inputs() | {"clip": image}
     keep_condition(pipeline, ten)
     pipeline.encode_image = lambda _pictures, _device: image
@@ -361,16 +366,7 @@ def ti2v(maker):
     save(maker.folder / "ti2v" / "reference.safetensors", kept)
     text_to_video(maker, "ti2v", pipeline, guidance_scale=5.0)
     # From a first frame: its tokens are at time 0.
-    pipeline = WanImageToVideoPipeline(
-        tokenizer=None,
-        text_encoder=None,
-        vae=maker.vae(),
-        scheduler=unipc(5.0),
-        image_processor=None,
-        image_encoder=None,
-        transformer=model,
-        expand_timesteps=True,
-    )
+    pipeline = image_to_video(maker, model, expand_timesteps=True)
     kept = maker.inputs()
     keep_condition(pipeline, kept)
     kept["latents"] = sampled(pipeline, kept, image=maker.pictures(1, 3), guidance_scale=5.0, **maker.call())
@@ -566,11 +562,7 @@ def lora(maker, model):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--odd", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__).parse_args()
     torch.set_num_threads(1)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     maker = Maker(arguments.folder, arguments.seed, arguments.odd)

@@ -9,14 +9,14 @@ batch. `--seed` moves weights, inputs and sizes, for a comparison that nothing c
 have been tuned to.
 """
 
-import argparse
 import json
-import pathlib
 import random
 
 import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import save_file
+
+from arguments import parser
 
 LAYOUTS = {
     # 8 x 8 x 4, 16 channels.
@@ -176,15 +176,12 @@ def original_keys(out):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--odd", action="store_true", help="no effect: sizes are odd here anyway")
-    args = parser.parse_args()
+    # The sizes here are odd anyway.
+    args = parser(__doc__).parse_args()
     torch.use_deterministic_algorithms(True)
     for name in LAYOUTS:
-        make(name, args.out, args.seed)
-    original_keys(args.out)
+        make(name, args.folder, args.seed)
+    original_keys(args.folder)
 
 
 if __name__ == "__main__":

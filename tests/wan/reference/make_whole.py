@@ -7,14 +7,14 @@ FOLDER/whole/ has what is new: transformer, scheduler, model_index.json, and
 reference.safetensors with noise, latents and frames. Run the other scripts first.
 """
 
-import argparse
 import json
-from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
 from make_transformer import COMMON, Maker, save, unipc
 from transformers import AutoTokenizer, UMT5EncoderModel
+
+from arguments import parser
 
 PROMPT = "a cat walks on the grass"
 NEGATIVE = "blurry, bad quality"
@@ -22,11 +22,7 @@ NEGATIVE = "blurry, bad quality"
 
 @torch.no_grad()
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--odd", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__).parse_args()
     torch.set_num_threads(1)
     folder = arguments.folder
     maker = Maker(folder / "whole", arguments.seed + 1, arguments.odd)
