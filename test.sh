@@ -11,6 +11,8 @@ echo "== format"
 cargo fmt --all --check
 sources=$(git ls-files '*.cpp' '*.h' '*.hpp' '*.cu' '*.cuh')
 [ -z "$sources" ] || echo "$sources" | xargs clang-format --dry-run -Werror
+echo "== kernels"
+cargo xtask kernels
 echo "== lints"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 echo "== bundle and host"

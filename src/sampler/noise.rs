@@ -3,8 +3,6 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::Philox;
-
 /// Where a block of latents lies in the sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -22,20 +20,8 @@ pub struct Place {
 pub fn noise(seed: u64, place: Place, shape: [usize; 4], device: &Device) -> Result<Tensor> {
     let [channels, frames, rows, columns] = shape;
     let mut values = vec![0f32; channels * frames * rows * columns];
-    let plane = frames * rows * columns;
-    let at = |first: i32, i: usize| first.wrapping_add(i as i32) as u32;
-    for t in 0..frames {
-        for y in 0..rows {
-            for x in 0..columns {
-                let key = [at(place.frame, t), at(place.row, y), at(place.column, x)];
-                let mut stream = Philox::new(seed, key);
-                let first = (t * rows + y) * columns + x;
-                for c in 0..channels {
-                    values[c * plane + first] = stream.normal() as f32;
-                }
-            }
-        }
-    }
+    let at = [place.frame, place.row, place.column];
+    longtake_kernels::noise::noise(&mut values, seed, at, shape);
     Tensor::from_vec(values, (1, channels, frames, rows, columns), device)
 }
 

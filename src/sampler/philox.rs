@@ -2,8 +2,7 @@
 //! easy as 1, 2, 3", SC 2011): a counter-based generator, so that any machine
 //! that makes any piece of a sequence draws the same numbers.
 
-const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+use longtake_kernels::philox::{normal, philox4x32, uniform};
 
 /// A stream of random numbers, fixed by a seed and a place in the work.
 #[derive(Clone, Debug)]
@@ -12,24 +11,6 @@ pub struct Philox {
     counter: [u32; 4],
     block: [u32; 4],
     used: usize,
-}
-
-/// The 4x32-10 function itself.
-pub(crate) fn philox4x32(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
-    for round in 0..10 {
-        if round > 0 {
-            k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
-        }
-        let p0 = u64::from(MULTIPLIER[0]) * u64::from(c[0]);
-        let p1 = u64::from(MULTIPLIER[1]) * u64::from(c[2]);
-        c = [
-            (p1 >> 32) as u32 ^ c[1] ^ k[0],
-            p1 as u32,
-            (p0 >> 32) as u32 ^ c[3] ^ k[1],
-            p0 as u32,
-        ];
-    }
-    c
 }
 
 impl Philox {
@@ -57,7 +38,7 @@ impl Philox {
 
     /// Uniform in 0..1, a multiple of 2⁻³².
     pub fn uniform(&mut self) -> f64 {
-        f64::from(self.next_u32()) / 4_294_967_296.0
+        uniform(self.next_u32())
     }
 
     /// Uniform in 0..n; `n` must not be 0.
@@ -68,35 +49,13 @@ impl Philox {
     /// Normally distributed, mean 0 and deviation 1 (Box–Muller on portable
     /// functions, so that every machine agrees to the last bit).
     pub fn normal(&mut self) -> f64 {
-        let u = 1.0 - self.uniform();
-        let v = self.uniform();
-        libm::sqrt(-2.0 * libm::log(u)) * libm::cos(std::f64::consts::TAU * v)
+        normal(self.next_u32(), self.next_u32())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // Known answers from the authors' Random123 distribution (kat_vectors).
-    #[test]
-    fn agrees_with_the_published_vectors() {
-        assert_eq!(
-            philox4x32([0; 4], [0; 2]),
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
-        );
-        assert_eq!(
-            philox4x32([u32::MAX; 4], [u32::MAX; 2]),
-            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
-        );
-        assert_eq!(
-            philox4x32(
-                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-                [0xa409_3822, 0x299f_31d0]
-            ),
-            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
-        );
-    }
 
     #[test]
     fn streams_of_different_places_differ() {

@@ -85,6 +85,7 @@ pub fn bundle(debug: bool) -> Result<PathBuf> {
     let layout = Layout::read(&root)?;
     let platform = layout.platform()?;
     let target = target(&root);
+    println!("{}", crate::kernels::kernels(false)?);
     let library = build(&root, &target, &platform.library, debug)?;
 
     // Laid out beside its place and moved there whole, so that a host that
@@ -114,7 +115,7 @@ pub fn bundle(debug: bool) -> Result<PathBuf> {
 }
 
 /// Cargo's folder for what is built.
-fn target(root: &Path) -> PathBuf {
+pub fn target(root: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root.join(dir),
         None => root.join("target"),

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 mod bundle;
 mod host;
 mod install;
+mod kernels;
 mod soak;
 
 const USAGE: &str = "\
 usage: cargo xtask bundle [--debug]         build target/bundle/Longtake.ofx.bundle
        cargo xtask install [DIR] [--debug]  and put it into DIR, by default the system's folder
+       cargo xtask kernels                  compile the CUDA kernels, with nvcc from PyPI if need be
        cargo xtask host                     build the headless host of tests/host
        cargo xtask valgrind                 run the bundle in the host under a memory checker
        cargo xtask soak [OPTIONS]           sixty seconds at 4K, killed, checked, measured";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         .collect();
     let outcome = match words[..] {
         ["bundle"] => bundle::bundle(debug).map(|path| path.display().to_string()),
+        ["kernels"] => kernels::kernels(true),
         ["host"] => host::build().map(|path| path.display().to_string()),
         ["valgrind"] => host::valgrind().map(|()| "no memory errors".to_owned()),
         ["install"] => install::install(None, debug),

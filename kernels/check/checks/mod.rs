@@ -1,0 +1,22 @@
+//! The checks, a file for each kernel.
+
+mod noise;
+mod sampler_step;
+
+use libtest_mimic::Failed;
+
+use crate::lab::Lab;
+use crate::rate::Rate;
+
+/// One kernel's check.
+pub struct Check {
+    /// The kernel's file.
+    pub name: &'static str,
+    /// Holds it against its twin.
+    pub run: fn(&mut Lab) -> Result<(), Failed>,
+    /// Runs it at a size that matters and tells what it moved.
+    pub rate: fn(&mut Lab) -> Result<Vec<Rate>, Failed>,
+}
+
+/// All of them.
+pub static CHECKS: &[Check] = &[noise::CHECK, sampler_step::CHECK];

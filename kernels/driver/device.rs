@@ -1,0 +1,230 @@
+//! A device, opened once in a process and shared by all that work on it.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_void};
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::sys::{self, CUcontext, CUdevice, CUdevice_attribute as Attribute, CUfunction};
+
+use super::error::NEEDED;
+use super::{DeviceError, answer};
+use crate::IMAGES;
+
+/// An opened device.
+pub struct Device {
+    raw: CUdevice,
+    context: CUcontext,
+    name: String,
+    capability: (i32, i32),
+    pools: bool,
+    functions: Mutex<HashMap<&'static str, Function>>,
+}
+
+/// A kernel that was loaded. The module that it came from is never unloaded: the
+/// device is open until the process ends.
+#[derive(Clone, Copy)]
+struct Function(CUfunction);
+
+// SAFETY: handles of the driver; it may be called from any thread.
+unsafe impl Send for Function {}
+// SAFETY: as above; `functions` is behind a lock.
+unsafe impl Send for Device {}
+// SAFETY: as above.
+unsafe impl Sync for Device {}
+
+impl Device {
+    /// Opens device `ordinal` (0 is the first) or tells why not. Costs some hundred
+    /// milliseconds and device memory: only when there is work for it.
+    pub fn open(ordinal: usize) -> Result<Arc<Self>, DeviceError> {
+        // A library of the driver's name that lacks a function makes cudarc panic.
+        catch_unwind(|| Self::try_open(ordinal)).unwrap_or(Err(DeviceError::NoDriver))
+    }
+
+    fn try_open(ordinal: usize) -> Result<Arc<Self>, DeviceError> {
+        // SAFETY: opens a library by the driver's name and does nothing else.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(DeviceError::NoDriver);
+        }
+        let mut version = 0;
+        // SAFETY: writes one number; allowed before anything else.
+        answer(
+            unsafe { sys::cuDriverGetVersion(&mut version) },
+            "its version",
+        )?;
+        let found = (version / 1000, version % 1000 / 10);
+        if found < NEEDED {
+            return Err(DeviceError::OldDriver { found });
+        }
+        // SAFETY: no arguments that matter.
+        answer(unsafe { sys::cuInit(0) }, "to begin")?;
+        let mut count = 0;
+        // SAFETY: writes one number.
+        answer(
+            unsafe { sys::cuDeviceGetCount(&mut count) },
+            "the number of devices",
+        )?;
+        if i32::try_from(ordinal).map_or(true, |o| o >= count) {
+            return Err(DeviceError::NoDevice);
+        }
+        let mut raw: CUdevice = 0;
+        // SAFETY: writes one handle.
+        answer(
+            unsafe { sys::cuDeviceGet(&mut raw, ordinal as i32) },
+            "the device",
+        )?;
+        let name = name(raw)?;
+        let capability = (
+            attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        );
+        if capability < (8, 0) {
+            return Err(DeviceError::OldDevice { name, capability });
+        }
+        if IMAGES.is_empty() && !is_emulation() {
+            return Err(DeviceError::NoKernels);
+        }
+        let pools = attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? > 0;
+        let mut context = std::ptr::null_mut();
+        // SAFETY: writes one handle; the context is kept until the process ends, as
+        // hosts and other libraries share it.
+        answer(
+            unsafe { sys::cuDevicePrimaryCtxRetain(&mut context, raw) },
+            "a context",
+        )?;
+        Ok(Arc::new(Self {
+            raw,
+            context,
+            name,
+            capability,
+            pools,
+            functions: Mutex::default(),
+        }))
+    }
+
+    /// What the device is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its compute capability.
+    pub fn capability(&self) -> (i32, i32) {
+        self.capability
+    }
+
+    /// Whether this is the emulation for tests and no GPU.
+    pub fn is_emulation(&self) -> bool {
+        is_emulation()
+    }
+
+    /// Bytes of its memory that are free, and that it has.
+    pub fn memory(&self) -> Result<(usize, usize), DeviceError> {
+        self.bind()?;
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: writes two numbers about the context that was just bound.
+        answer(
+            unsafe { sys::cuMemGetInfo_v2(&mut free, &mut total) },
+            "free memory",
+        )?;
+        Ok((free, total))
+    }
+
+    /// The number of multiprocessors.
+    pub fn multiprocessors(&self) -> Result<usize, DeviceError> {
+        let n = attribute(
+            self.raw,
+            Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+        )?;
+        Ok(n.max(1) as usize)
+    }
+
+    /// Makes its context that of this thread.
+    pub(super) fn bind(&self) -> Result<(), DeviceError> {
+        // SAFETY: the context is open as long as `self`.
+        answer(unsafe { sys::cuCtxSetCurrent(self.context) }, "its context")
+    }
+
+    /// Whether memory comes from the driver's pool, in order with a stream's work.
+    pub(super) fn has_pools(&self) -> bool {
+        self.pools
+    }
+
+    /// Tells amounts with an error about memory.
+    pub(super) fn explain(&self, error: DeviceError, wanted: usize) -> DeviceError {
+        match error {
+            DeviceError::OutOfMemory { .. } => {
+                let (free, total) = self.memory().unwrap_or((0, 0));
+                DeviceError::OutOfMemory {
+                    wanted,
+                    free,
+                    total,
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// The kernel `name` of the file `file`; loaded at first use.
+    pub(super) fn function(
+        &self,
+        file: &'static str,
+        name: &'static str,
+    ) -> Result<CUfunction, DeviceError> {
+        let mut functions = self
+            .functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(f) = functions.get(name) {
+            return Ok(f.0);
+        }
+        self.bind()?;
+        let image = match IMAGES.iter().find(|(f, _)| *f == file) {
+            Some((_, image)) => *image,
+            None if is_emulation() => &[0],
+            None => return Err(DeviceError::NoKernels),
+        };
+        let mut module = std::ptr::null_mut();
+        // SAFETY: the image is a fatbin as nvcc wrote it, which tells its own length.
+        let loaded = unsafe { sys::cuModuleLoadData(&mut module, image.as_ptr().cast::<c_void>()) };
+        answer(loaded, "to load a kernel")?;
+        let text = CString::new(name).unwrap_or_default();
+        let mut function = std::ptr::null_mut();
+        // SAFETY: the module was just loaded; the name ends in 0.
+        let got = unsafe { sys::cuModuleGetFunction(&mut function, module, text.as_ptr()) };
+        answer(got, "a kernel")?;
+        functions.insert(name, Function(function));
+        Ok(function)
+    }
+}
+
+/// Whether the driver is `kernels/emulation`.
+fn is_emulation() -> bool {
+    // SAFETY: only called once the library is known to be there; looks a name up.
+    unsafe {
+        sys::culib()
+            .get::<*const i32>(b"longtake_emulation\0")
+            .is_ok()
+    }
+}
+
+fn name(raw: CUdevice) -> Result<String, DeviceError> {
+    let mut text = [0; 256];
+    // SAFETY: writes at most the given number of bytes, with a 0 behind.
+    answer(
+        unsafe { sys::cuDeviceGetName(text.as_mut_ptr(), text.len() as i32 - 1, raw) },
+        "a name",
+    )?;
+    // SAFETY: the last byte is 0.
+    let text = unsafe { CStr::from_ptr(text.as_ptr()) };
+    Ok(text.to_string_lossy().into_owned())
+}
+
+fn attribute(raw: CUdevice, which: Attribute) -> Result<i32, DeviceError> {
+    let mut value = 0;
+    // SAFETY: writes one number.
+    answer(
+        unsafe { sys::cuDeviceGetAttribute(&mut value, which, raw) },
+        "an attribute",
+    )?;
+    Ok(value)
+}

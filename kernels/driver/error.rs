@@ -1,0 +1,127 @@
+//! What can go wrong with a device, each with what to do about it.
+
+use cudarc::driver::sys::CUresult;
+
+/// The version of CUDA that the kernels are compiled with; a driver must be as new.
+pub const NEEDED: (i32, i32) = (13, 0);
+
+/// Why a device cannot do what was asked of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No driver library is installed.
+    #[error("no NVIDIA driver was found on this machine: install one, or work on the CPU")]
+    NoDriver,
+    /// The driver is older than the kernels.
+    #[error(
+        "the NVIDIA driver of this machine knows CUDA {}.{}, {}.{} is needed: install driver 580 or newer, or work on the CPU",
+        found.0, found.1, NEEDED.0, NEEDED.1
+    )]
+    OldDriver {
+        /// What it knows.
+        found: (i32, i32),
+    },
+    /// The driver is there and sees no device.
+    #[error(
+        "the NVIDIA driver sees no GPU: look whether one is installed and shown to this process (CUDA_VISIBLE_DEVICES), or work on the CPU"
+    )]
+    NoDevice,
+    /// The device is of a kind that the kernels were not compiled for.
+    #[error("{name} is of compute capability {}.{}, 8.0 is the least that Longtake's kernels know: work on the CPU", capability.0, capability.1)]
+    OldDevice {
+        /// The device's name.
+        name: String,
+        /// Its compute capability.
+        capability: (i32, i32),
+    },
+    /// This build has no kernels in it.
+    #[error(
+        "this build of Longtake was made without nvcc and has no GPU kernels: build it with `cargo xtask kernels` first, or work on the CPU"
+    )]
+    NoKernels,
+    /// Another process has the device to itself.
+    #[error(
+        "another process has the GPU to itself: end it, or set the GPU's compute mode to default (nvidia-smi -c 0)"
+    )]
+    Taken,
+    /// Not enough device memory.
+    #[error(
+        "the GPU is out of memory: {} MB more were needed, {} of {} MB were free; close other programs that use the GPU, or work on the CPU",
+        wanted >> 20, free >> 20, total >> 20
+    )]
+    OutOfMemory {
+        /// Bytes asked for.
+        wanted: usize,
+        /// Bytes that were free.
+        free: usize,
+        /// Bytes that the device has.
+        total: usize,
+    },
+    /// The device or its driver failed; it is of no more use to this process.
+    #[error(
+        "the GPU was lost ({0}): what was finished is kept; if it happens again, look at the machine's log (dmesg) and the GPU's temperature, or work on the CPU"
+    )]
+    Lost(String),
+    /// A call that the driver refused: a fault of ours.
+    #[error(
+        "the NVIDIA driver refused {call} ({code}): please report this, and work on the CPU meanwhile"
+    )]
+    Refused {
+        /// What was called.
+        call: &'static str,
+        /// What it answered.
+        code: String,
+    },
+}
+
+impl DeviceError {
+    /// What the driver's answer `code` to `call` means; memory is told apart where
+    /// its amounts are known.
+    pub(super) fn of(code: CUresult, call: &'static str) -> Self {
+        use CUresult as C;
+        match code {
+            C::CUDA_ERROR_NO_DEVICE => Self::NoDevice,
+            C::CUDA_ERROR_DEVICE_UNAVAILABLE => Self::Taken,
+            C::CUDA_ERROR_OUT_OF_MEMORY => Self::OutOfMemory {
+                wanted: 0,
+                free: 0,
+                total: 0,
+            },
+            C::CUDA_ERROR_LAUNCH_FAILED
+            | C::CUDA_ERROR_ILLEGAL_ADDRESS
+            | C::CUDA_ERROR_ILLEGAL_INSTRUCTION
+            | C::CUDA_ERROR_MISALIGNED_ADDRESS
+            | C::CUDA_ERROR_INVALID_PC
+            | C::CUDA_ERROR_INVALID_ADDRESS_SPACE
+            | C::CUDA_ERROR_HARDWARE_STACK_ERROR
+            | C::CUDA_ERROR_LAUNCH_TIMEOUT
+            | C::CUDA_ERROR_ECC_UNCORRECTABLE
+            | C::CUDA_ERROR_NVLINK_UNCORRECTABLE
+            | C::CUDA_ERROR_CONTEXT_IS_DESTROYED
+            | C::CUDA_ERROR_DEINITIALIZED
+            | C::CUDA_ERROR_SYSTEM_NOT_READY
+            | C::CUDA_ERROR_UNKNOWN => Self::Lost(name(code)),
+            _ => Self::Refused {
+                call,
+                code: name(code),
+            },
+        }
+    }
+
+    /// `call` was not given all that it needs.
+    pub(crate) fn missing(call: &'static str) -> Self {
+        Self::Refused {
+            call,
+            code: "an array is missing or of another shape".to_owned(),
+        }
+    }
+
+    /// Whether the device may serve again, if asked for less or later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::OutOfMemory { .. } | Self::Taken)
+    }
+}
+
+fn name(code: CUresult) -> String {
+    format!("{code:?}")
+}

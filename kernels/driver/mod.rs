@@ -1,0 +1,22 @@
+//! Devices, their memory, and the running of kernels. The driver is opened at run
+//! time, when a device is first asked for: a machine without one works as before.
+
+mod device;
+mod error;
+mod memory;
+mod stream;
+
+pub use device::Device;
+pub use error::{DeviceError, NEEDED};
+pub use memory::{Buffer, Part, PartMut, Pinned, Plain};
+pub use stream::{Grid, Stream, Timer};
+
+use cudarc::driver::sys::CUresult;
+
+/// The driver's answer to `call` as a result.
+fn answer(code: CUresult, call: &'static str) -> Result<(), DeviceError> {
+    match code {
+        CUresult::CUDA_SUCCESS => Ok(()),
+        code => Err(DeviceError::of(code, call)),
+    }
+}

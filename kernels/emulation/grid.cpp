@@ -1,0 +1,189 @@
+// Blocks run one after the other. The threads of a block are fibers: each runs
+// until it waits at a barrier, then the next has its turn, in an order that
+// changes from block to block, so that a kernel that lacks a barrier gives
+// wrong numbers here too.
+
+#include "grid.h"
+
+#include <memory>
+#include <type_traits>
+#include <ucontext.h>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+// The bounds of all shared memory. Weak: there may be none.
+extern "C" char __start_longtake_shared[] __attribute__((weak));
+extern "C" char __stop_longtake_shared[] __attribute__((weak));
+
+namespace emulation {
+
+uint3 thread, block, block_size, grid_size;
+
+namespace {
+
+constexpr std::size_t stack_bytes = 64 << 10;
+
+enum class State { ready, at_block, at_warp, done };
+
+struct Fiber {
+  ucontext_t context;
+  std::unique_ptr<char[]> stack;
+  State state;
+  uint3 place;
+};
+
+std::vector<Fiber> fibers;
+unsigned current;
+std::vector<std::uint64_t> slots;
+ucontext_t scheduler;
+const Kernel *running;
+void **given;
+#if defined(__SANITIZE_ADDRESS__)
+// The stack of the scheduler.
+const void *home;
+std::size_t home_bytes;
+#endif
+
+void swap_to(ucontext_t *from, ucontext_t *to, bool ends, const char *stack) {
+#if defined(__SANITIZE_ADDRESS__)
+  void *fake = nullptr;
+  if (stack)
+    __sanitizer_start_switch_fiber(&fake, stack, stack_bytes);
+  else
+    __sanitizer_start_switch_fiber(ends ? nullptr : &fake, home, home_bytes);
+  if (ends)
+    setcontext(to);
+  swapcontext(from, to);
+  if (stack)
+    __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+  else
+    __sanitizer_finish_switch_fiber(fake, &home, &home_bytes);
+#else
+  (void)stack;
+  if (ends)
+    setcontext(to);
+  swapcontext(from, to);
+#endif
+}
+
+void wait(State at) {
+  if (!running->waits)
+    return;
+  Fiber &own = fibers[current];
+  own.state = at;
+  swap_to(&own.context, &scheduler, false, nullptr);
+}
+
+void fiber_main() {
+#if defined(__SANITIZE_ADDRESS__)
+  // The first entry ends the switch that `swap_to` of the scheduler began.
+  __sanitizer_finish_switch_fiber(nullptr, &home, &home_bytes);
+#endif
+  running->call(given);
+  Fiber &own = fibers[current];
+  own.state = State::done;
+  swap_to(&own.context, &scheduler, true, nullptr);
+}
+
+// Lets those go on for whom all that are left of `first..end` wait at `at`.
+bool release(unsigned first, unsigned end, State at) {
+  bool any = false;
+  for (unsigned i = first; i < end; ++i) {
+    if (fibers[i].state == at)
+      any = true;
+    else if (fibers[i].state != State::done)
+      return false;
+  }
+  for (unsigned i = first; any && i < end; ++i)
+    if (fibers[i].state == at)
+      fibers[i].state = State::ready;
+  return any;
+}
+
+void turn(unsigned i) {
+  current = i;
+  thread = fibers[i].place;
+  swap_to(&scheduler, &fibers[i].context, false, fibers[i].stack.get());
+}
+
+uint3 place(unsigned i) {
+  return uint3{i % block_size.x, i / block_size.x % block_size.y,
+               i / (block_size.x * block_size.y)};
+}
+
+bool run_waiting(unsigned count, unsigned seed) {
+  if (fibers.size() < count)
+    fibers.resize(count);
+  slots.assign(count + 32, 0);
+  for (unsigned i = 0; i < count; ++i) {
+    Fiber &f = fibers[i];
+    if (!f.stack)
+      f.stack.reset(new char[stack_bytes]);
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = f.stack.get();
+    f.context.uc_stack.ss_size = stack_bytes;
+    f.context.uc_link = nullptr;
+    makecontext(&f.context, fiber_main, 0);
+    f.state = State::ready;
+    f.place = place(i);
+  }
+  for (;;) {
+    bool moved = false, left = false;
+    for (unsigned j = 0; j < count; ++j) {
+      // Forth, back, or forth from somewhere between.
+      const unsigned k = (j + seed * 37) % count;
+      const unsigned i = seed & 1 ? count - 1 - k : k;
+      if (fibers[i].state == State::ready) {
+        turn(i);
+        moved = true;
+      }
+      left = left || fibers[i].state != State::done;
+    }
+    if (!left)
+      return true;
+    for (unsigned w = 0; w < count; w += 32)
+      moved = release(w, min(w + 32, count), State::at_warp) || moved;
+    moved = release(0, count, State::at_block) || moved;
+    if (!moved)
+      return false;
+  }
+}
+
+} // namespace
+
+void block_barrier() { wait(State::at_block); }
+void warp_barrier() { wait(State::at_warp); }
+unsigned lane() { return current & 31; }
+void *slot(unsigned lane) { return &slots[(current & ~31u) + lane]; }
+
+bool run(const Kernel &kernel, uint3 grid, uint3 size, void **arguments) {
+  running = &kernel;
+  given = arguments;
+  grid_size = grid;
+  block_size = size;
+  const unsigned count = size.x * size.y * size.z;
+  unsigned number = 0;
+  for (block.z = 0; block.z < grid.z; ++block.z)
+    for (block.y = 0; block.y < grid.y; ++block.y)
+      for (block.x = 0; block.x < grid.x; ++block.x, ++number) {
+        if (__start_longtake_shared)
+          std::memset(
+              __start_longtake_shared, 0xff,
+              (std::size_t)(__stop_longtake_shared - __start_longtake_shared));
+        if (kernel.waits) {
+          if (!run_waiting(count, number))
+            return false;
+          continue;
+        }
+        for (unsigned i = 0; i < count; ++i) {
+          thread = place(i);
+          kernel.call(arguments);
+        }
+      }
+  return true;
+}
+
+} // namespace emulation
