@@ -1,11 +1,13 @@
 //! What runs where: the worker threads, and the terms on which work runs on
 //! them (progress and cancellation).
 
+mod clock;
 pub mod ops;
 mod share;
 mod task;
 mod threads;
 
+pub use clock::disk_now;
 pub use share::{share, share_each};
 pub use task::{Cancel, Cancelled, Progress, Silent, Task};
 pub(crate) use threads::{count as worker_count, spawn};

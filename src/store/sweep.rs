@@ -10,6 +10,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::device::disk_now;
+
 /// The folder of entries in the making.
 pub(super) const MAKING: &str = "tmp";
 const GROWTH: &str = "growth";
@@ -113,13 +115,20 @@ fn entries(folder: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
 }
 
 fn remove_stale(folder: &Path) {
-    for part in fs::read_dir(folder.join(MAKING))
+    let making = folder.join(MAKING);
+    let parts: Vec<_> = fs::read_dir(&making)
         .into_iter()
         .flatten()
         .flatten()
-    {
-        let age = part.metadata().and_then(|m| m.modified());
-        if age.is_ok_and(|t| t.elapsed().is_ok_and(|a| a > STALE))
+        .collect();
+    if parts.is_empty() {
+        return;
+    }
+    let now = disk_now(&making);
+    for part in parts {
+        let changed = part.metadata().and_then(|m| m.modified());
+        let age = changed.ok().and_then(|t| now.duration_since(t).ok());
+        if age.is_some_and(|a| a > STALE)
             && let Ok(file) = OpenOptions::new().append(true).open(part.path())
             && !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock))
         {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::device::disk_now;
 use crate::frame::FrameError;
 
 /// Ending of a file in the making.
@@ -73,19 +74,19 @@ fn part_name(path: &Path) -> PathBuf {
 /// hour that is waited here.
 pub(super) fn remove_stale(folder: &Path, prefix: &str) {
     let hidden = format!(".{prefix}");
+    let mut now = None;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let stale = entry
+        let is_part = entry
             .file_name()
             .to_str()
             .is_some_and(|n| n.starts_with(&hidden) && n.ends_with(PART));
-        let age = |m: fs::Metadata| m.modified().ok()?.elapsed().ok();
-        if stale
-            && entry
-                .metadata()
-                .ok()
-                .and_then(age)
-                .is_some_and(|a| a > Duration::from_secs(3600))
-        {
+        if !is_part {
+            continue;
+        }
+        let now = *now.get_or_insert_with(|| disk_now(folder));
+        let changed = entry.metadata().and_then(|m| m.modified());
+        let age = changed.ok().and_then(|t| now.duration_since(t).ok());
+        if age.is_some_and(|a| a > Duration::from_secs(3600)) {
             // One that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
