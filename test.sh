@@ -3,7 +3,7 @@
 # tests. Ends with the number of tests passed and failed.
 set -euo pipefail
 cd "$(dirname "$0")"
-.ci/setup g++ clang-format ffmpeg libexpat1-dev libopenexr-dev libpng-dev
+.ci/setup g++ clang-format ffmpeg libexpat1-dev libopenexr-dev libpng-dev python3-venv tcl
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
@@ -18,6 +18,8 @@ cargo clippy --quiet --workspace --all-targets -- -D warnings
 echo "== bundle and host"
 cargo xtask bundle --debug
 cargo xtask host
+echo "== farm tools"
+.ci/farm-tools >/dev/null
 echo "== tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

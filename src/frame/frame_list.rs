@@ -41,6 +41,33 @@ pub struct FrameListError {
 }
 
 impl FrameList {
+    /// The fewest stretches that hold just `frames`, which are in order, each
+    /// once; `None` where there are none. Three or more at one distance are a
+    /// stretch.
+    pub fn of(frames: &[i32]) -> Option<Self> {
+        let distance = |a: i32, b: i32| b.abs_diff(a);
+        let mut stretches = Vec::new();
+        let mut rest = frames;
+        while let [first, after @ ..] = rest {
+            let step = after.first().map_or(1, |b| distance(*first, *b)).max(1);
+            let same = rest.windows(2).take_while(|w| distance(w[0], w[1]) == step);
+            let reach = same.count();
+            let (count, step) = match (reach, step) {
+                (0 | 1, 2..) => (1, 1),
+                _ => (reach + 1, step),
+            };
+            let range = FrameRange::new(*first, rest[count - 1])?;
+            stretches.push(Stretch { range, step });
+            rest = &rest[count..];
+        }
+        (!stretches.is_empty()).then_some(Self { stretches })
+    }
+
+    /// The stretches as they are written, each with its step.
+    pub fn stretches(&self) -> impl Iterator<Item = (FrameRange, u32)> + '_ {
+        self.stretches.iter().map(|s| (s.range, s.step))
+    }
+
     /// The frame numbers in the order in which they were written.
     pub fn iter(&self) -> impl Iterator<Item = i32> + '_ {
         self.stretches.iter().enumerate().flat_map(|(i, s)| {
@@ -124,6 +151,11 @@ fn stretch(text: &str) -> Result<Stretch, FrameListError> {
         text: text.to_owned(),
         advice,
     };
+    if text.contains([':', 'y', 'Y']) {
+        return Err(fail(
+            "write a step with x, as in 1001-1100x2; steps written with : or y are not taken, since programs mean different frames by them",
+        ));
+    }
     const FORM: &str = "write 1001, 1001-1100, 1001-1100x2, or several with commas between";
     let (range, step) = match text.split_once(['x', 'X']) {
         Some((range, step)) => (range, step.trim().parse().map_err(|_| fail(FORM))?),
@@ -170,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn frames_are_told_in_few_words() {
+        let words = |frames: &[i32]| FrameList::of(frames).unwrap().to_string();
+        assert_eq!(words(&[7]), "7");
+        assert_eq!(words(&[1, 2]), "1-2");
+        assert_eq!(words(&[1, 2, 3, 5, 7]), "1-3,5,7");
+        assert_eq!(words(&[-4, -2, 0, 2, 3, 4]), "-4-2x2,3-4");
+        assert_eq!(words(&[i32::MIN, i32::MAX]), "-2147483648,2147483647");
+        assert!(FrameList::of(&[]).is_none());
+        let all: Vec<i32> = (1..400).filter(|n| n % 3 == 0 || n % 7 == 1).collect();
+        assert_eq!(frames(&words(&all)), all);
+    }
+
+    #[test]
     fn what_is_no_list_says_how_to_write_one() {
         for text in [
             "",
@@ -182,6 +227,8 @@ mod tests {
             "1-5x0",
             "1,,2",
             "9999999999",
+            "1-10:2",
+            "1-10y3",
         ] {
             let error = text.parse::<FrameList>().unwrap_err().to_string();
             assert!(error.contains("10") || error.contains('1'), "{error}");

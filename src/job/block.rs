@@ -15,8 +15,8 @@ use super::watch::{Event, Watch};
 use crate::device::{Cancel, Task};
 use crate::engine::Sources;
 use crate::engine::plate::EditList;
-use crate::frame::PlateReader;
-use crate::sequence::plan::{self, Plan};
+use crate::frame::{FrameList, PlateReader};
+use crate::sequence::plan::{self, Block, Level, Plan};
 use crate::sequence::{Take, Vault as _};
 
 /// What a job comes to, told before any of it is made.
@@ -52,36 +52,95 @@ pub fn outlook(job: &Job, picture: Option<&Path>) -> Result<Outlook, JobError> {
     })
 }
 
-/// Makes the block of `job`'s plan that is called `id`, and what it needs where
-/// that is not in the store. Where `again`, also what is there already.
+/// Which blocks of a plan are to be made.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// The one of this name.
+    Block(String),
+    /// Those of a level. Of the level that makes frames, only those frames that
+    /// [`Job::only`] names.
+    Level {
+        /// The name of the level, its words joined by dashes or not.
+        level: String,
+        /// Which of its blocks, counted from 1; `None` for all.
+        nth: Option<FrameList>,
+    },
+}
+
+impl Piece {
+    /// The blocks of `plan`, and the level that they are of.
+    fn of<'p>(&self, plan: &'p Plan) -> Result<(usize, Vec<&'p Block>), JobError> {
+        let usage = |text| Err(JobError::new(Kind::Usage, text));
+        match self {
+            Self::Block(id) => match plan.level_of(id).zip(plan.block(id)) {
+                Some((level, block)) => Ok((level, vec![block])),
+                None => usage(format!(
+                    "the plan has no block {id}: the plate's files or the options are others than when it was planned; 'longtake plan' with the same options lists its blocks"
+                )),
+            },
+            Self::Level { level, nth } => {
+                let plain = |name: &str| name.to_lowercase().replace(['-', '_'], " ");
+                let is = |l: &Level| plain(l.name) == plain(level);
+                let Some(at) = plan.levels.iter().position(is) else {
+                    let names: Vec<String> = plan
+                        .levels
+                        .iter()
+                        .map(|l| l.name.replace(' ', "-"))
+                        .collect();
+                    return usage(format!(
+                        "the plan has no level '{level}': it has {}",
+                        names.join(", ")
+                    ));
+                };
+                let blocks = &plan.levels[at].blocks;
+                let chosen: Vec<&Block> = (1..)
+                    .zip(blocks)
+                    .filter(|(n, _)| nth.as_ref().is_none_or(|nth| nth.contains(*n)))
+                    .map(|(_, block)| block)
+                    .collect();
+                match (chosen.is_empty(), nth) {
+                    (true, Some(nth)) => usage(format!(
+                        "level '{level}' has {} blocks and none of {nth}",
+                        blocks.len()
+                    )),
+                    _ => Ok((at, chosen)),
+                }
+            }
+        }
+    }
+}
+
+/// Makes the blocks `piece` of `job`'s plan, and what they need where that is not
+/// in the store. Where `again`, also what is there already.
 ///
 /// # Errors
-/// Where the plan has no such block, and as [`generate`](super::generate).
-pub fn make_block(
+/// Where the plan has no such blocks, and as [`generate`](super::generate).
+pub fn make_piece(
     job: &Job,
-    id: &str,
+    piece: &Piece,
     again: bool,
     cancel: &Cancel,
     watch: &dyn Watch,
 ) -> Result<(), JobError> {
     let Open { shot, started } = run::open(job, watch)?;
-    let Some((level, block)) = shot.plan.level_of(id).zip(shot.plan.block(id).cloned()) else {
-        return Err(JobError::new(
-            Kind::Usage,
-            format!(
-                "the plan has no block {id}: the plate's files or the options are others than when it was planned; 'longtake plan' with the same options lists its blocks"
-            ),
-        ));
-    };
-    if let Some(frames) = block.frames {
-        let frames: Vec<i32> = frames.iter().collect();
+    let (level, blocks) = piece.of(&shot.plan)?;
+    if blocks.iter().any(|b| b.frames.is_some()) {
+        let all = blocks.iter().filter_map(|b| b.frames.as_ref());
+        let mut frames: Vec<i32> = all.flat_map(FrameList::iter).collect();
+        if let (Piece::Level { .. }, Some(only)) = (piece, &job.only) {
+            frames.retain(|f| only.contains(*f));
+            if frames.is_empty() {
+                return Err(shot.none_of(only));
+            }
+        }
         if again {
             for frame in &frames {
                 forget(&shot.writer.path(*frame))?;
             }
         }
-        return run::frames(shot, &frames, started, cancel, watch).map(drop);
+        return run::frames(shot, &frames, started, cancel, watch);
     }
+    let ids: Vec<String> = blocks.iter().map(|b| b.id.clone()).collect();
     let store = job.setup.disk_store().ok_or_else(|| {
         JobError::new(
             Kind::Usage,
@@ -112,9 +171,12 @@ pub fn make_block(
         Take::prepare(engine, &shot.key, shot.timeline, &mut sources, &store, task)?;
     }
     if let Some(trouble) = store.take_trouble() {
-        return Err(JobError::new(Kind::Output, trouble.to_string()));
+        // The blocks that need this one would each make it for themselves.
+        return Err(trouble.into());
     }
-    watch.event(&Event::Block { block: id });
+    for block in &ids {
+        watch.event(&Event::Block { block });
+    }
     watch.event(&Event::Done {
         made: 0,
         kept: 0,

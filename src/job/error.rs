@@ -9,6 +9,7 @@ use crate::engine::EngineError;
 use crate::frame::FrameError;
 use crate::manifest::ValueError;
 use crate::sequence::RequestError;
+use crate::store::StoreError;
 
 /// What kind of thing went wrong: who can mend it, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -34,13 +35,20 @@ pub enum Kind {
     Tool,
     /// A fault of Longtake's own.
     Internal,
+    /// There is not enough memory.
+    Memory,
+    /// This machine cannot do it, another may.
+    Elsewhere,
 }
 
 impl Kind {
     /// What kind of thing a failure to write is.
     pub fn of_writing(error: &std::io::Error) -> Self {
         match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            // A limit on the size of files is a disk that is full to this process.
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::Full
+            }
             _ => Self::Output,
         }
     }
@@ -76,6 +84,16 @@ impl JobError {
             kind,
             format!("{} cannot be written ({error}): {advice}", path.display()),
         )
+    }
+}
+
+impl From<StoreError> for JobError {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::Full { .. } | StoreError::TooLarge { .. } => Kind::Full,
+            _ => Kind::Output,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

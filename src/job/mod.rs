@@ -3,6 +3,8 @@
 
 mod block;
 mod error;
+mod estimate;
+pub mod farm;
 mod file;
 mod frames;
 mod near;
@@ -17,9 +19,10 @@ mod space;
 mod spec;
 mod take_reader;
 mod text;
+mod version;
 mod watch;
 
-pub use block::{Outlook, make_block, outlook};
+pub use block::{Outlook, Piece, make_piece, outlook};
 pub use error::{JobError, Kind};
 pub use file::{FileError, read};
 pub use frames::Stages;
@@ -30,5 +33,6 @@ pub use run::generate;
 pub use schema::schema;
 pub use space::{Basis, Space};
 pub use spec::{Draft, Job};
-pub use text::value;
+pub use text::{kebab, value};
+pub use version::{check_version, plan_version};
 pub use watch::{Event, State, Watch};

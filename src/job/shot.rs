@@ -6,7 +6,8 @@ use super::space::Space;
 use super::spec::Job;
 use crate::engine::Timeline;
 use crate::frame::{
-    FilePlate, FrameError, MattePlate, PlateInfo, PlateReader, ScaledPlate, SequenceWriter,
+    FilePlate, FrameError, FrameList, MattePlate, PlateInfo, PlateReader, ScaledPlate,
+    SequenceWriter,
 };
 use crate::sequence::plan::{self, Plan};
 use crate::sequence::{Names, Request, key_of};
@@ -84,13 +85,19 @@ impl<'a> Shot<'a> {
             Some(only) => only.iter().filter(|f| out.contains(*f)).collect(),
             None => out.iter().collect(),
         };
-        if frames.is_empty() {
-            return Err(JobError::new(
-                Kind::Usage,
-                format!("none of the frames in 'only' is of the take, which is {out}"),
-            ));
+        match &self.job.only {
+            Some(only) if frames.is_empty() => Err(self.none_of(only)),
+            _ => Ok(frames),
         }
-        Ok(frames)
+    }
+
+    /// That `only` has no frame that could be made.
+    pub fn none_of(&self, only: &FrameList) -> JobError {
+        let out = self.timeline.out;
+        JobError::new(
+            Kind::Usage,
+            format!("none of the frames in 'only', {only}, is of the take, which is {out}"),
+        )
     }
 
     /// Checks, before any work, that `frames` can be written and that there is

@@ -14,6 +14,7 @@ use crate::store::DiskStore;
 
 /// The values of a job while they are gathered; a later one takes the place of
 /// an earlier one.
+#[derive(Clone)]
 pub struct Draft {
     options: &'static Manifest,
     values: Values,
@@ -157,6 +158,16 @@ impl Draft {
             memory: setup.memory,
             threads: threads(&self.values),
         })
+    }
+
+    /// The parameters that there are.
+    pub(super) fn options(&self) -> &'static Manifest {
+        self.options
+    }
+
+    /// The values so far.
+    pub(super) fn values(&self) -> &Values {
+        &self.values
     }
 
     /// The store that the values name, where there is a folder for one.

@@ -28,6 +28,18 @@ pub fn value(param: &Param, text: &str) -> Result<Value, ValueError> {
     })
 }
 
+/// `plateRange` as an option is written: `plate-range`.
+pub fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
 /// `1001-1240`, negative numbers too: `-10--1`.
 fn pair(text: &str) -> Option<(i64, i64)> {
     let middle = text.get(1..)?.find('-')? + 1;

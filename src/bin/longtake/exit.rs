@@ -4,7 +4,7 @@
 use longtake::job::Kind;
 
 /// Code, name in `--json` lines, and meaning.
-pub const CODES: [(u8, &str, &str); 11] = [
+pub const CODES: [(u8, &str, &str); 13] = [
     (0, "done", "all frames asked for are there"),
     (
         2,
@@ -48,6 +48,16 @@ pub const CODES: [(u8, &str, &str); 11] = [
         "internal",
         "a fault of Longtake's own; please report it",
     ),
+    (
+        12,
+        "memory",
+        "out of memory: give it a machine with more, or lower 'memory' and 'threads'",
+    ),
+    (
+        13,
+        "elsewhere",
+        "this machine cannot do it, another may: try again elsewhere",
+    ),
 ];
 
 /// The exit code for `kind`.
@@ -63,6 +73,8 @@ pub fn code(kind: Kind) -> u8 {
         Kind::Cancelled => 9,
         Kind::Tool => 10,
         Kind::Internal => 11,
+        Kind::Memory => 12,
+        Kind::Elsewhere => 13,
     }
 }
 
@@ -92,6 +104,8 @@ mod tests {
             Kind::Cancelled,
             Kind::Tool,
             Kind::Internal,
+            Kind::Memory,
+            Kind::Elsewhere,
         ] {
             let name = serde_json::to_value(kind).unwrap();
             let lines: Vec<_> = CODES.iter().filter(|c| c.0 == code(kind)).collect();

@@ -1,9 +1,12 @@
 //! The command line of Longtake.
 
 mod exit;
+mod farm;
+mod memory;
 mod model;
 mod options;
 mod show;
+mod submit;
 mod wan;
 
 use std::path::PathBuf;
@@ -11,17 +14,24 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use longtake::device::Cancel;
-use longtake::job::{self, JobError, Kind};
+use longtake::frame::FrameList;
+use longtake::job::{self, JobError, Kind, Piece};
 
+use farm::Style;
 use show::Show;
 
 fn main() -> ExitCode {
-    let json = std::env::args_os().any(|a| a == "--json");
-    let show = Show::new(json);
-    let outcome = run(&show);
+    let arguments = arguments();
+    let known = arguments.as_deref().unwrap_or_default();
+    let json = known.iter().any(|a| a == "--json");
+    let show = Show::new(json, Style::asked(known));
+    let outcome = arguments.and_then(|a| run(&show, a));
     show.clear();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            show.end(0, "");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             show.error(&error);
             ExitCode::from(exit::code(error.kind))
@@ -29,11 +39,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(show: &Show) -> Result<(), JobError> {
-    let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
-    let mut arguments = Vec::new();
-    for argument in std::env::args_os() {
-        arguments.push(argument.into_string().map_err(|a| {
+fn arguments() -> Result<Vec<String>, JobError> {
+    let told = |argument: std::ffi::OsString| {
+        argument.into_string().map_err(|a| {
             JobError::new(
                 Kind::Usage,
                 format!(
@@ -41,8 +49,14 @@ fn run(show: &Show) -> Result<(), JobError> {
                     a.to_string_lossy()
                 ),
             )
-        })?);
-    }
+        })
+    };
+    std::env::args_os().map(told).collect()
+}
+
+fn run(show: &Show, arguments: Vec<String>) -> Result<(), JobError> {
+    farm::check_version(&arguments)?;
+    let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
     let asks_wan = wan::is_asked(&arguments);
     let command = match asks_wan {
         true => wan::command(),
@@ -66,6 +80,7 @@ fn run(show: &Show) -> Result<(), JobError> {
         Some(("generate", m)) => generate(show, m),
         Some(("plan", m)) => plan(show, m),
         Some(("block", m)) => block(show, m),
+        Some(("submit", m)) => submit::run(show, m),
         Some(("report", m)) => report(show, m),
         Some(("store", m)) => store(m),
         Some(("model", m)) => model::run(show, m),
@@ -116,11 +131,20 @@ fn plan(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
 fn block(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
     let job = options::draft(options, matches)?.job()?;
-    let id = matches
-        .get_one::<String>("block")
-        .ok_or_else(|| JobError::new(Kind::Usage, "name the block: longtake plan lists them"))?;
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let piece = match (text("block"), text("level")) {
+        (Some(id), _) => Piece::Block(id),
+        (None, Some(level)) => Piece::Level {
+            level,
+            nth: matches.get_one::<FrameList>("nth").cloned(),
+        },
+        (None, None) => {
+            let ask = "name the block: longtake plan lists them";
+            return Err(JobError::new(Kind::Usage, ask));
+        }
+    };
     let cancel = cancel_on_signal()?;
-    job::make_block(&job, id, matches.get_flag("again"), &cancel, show)
+    job::make_piece(&job, &piece, matches.get_flag("again"), &cancel, show)
 }
 
 fn report(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::builder::{NonEmptyStringValueParser, PathBufValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use longtake::job::{self, Draft, JobError};
+use longtake::frame::FrameList;
+use longtake::job::{self, Draft, JobError, kebab};
 use longtake::manifest::{Manifest, Param, ParamKind, ValueError};
 
-use crate::{exit, model};
+use crate::{exit, farm, model, submit};
 
 const ABOUT: &str = "Turns a plate into a longer, looping, different or whole shot.";
 
@@ -51,6 +52,7 @@ pub fn command(options: &Manifest) -> Command {
         .subcommand(generate(options).arg(json.clone()))
         .subcommand(plan(options).arg(json.clone()))
         .subcommand(block(options).arg(json.clone()))
+        .subcommand(submit::command(with_job, options).arg(json.clone()))
         .subcommand(report(options).arg(json.clone()))
         .subcommand(store(options))
         .subcommand(model::command(json))
@@ -75,7 +77,7 @@ fn generate(options: &Manifest) -> Command {
                 .default_value("plate")
                 .help("What makes the frames; 'longtake generate --engine wan --help' tells the other's options"),
         );
-    with_job(command, options)
+    with_job(farm::options(command), options)
 }
 
 fn plan(options: &Manifest) -> Command {
@@ -114,8 +116,28 @@ fn block(options: &Manifest) -> Command {
         .arg(
             Arg::new("block")
                 .value_name("BLOCK")
-                .required(true)
+                .required_unless_present("level")
                 .help("The name of the block, as 'longtake plan' tells it"),
+        )
+        .arg(
+            Arg::new("level")
+                .long("level")
+                .value_name("LEVEL")
+                .conflicts_with("block")
+                .help("In place of a block, those of this level: analysis, edit-list, frames")
+                .long_help(
+                    "In place of a block, those of this level: analysis, edit-list, frames. Of \
+                     frames, '--only 1001-1050' makes a part. So a farm can hand out work without \
+                     knowing the blocks' names, which change with every parameter.",
+                ),
+        )
+        .arg(
+            Arg::new("nth")
+                .long("nth")
+                .value_name("FIRST-LAST")
+                .requires("level")
+                .value_parser(|text: &str| text.parse::<FrameList>())
+                .help("Which blocks of the level, counted from 1"),
         )
         .arg(
             Arg::new("again")
@@ -123,7 +145,7 @@ fn block(options: &Manifest) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Make it again even where it is there"),
         );
-    with_job(command, options)
+    with_job(farm::options(command), options)
 }
 
 /// `command` with the options of a job.
@@ -254,22 +276,13 @@ fn takes(param: &Param) -> String {
     text
 }
 
-/// `plateRange` as an option is written: `plate-range`.
-pub fn kebab(name: &str) -> String {
-    let mut out = String::new();
-    for c in name.chars() {
-        if c.is_ascii_uppercase() {
-            out.push('-');
-        }
-        out.push(c.to_ascii_lowercase());
-    }
-    out
-}
-
 /// The values that `matches` says, over those of its job file if it names one.
 pub fn draft(options: &Manifest, matches: &ArgMatches) -> Result<Draft, JobError> {
     let mut draft = Draft::new()?;
-    if let Ok(Some(path)) = matches.try_get_one::<PathBuf>("job") {
+    let file = ["job", "jobfile"]
+        .into_iter()
+        .find_map(|name| matches.try_get_one::<PathBuf>(name).ok().flatten());
+    if let Some(path) = file {
         for (name, value) in job::read(path, options)? {
             draft
                 .set(&name, value)

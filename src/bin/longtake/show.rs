@@ -12,6 +12,7 @@ use longtake::sequence::report::Report;
 use serde_json::json;
 
 use crate::exit;
+use crate::farm::Style;
 
 /// Least time between two lines of progress.
 const PACE: Duration = Duration::from_millis(100);
@@ -22,6 +23,8 @@ pub enum Show {
     Bar(ProgressBar),
     /// A JSON object a line on standard output.
     Json(Mutex<Pace>),
+    /// Lines of progress that a queue reads, on standard output.
+    Queue(Style, Mutex<Pace>),
     /// Standard error is no terminal: warnings and the result only.
     Plain,
 }
@@ -33,13 +36,18 @@ pub struct Pace {
 }
 
 impl Show {
-    /// JSON lines where `json`, else a bar where there is a terminal.
-    pub fn new(json: bool) -> Self {
+    /// JSON lines where `json`, else lines in a queue's `style`, else a bar where
+    /// there is a terminal.
+    pub fn new(json: bool, style: Option<Style>) -> Self {
+        let pace = Mutex::new(Pace {
+            stage: String::new(),
+            at: Instant::now(),
+        });
         if json {
-            return Self::Json(Mutex::new(Pace {
-                stage: String::new(),
-                at: Instant::now(),
-            }));
+            return Self::Json(pace);
+        }
+        if let Some(style) = style {
+            return Self::Queue(style, pace);
         }
         if !std::io::stderr().is_terminal() {
             return Self::Plain;
@@ -66,6 +74,19 @@ impl Show {
             }));
         }
         let _ = writeln!(std::io::stderr(), "longtake: {}", error.message);
+        self.end(exit::code(error.kind), &error.message);
+    }
+
+    /// Tells a queue how it ended.
+    pub fn end(&self, code: u8, message: &str) {
+        if let Self::Queue(style, _) = self {
+            if code == 0 {
+                print(&style.progress(1.0));
+            }
+            if let Some(text) = style.end(code, message) {
+                print(&text);
+            }
+        }
     }
 
     /// Prints a result for a person; JSON has it as an event.
@@ -151,13 +172,31 @@ impl Show {
     }
 }
 
-/// A reader that has gone away is no reason to stop.
 fn line(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{text}");
-        let _ = out.flush();
+        print(&text);
     }
+}
+
+/// A reader that has gone away is no reason to stop.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
+}
+
+/// Whether `stage` at `fraction` is to be told, and whether it is a new stage:
+/// lines come at most every [`PACE`].
+fn is_due(pace: &Mutex<Pace>, stage: &str, fraction: f64) -> Option<bool> {
+    let mut pace = pace.lock().ok()?;
+    let new = pace.stage != stage;
+    if !new && pace.at.elapsed() < PACE && fraction < 1.0 {
+        return None;
+    }
+    pace.stage.clear();
+    pace.stage.push_str(stage);
+    pace.at = Instant::now();
+    Some(new)
 }
 
 impl Progress for Show {
@@ -171,14 +210,18 @@ impl Progress for Show {
                 bar.set_position((fraction * 1000.0) as u64);
             }
             Self::Json(pace) => {
-                let Ok(mut pace) = pace.lock() else { return };
-                if pace.stage == stage && pace.at.elapsed() < PACE && fraction < 1.0 {
-                    return;
+                if is_due(pace, stage, fraction).is_some() {
+                    line(&json!({ "event": "progress", "stage": stage, "fraction": fraction }));
                 }
-                pace.stage.clear();
-                pace.stage.push_str(stage);
-                pace.at = Instant::now();
-                line(&json!({ "event": "progress", "stage": stage, "fraction": fraction }));
+            }
+            Self::Queue(style, pace) => {
+                let Some(new) = is_due(pace, stage, fraction) else {
+                    return;
+                };
+                if let Some(text) = style.status(stage).filter(|_| new) {
+                    print(&text);
+                }
+                print(&style.progress(fraction));
             }
             Self::Plain => {}
         }

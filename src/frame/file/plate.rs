@@ -191,6 +191,11 @@ impl FilePlate {
         self.key
     }
 
+    /// Whether the frames come from a movie, decoded to a file on disk.
+    pub fn is_movie(&self) -> bool {
+        matches!(self.frames, Frames::Movie(_))
+    }
+
     /// As [`read`](PlateReader::read), with samples that are not finite left
     /// as they are: for frames that are kept bit for bit.
     pub fn read_untouched(&mut self, frame: i32) -> Result<Picture, FrameError> {

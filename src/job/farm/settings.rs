@@ -1,0 +1,107 @@
+//! The values of a job as they are said again, on the command line of any machine.
+
+use std::path::{Path, PathBuf};
+
+use super::super::error::{JobError, Kind};
+use super::super::spec::Draft;
+use super::super::text::kebab;
+use crate::manifest::{Param, ParamKind, Value};
+
+/// Said by the tasks themselves, or for the whole sequence.
+const OF_TASKS: [&str; 5] = ["only", "contactSheet", "preview", "report", "page"];
+
+/// A parameter and what the job says it is.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The parameter.
+    pub param: &'static Param,
+    /// The label of its group.
+    pub group: &'static str,
+    /// Its value; paths are absolute.
+    pub value: Value,
+}
+
+impl Setting {
+    /// The setting as options, `value` standing for it.
+    pub fn options(&self, value: &str) -> [String; 2] {
+        [format!("--{}", kebab(&self.param.name)), value.to_owned()]
+    }
+
+    /// Whether the value is a path.
+    pub fn is_path(&self) -> bool {
+        matches!(self.param.kind, ParamKind::File | ParamKind::Folder)
+    }
+}
+
+/// What `draft` says that has a meaning in its mode, in the order of the manifest.
+/// What is left empty is left out.
+///
+/// # Errors
+/// Where a path cannot be told in full.
+pub fn settings(draft: &Draft) -> Result<Vec<Setting>, JobError> {
+    let values = draft.values();
+    let mode = values.text("mode");
+    let mut settings = Vec::new();
+    for param in &draft.options().params {
+        let fits = param.modes.is_empty() || param.modes.iter().any(|m| m == mode);
+        if !fits || OF_TASKS.contains(&param.name.as_str()) {
+            continue;
+        }
+        settings.extend(setting(draft, param, values.get(&param.name))?);
+    }
+    Ok(settings)
+}
+
+/// What shows the whole sequence once it is there.
+///
+/// # Errors
+/// As of [`settings`].
+pub fn looks(draft: &Draft) -> Result<Vec<Setting>, JobError> {
+    let mut looks = Vec::new();
+    for name in &OF_TASKS[1..] {
+        if let Some(param) = draft.options().param(name) {
+            looks.extend(setting(draft, param, draft.values().get(name))?);
+        }
+    }
+    Ok(looks)
+}
+
+/// What `value` of `param` comes to; `None` where nobody said it.
+pub fn setting(
+    draft: &Draft,
+    param: &'static Param,
+    value: Option<&Value>,
+) -> Result<Option<Setting>, JobError> {
+    let value = match (param.kind, value) {
+        (_, None) => return Ok(None),
+        (_, Some(Value::Text(text))) if text.is_empty() => return Ok(None),
+        // Equal numbers mean that nobody said it.
+        (_, Some(Value::Range([a, b]))) if a == b => return Ok(None),
+        (ParamKind::File | ParamKind::Folder, Some(Value::Text(text))) => {
+            let path = absolute(Path::new(text))?;
+            Value::Text(path.display().to_string())
+        }
+        (_, Some(value)) => value.clone(),
+    };
+    let groups = &draft.options().groups;
+    let group = groups.iter().find(|g| g.name == param.group);
+    Ok(Some(Setting {
+        param,
+        group: group.map_or("", |g| &g.label),
+        value,
+    }))
+}
+
+/// `path` from the root of the disk, for machines that work in another folder.
+///
+/// # Errors
+/// Where the working folder is gone.
+pub fn absolute(path: &Path) -> Result<PathBuf, JobError> {
+    std::path::absolute(path).map_err(|e| {
+        let said = path.display();
+        JobError::new(
+            Kind::Usage,
+            format!("the full path of {said} cannot be told ({e}): write it in full"),
+        )
+    })
+}

@@ -1,0 +1,71 @@
+//! A job script of Pixar's Tractor, in the Alfred language, which is Tcl.
+
+use std::fmt::Write;
+
+use super::steps::Farm;
+
+/// The exit code of a machine of another version: another may do it.
+const ELSEWHERE: u8 = 13;
+
+/// `job.alf`.
+pub fn files(farm: &Farm) -> Vec<(String, String)> {
+    let mut text = String::from("##AlfredToDo 3.0\n");
+    // A string takes all that is written to it.
+    let _ = writeln!(
+        text,
+        "Job -title {} -service {{PixarRender}} -serialsubtasks 1 -subtasks {{",
+        word(&farm.title)
+    );
+    for step in &farm.steps {
+        let _ = writeln!(text, "    Task {} -subtasks {{", word(&step.name));
+        for (name, words) in farm.commands(step, Some("alf")) {
+            let command: Vec<String> = words.iter().map(|w| word(w)).collect();
+            let _ = writeln!(
+                text,
+                "        Task {} -cmds {{\n            RemoteCmd {{{}}} -retryrc {{{ELSEWHERE}}}\n        }}",
+                word(&name),
+                command.join(" ")
+            );
+        }
+        text.push_str("    }\n");
+    }
+    text.push_str("}\n");
+    vec![("job.alf".to_owned(), text)]
+}
+
+/// `text` as one word of a Tcl list.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=+:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    let mut depth = 0i32;
+    let balanced = text.chars().all(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        depth >= 0
+    });
+    if balanced && depth == 0 && !text.contains('\\') {
+        return format!("{{{text}}}");
+    }
+    let escape = |c: char| match c {
+        '\n' => "\\n".to_owned(),
+        c if plain(c) => c.to_string(),
+        c => format!("\\{c}"),
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_tcl() {
+        assert_eq!(word("/a/b-c.exr"), "/a/b-c.exr");
+        assert_eq!(word("o.####.exr"), "{o.####.exr}");
+        assert_eq!(word(""), "{}");
+        assert_eq!(word("two words"), "{two words}");
+        assert_eq!(word("a}b"), "a\\}b");
+        assert_eq!(word("a\\b c"), "a\\\\b\\ c");
+    }
+}

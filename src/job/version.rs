@@ -1,0 +1,30 @@
+//! Versions that go together: all machines of a farm carry out a plan with the
+//! Longtake that it was laid with, or not at all.
+
+use super::error::{JobError, Kind};
+use crate::engine::Engine as _;
+use crate::engine::plate::PlateEngine;
+
+/// The version of the plans that this Longtake lays, as `plate 3, longtake 0.1.0`:
+/// the engine's, which names pixels, and the program's, which names files.
+pub fn plan_version() -> String {
+    let engine = PlateEngine::default().version();
+    format!("{engine}, longtake {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Checks that a plan of version `asked` can be carried out here.
+///
+/// # Errors
+/// Where it was laid by another Longtake: parts of one take would differ.
+pub fn check_version(asked: &str) -> Result<(), JobError> {
+    let own = plan_version();
+    if asked == own {
+        return Ok(());
+    }
+    Err(JobError::new(
+        Kind::Elsewhere,
+        format!(
+            "the plan was laid by another version ({asked}) than this machine has ({own}): give all machines one version, or submit again with this one"
+        ),
+    ))
+}

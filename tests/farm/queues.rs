@@ -1,0 +1,165 @@
+//! OpenCue, Deadline 10, Tractor and lists of commands.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::tools::{alone, assert_same_frames, run, submit, tool};
+use crate::work::{Work, plate};
+
+/// `text` without what differs from machine to machine.
+fn plain(text: &str, work: &Work) -> String {
+    let folder = plate();
+    let folder = Path::new(&folder).parent().unwrap().display().to_string();
+    let mut text = text
+        .replace(&work.path("").display().to_string(), "WORK/")
+        .replace(&folder, "PLATE")
+        .replace(env!("CARGO_BIN_EXE_longtake"), "LONGTAKE")
+        .replace(&longtake::job::plan_version(), "VERSION");
+    for tag in ["user", "email", "uid", "memory"] {
+        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+        let mut from = 0;
+        while let Some(at) = text[from..].find(&open) {
+            let start = from + at + open.len();
+            let end = start + text[start..].find(&close).unwrap();
+            text.replace_range(start..end, "");
+            from = start;
+        }
+    }
+    // An element a line.
+    text.trim().replace("><", ">\n<") + "\n"
+}
+
+#[test]
+fn opencue_makes_the_specification_without_a_server() {
+    let work = Work::new();
+    let Some(python) = tool("python") else { return };
+    submit(&work, "opencue", "q", "--report o/report.json");
+    let out = run(&work, &python, &["q/job.py", "--xml", "--show", "water"]);
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    let made = plain(&out.stdout, &work);
+    let expected = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/farm/opencue.xml");
+    if std::env::var_os("LONGTAKE_WRITE_EXPECTED").is_some() {
+        std::fs::write(expected, &made).unwrap();
+    }
+    assert_eq!(made, std::fs::read_to_string(expected).unwrap());
+    // A part with steps is made frame by frame, by number.
+    submit(&work, "opencue", "part", "--only 1001-1050x7");
+    let out = run(&work, &python, &["part/job.py", "--xml"]);
+    for told in ["#IFRAME#", "<range>1001-1050x7</range>", "<chunk>1</chunk>"] {
+        assert!(out.stdout.contains(told), "{told}: {}", out.stdout);
+    }
+}
+
+/// Runs the lines of `script` on two workers.
+fn lines(work: &Work, script: &str) {
+    let done = Command::new("xargs")
+        .args(["-d", "\\n", "-P", "2", "-n", "1", "-a", script, "sh", "-c"])
+        .current_dir(work.path(""))
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+#[test]
+fn commands_line_by_line_make_what_one_process_makes() {
+    let work = Work::new();
+    let event = submit(&work, "commands", "q", "");
+    let files = event["files"].as_array().unwrap();
+    assert_eq!(files.len(), 3, "{event}");
+    for file in files {
+        lines(&work, file.as_str().unwrap());
+    }
+    assert_same_frames(&work, &alone(""));
+}
+
+#[test]
+fn tractor_reads_the_job_as_tcl_and_its_commands_make_the_frames() {
+    let work = Work::new();
+    submit(&work, "tractor", "q", "");
+    // The language's own interpreter; each command on a line, as a shell reads it.
+    let script = r##"
+proc Job args { eval [dict get $args -subtasks] }
+proc Task {title args} {
+    if {[dict exists $args -subtasks]} { puts $::out "# $title"; eval [dict get $args -subtasks] }
+    if {[dict exists $args -cmds]} { eval [dict get $args -cmds] }
+}
+proc RemoteCmd {words args} {
+    if {[dict get $args -retryrc] != 13} { error "retry" }
+    set line ""
+    foreach word $words { append line " '$word'" }
+    puts $::out [string trim $line]
+}
+set out [open commands w]
+source q/job.alf
+close $out
+"##;
+    std::fs::write(work.path("read.tcl"), script).unwrap();
+    let read = Command::new("tclsh")
+        .arg("read.tcl")
+        .current_dir(work.path(""))
+        .output()
+        .expect("tclsh is needed: ./test.sh installs it");
+    assert!(
+        read.status.success(),
+        "{}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+    let commands = String::from_utf8(work.bytes("commands")).unwrap();
+    let levels: Vec<&str> = commands.split("# ").skip(1).collect();
+    let counts: Vec<usize> = levels.iter().map(|l| l.lines().count() - 1).collect();
+    assert_eq!(counts, [1, 1, 4], "{commands}");
+    for level in levels {
+        let (_, tasks) = level.split_once('\n').unwrap();
+        std::fs::write(work.path("level"), tasks).unwrap();
+        lines(&work, "level");
+    }
+    assert_same_frames(&work, &alone(""));
+}
+
+/// What Deadline's CommandLine plug-in does with a job, in a few lines: frames in
+/// chunks, tokens filled in, the arguments parted at spaces and quotes.
+const STAND_IN: &str = r#"#!/usr/bin/env python3
+import os, shlex, subprocess, sys
+read = lambda p: dict(l.split("=", 1) for l in open(p).read().splitlines())
+job, plugin = read(sys.argv[1]), read(sys.argv[2])
+done = os.environ["DONE"]
+made = open(done).read().split() if os.path.exists(done) else []
+for need in filter(None, job.get("JobDependencies", "").split(",")):
+    assert need in made, need
+first, _, last = job["Frames"].partition("-")
+first, last, chunk = int(first), int(last or first), int(job["ChunkSize"])
+for start in range(first, last + 1, chunk):
+    line = plugin["Arguments"].replace("<STARTFRAME>", str(start))
+    line = line.replace("<ENDFRAME>", str(min(start + chunk - 1, last))).replace("<QUOTE>", '"')
+    out = subprocess.run([plugin["Executable"]] + shlex.split(line, comments=False),
+                         check=True, stdout=subprocess.PIPE, universal_newlines=True)
+    assert "Progress: " in out.stdout, out.stdout
+name = "id%d" % len(made)
+open(done, "a").write(name + "\n")
+print("Result=Success\nJobID=" + name)
+"#;
+
+#[test]
+fn deadline_jobs_are_submitted_in_order_and_make_the_frames() {
+    let work = Work::new();
+    submit(&work, "deadline", "q", "");
+    std::fs::write(work.path("deadlinecommand"), STAND_IN).unwrap();
+    let done = Command::new("sh")
+        .args(["-c", "chmod +x deadlinecommand; exec python3 q/submit.py"])
+        .current_dir(work.path(""))
+        .env("DEADLINECOMMAND", work.path("deadlinecommand"))
+        .env("DONE", work.path("done"))
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    assert_eq!(work.bytes("done"), b"id0\nid1\nid2\n");
+    assert_same_frames(&work, &alone(""));
+}
