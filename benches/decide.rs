@@ -56,9 +56,10 @@ fn ours(plate: &Clip, frames: usize, keep: usize) -> Result<Taken, Failure> {
     let mut sources = Sources {
         plate: &mut reader,
         matte: None,
+        guide: None,
     };
     let (begun, worked) = (Instant::now(), processor_time());
-    let analysis = engine.analyse(&mut sources, task)?;
+    let analysis = engine.study(&mut sources, task)?;
     engine.decide(&analysis, &timeline, task)?;
     Ok(Taken {
         wall: begun.elapsed().as_secs_f64(),

@@ -76,8 +76,12 @@ fn analyse(plate: &mut Memory) -> Result<Analysis, Failure> {
         cancel: &cancel,
         progress: &Silent,
     };
-    let mut sources = Sources { plate, matte: None };
-    Ok(PlateEngine::default().analyse(&mut sources, task)?)
+    let mut sources = Sources {
+        plate,
+        matte: None,
+        guide: None,
+    };
+    Ok(PlateEngine::default().study(&mut sources, task)?)
 }
 
 fn make(
@@ -92,7 +96,11 @@ fn make(
         progress: &Silent,
     };
     let window = Window::whole(plate.info.width, plate.info.height);
-    let mut sources = Sources { plate, matte: None };
+    let mut sources = Sources {
+        plate,
+        matte: None,
+        guide: None,
+    };
     Ok(PlateEngine::default().make(analysis, edit, t, window, &mut sources, task)?)
 }
 

@@ -20,6 +20,7 @@ bool get_rect(const Props &props, const char *name,
 OfxImageClipHandle clip_of(const Instance &instance, Input input) {
   return input == Input::Source  ? instance.source
          : input == Input::Matte ? instance.matte
+         : input == Input::Guide ? instance.guide
                                  : nullptr;
 }
 

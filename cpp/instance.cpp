@@ -83,8 +83,10 @@ OfxStatus create_instance(OfxImageEffectHandle effect) {
   instance->generator = context == kOfxImageEffectContextGenerator;
   if (!instance->generator)
     instance->source = clip_of(effect, kOfxImageEffectSimpleSourceClipName);
-  if (context == kOfxImageEffectContextGeneral)
+  if (context == kOfxImageEffectContextGeneral) {
     instance->matte = clip_of(effect, "Matte");
+    instance->guide = clip_of(effect, "Guide");
+  }
   offer_threads(offered_threads());
   instance->output = clip_of(effect, kOfxImageEffectOutputClipName);
   // A second creation on one handle replaces the first.

@@ -16,6 +16,7 @@ struct Instance {
   std::vector<OfxParamHandle> params;
   OfxImageClipHandle source = nullptr;
   OfxImageClipHandle matte = nullptr;
+  OfxImageClipHandle guide = nullptr;
   OfxImageClipHandle output = nullptr;
   bool generator = false;
   /// Whether a persistent message of ours may be up.

@@ -83,6 +83,7 @@ Scene scene_of(const Instance &instance) {
     scene.params.push_back(value_of(spec.params[i], instance.params[i]));
   scene.source = facts_of(instance.source);
   scene.matte = facts_of(instance.matte);
+  scene.guide = facts_of(instance.guide);
 
   OfxPropertySetHandle handle = nullptr;
   if (suites().effect->getPropertySet(instance.effect, &handle) == kOfxStatOK) {

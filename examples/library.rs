@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sources = Sources {
         plate: &mut plate,
         matte: None,
+        guide: None,
     };
     // `()` keeps nothing; a `store::DiskStore` keeps what was learned and decided.
     let take = Take::prepare(setup.engine, &key, timeline, &mut sources, &(), task)?;

@@ -139,6 +139,7 @@ pub(crate) mod ffi {
         params: Vec<ParamValue>,
         source: ClipFacts,
         matte: ClipFacts,
+        guide: ClipFacts,
         fps: f64,
         has_project: bool,
         project: [f64; 4],

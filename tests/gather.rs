@@ -104,8 +104,12 @@ fn task<'a>(cancel: &'a Cancel) -> Task<'a> {
 
 fn analyse(plate: &mut Painted) -> Analysis {
     PlateEngine::default()
-        .analyse(
-            &mut Sources { plate, matte: None },
+        .study(
+            &mut Sources {
+                plate,
+                matte: None,
+                guide: None,
+            },
             task(&Cancel::default()),
         )
         .unwrap()
@@ -176,7 +180,11 @@ fn try_make(
 
 fn make(analysis: &Analysis, edit: &EditList, t: i32, plate: &mut Painted) -> Arc<Picture> {
     let window = Window::whole(plate.info.width, plate.info.height);
-    let mut sources = Sources { plate, matte: None };
+    let mut sources = Sources {
+        plate,
+        matte: None,
+        guide: None,
+    };
     try_make(analysis, edit, 1001 + t, window, &mut sources).unwrap()
 }
 
@@ -263,6 +271,7 @@ fn windows_fit_together_to_the_bit() {
             let mut sources = Sources {
                 plate: &mut plate,
                 matte: None,
+                guide: None,
             };
             let part = try_make(&analysis, &edit, 1001 + t, window, &mut sources).unwrap();
             assert_eq!(
@@ -607,6 +616,7 @@ fn a_fill_leaves_the_plate_alone_outside_the_matte() {
         let mut sources = Sources {
             plate: &mut plate,
             matte: Some(&mut matte),
+            guide: None,
         };
         let made = try_make(&analysis, &edit, 1001 + t, window, &mut sources).unwrap();
         edit.matted = false;
@@ -639,6 +649,7 @@ fn a_fill_leaves_the_plate_alone_outside_the_matte() {
     let mut sources = Sources {
         plate: &mut plate,
         matte: None,
+        guide: None,
     };
     let refused = try_make(&analysis, &edit, 1001, window, &mut sources);
     assert!(matches!(refused, Err(EngineError::Request(_))));
@@ -669,6 +680,7 @@ fn a_cancelled_frame_stops() {
         &mut Sources {
             plate: &mut plate,
             matte: None,
+            guide: None,
         },
         task(&cancel),
     );

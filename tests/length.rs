@@ -76,7 +76,11 @@ fn one_frame_of_1440_reads_only_the_plate_frames_that_it_shows() {
     let prepare = |plate: &mut Noted| {
         let mut engine = PlateEngine::default();
         engine.settings.plans = 1;
-        let mut sources = Sources { plate, matte: None };
+        let mut sources = Sources {
+            plate,
+            matte: None,
+            guide: None,
+        };
         Take::prepare(engine, &key, timeline.clone(), &mut sources, &vault, task).unwrap()
     };
     let mut plate = Noted::new();
@@ -95,6 +99,7 @@ fn one_frame_of_1440_reads_only_the_plate_frames_that_it_shows() {
         let mut sources = Sources {
             plate: &mut plate,
             matte: None,
+            guide: None,
         };
         take.make(frame, window, &mut sources, task).unwrap();
         let needed = take.frames_needed(frame);

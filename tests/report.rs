@@ -134,6 +134,7 @@ fn a_take_of_real_water_keeps_its_limits_where_a_dissolve_does_not() {
     let mut sources = Sources {
         plate: &mut reader,
         matte: None,
+        guide: None,
     };
     let engine = PlateEngine {
         settings: Settings {

@@ -88,9 +88,10 @@ impl Plans {
         let mut sources = Sources {
             plate: &mut reader,
             matte: None,
+            guide: None,
         };
         let analysis = engine
-            .analyse(&mut sources, task)
+            .study(&mut sources, task)
             .map_err(|e| e.to_string())?;
         let judge = Judge::new(&analysis, &timeline, task).map_err(|e| e.to_string())?;
         let plans = (0..settings.plans.max(1))

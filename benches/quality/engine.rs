@@ -38,6 +38,7 @@ pub fn make(
     let mut sources = Sources {
         plate: &mut reader,
         matte: None,
+        guide: None,
     };
     let started = Instant::now();
     let engine = PlateEngine { settings };
@@ -94,6 +95,7 @@ pub fn fill(plate: &Clip, matte: &Clip, settings: Settings) -> Result<(f32, f64)
     let mut sources = Sources {
         plate: &mut reader,
         matte: Some(&mut matte_reader),
+        guide: None,
     };
     let key = key_of(&["a plate and a matte of the bench"]);
     let engine = PlateEngine { settings };

@@ -7,6 +7,7 @@ pub(super) fn input_of(input: node::Input) -> ffi::Input {
     match input {
         node::Input::Source => ffi::Input::Source,
         node::Input::Matte => ffi::Input::Matte,
+        node::Input::Guide => ffi::Input::Guide,
     }
 }
 
@@ -74,6 +75,7 @@ pub(super) fn scene_of(scene: &ffi::Scene) -> node::Scene {
             .collect(),
         source: clip_of(&scene.source),
         matte: clip_of(&scene.matte),
+        guide: clip_of(&scene.guide),
         fps: (scene.fps.is_finite() && scene.fps > 0.0).then_some(scene.fps),
         project: scene.has_project.then_some(scene.project),
         temporal_access: scene.temporal_access,

@@ -2,6 +2,7 @@
 //! them (progress and cancellation).
 
 mod clock;
+pub mod memory;
 pub mod ops;
 mod share;
 mod task;

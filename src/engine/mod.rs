@@ -5,6 +5,7 @@
 //! seed does not pay for the analysis again, and a frame needs only the
 //! decision and a few plate frames.
 
+mod chosen;
 pub mod plate;
 mod timeline;
 pub mod wan;
@@ -15,8 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::device::{Cancelled, Task};
-use crate::frame::{FrameError, Picture, PlateReader, Window};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Window};
 
+pub use chosen::{AnyAnalysis, AnyDecision, AnyEngine};
 pub use timeline::{Span, Timeline};
 
 /// What an engine may read.
@@ -25,6 +27,18 @@ pub struct Sources<'a> {
     pub plate: &'a mut dyn PlateReader,
     /// One channel, the size of the plate: above 0 where a subject is to go.
     pub matte: Option<&'a mut dyn PlateReader>,
+    /// A clip to follow, of any size, numbered as the output is.
+    pub guide: Option<&'a mut dyn PlateReader>,
+}
+
+/// Keeps bytes by name between calls, for engines that make more at once than was
+/// asked for. What is put may be forgotten again.
+pub trait Keep: Send + Sync {
+    /// The bytes kept under `name`, if they are there and whole.
+    fn get(&self, name: &blake3::Hash) -> Option<Vec<u8>>;
+
+    /// Keeps `bytes` under `name`.
+    fn put(&self, name: &blake3::Hash, bytes: &[u8]);
 }
 
 /// Why an engine could not do its work.
@@ -38,6 +52,9 @@ pub enum EngineError {
     /// the text says why and what to do.
     #[error("{0}")]
     Request(String),
+    /// The files of a model cannot be used; the text says which and why.
+    #[error("{0}")]
+    Model(String),
     /// The work was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -54,9 +71,10 @@ impl From<FrameError> for EngineError {
 
 /// One way to make a sequence.
 pub trait Engine: Send + Sync {
-    /// What is learned of the plate, from the plate (and matte) alone.
+    /// What is learned of the plate, from the plate (and matte and guide) alone.
     type Analysis: Serialize + DeserializeOwned + Send + Sync;
-    /// What the sequence will be: small, and enough to make any frame with.
+    /// What the sequence will be: small beside its frames, and enough to make any
+    /// of them with.
     type Decision: Serialize + DeserializeOwned + Send + Sync;
 
     /// Name and version; part of every hash. Changed whenever a pixel changes.
@@ -66,9 +84,22 @@ pub trait Engine: Send + Sync {
     /// the settings, canonically.
     fn settings_key(&self) -> String;
 
-    /// Learns what is needed of the plate, reading each frame once.
+    /// A text that changes when [`analyse`](Self::analyse) may learn otherwise of
+    /// the same plate. Empty for an engine that always learns the same.
+    fn analysis_key(&self, _timeline: &Timeline) -> String {
+        String::new()
+    }
+
+    /// Refuses what cannot be made of a plate as `plate` tells, as far as headers
+    /// of files say. Called before any work.
+    fn check(&self, _timeline: &Timeline, _plate: &PlateInfo) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Learns what is needed of the plate for `timeline`.
     fn analyse(
         &self,
+        timeline: &Timeline,
         sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<Self::Analysis, EngineError>;

@@ -10,6 +10,7 @@ mod matte;
 mod picture;
 mod plate;
 mod range;
+mod resample;
 mod scaled;
 mod sequence;
 
@@ -25,5 +26,6 @@ pub use matte::MattePlate;
 pub use picture::{Picture, Window};
 pub use plate::{FrameError, PlateInfo, PlateReader, Warning};
 pub use range::FrameRange;
+pub use resample::{Filter, Taps, resampled};
 pub use scaled::ScaledPlate;
 pub use sequence::Sequence;

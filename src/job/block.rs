@@ -13,8 +13,7 @@ use super::space::Space;
 use super::spec::Job;
 use super::watch::{Event, Watch};
 use crate::device::{Cancel, Task};
-use crate::engine::Sources;
-use crate::engine::plate::EditList;
+use crate::engine::{AnyDecision, Sources};
 use crate::frame::{FrameList, PlateReader};
 use crate::sequence::plan::{self, Block, Level, Plan};
 use crate::sequence::{Take, Vault as _};
@@ -42,8 +41,9 @@ pub fn outlook(job: &Job, picture: Option<&Path>) -> Result<Outlook, JobError> {
         // Drawn with what each place plays where that is known already.
         let store = job.setup.disk_store();
         let known = store.and_then(|s| s.get(&shot.names.take));
-        let edit: Option<EditList> = known.and_then(|b| postcard::from_bytes(&b).ok());
-        let png = plan::chart(&shot.plan, edit.as_ref()).png();
+        let decided: Option<AnyDecision> = known.and_then(|b| postcard::from_bytes(&b).ok());
+        let edit = decided.as_ref().and_then(AnyDecision::edit_list);
+        let png = plan::chart(&shot.plan, edit).png();
         output::write(path, &png.map_err(|e| JobError::writing(path, &e))?)?;
     }
     Ok(Outlook {
@@ -152,10 +152,12 @@ pub fn make_piece(
         progress: watch,
     };
     let mut matte = shot.matte()?;
+    let mut guide = job.open_guide()?;
     let mut plate = shot.plate;
     let mut sources = Sources {
         plate: &mut plate,
         matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
+        guide: guide.as_mut().map(|g| g as &mut dyn PlateReader),
     };
     let engine = job.setup.engine.clone();
     let (first, key) = match level {
@@ -166,7 +168,8 @@ pub fn make_piece(
         store.remove(&key);
     }
     if first {
-        Take::study(&engine, &shot.key, &mut sources, &store, task)?;
+        let timeline = &shot.timeline;
+        Take::study(&engine, &shot.key, timeline, &mut sources, &store, task)?;
     } else {
         Take::prepare(engine, &shot.key, shot.timeline, &mut sources, &store, task)?;
     }

@@ -111,7 +111,11 @@ impl From<FileError> for JobError {
 
 impl From<RequestError> for JobError {
     fn from(error: RequestError) -> Self {
-        Self::new(Kind::Unsuitable, error.to_string())
+        let kind = match &error {
+            RequestError::Setting(_) => Kind::Usage,
+            _ => Kind::Unsuitable,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 
@@ -136,6 +140,7 @@ impl From<EngineError> for JobError {
             EngineError::Frame(e) => e.into(),
             EngineError::Cancelled(e) => Self::new(Kind::Cancelled, e.to_string()),
             EngineError::Request(message) => Self::new(Kind::Unsuitable, message),
+            EngineError::Model(message) => Self::new(Kind::Unreadable, message),
         }
     }
 }

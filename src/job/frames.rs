@@ -212,6 +212,7 @@ fn one<E: Engine>(
             let mut sources = Sources {
                 plate: &mut plate,
                 matte: matte.map(|m| m as &mut dyn PlateReader),
+                guide: None,
             };
             let picture = work.take.make(frame, window, &mut sources, task)?;
             (picture, State::Made, plate.waited)

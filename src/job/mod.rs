@@ -7,6 +7,7 @@ mod estimate;
 pub mod farm;
 mod file;
 mod frames;
+mod latents;
 mod near;
 mod options;
 mod output;

@@ -93,7 +93,8 @@ pub fn check(job: &Job, writer: &SequenceWriter, frames: &[i32]) -> Result<(), J
     };
     let folder = first.parent().unwrap_or(Path::new("")).to_owned();
     probe(&folder)?;
-    for source in [Some(&job.plate), job.matte.as_ref()].into_iter().flatten() {
+    let sources = [Some(&job.plate), job.matte.as_ref(), job.guide.as_ref()];
+    for source in sources.into_iter().flatten() {
         let Ok(files) = Sequence::find(source).and_then(|s| s.files()) else {
             continue;
         };

@@ -9,8 +9,8 @@ use super::shared_plate::SharedPlate;
 use super::spec::Draft;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
+use crate::engine::Sources;
 use crate::engine::plate::{PlateEngine, Suitability, suitability};
-use crate::engine::{Engine, Sources};
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
@@ -73,7 +73,7 @@ impl Looks {
     pub(super) fn leave(
         &self,
         subject: &mut Subject<'_>,
-        found: &Suitability,
+        found: Option<&Suitability>,
         task: Task<'_>,
         watch: &dyn Watch,
     ) -> Result<Report, JobError> {
@@ -133,11 +133,13 @@ impl Looks {
 }
 
 /// The report with what was found of the plate, for people and scripts.
-fn json(report: &Report, found: &Suitability) -> Result<String, JobError> {
+fn json(report: &Report, found: Option<&Suitability>) -> Result<String, JobError> {
     let text = || {
         let mut all = serde_json::to_value(report)?;
-        all["suitability"] = serde_json::to_value(found)?;
-        all["suitability"]["summary"] = found.summary().into();
+        if let Some(found) = found {
+            all["suitability"] = serde_json::to_value(found)?;
+            all["suitability"]["summary"] = found.summary().into();
+        }
         serde_json::to_string_pretty(&all)
     };
     text().map_err(|e| JobError::new(Kind::Internal, e.to_string()))
@@ -216,8 +218,9 @@ pub fn measure(
     let mut sources = Sources {
         plate: &mut plate.clone(),
         matte: None,
+        guide: None,
     };
-    let analysis = PlateEngine::default().analyse(&mut sources, task)?;
+    let analysis = PlateEngine::default().study(&mut sources, task)?;
     let found = suitability(&analysis, analysis.info.range, task)?;
     watch.event(&Event::Suitability {
         found: &found,
@@ -231,5 +234,5 @@ pub fn measure(
         closed: false,
         source: None,
     };
-    sight.looks.leave(&mut subject, &found, task, watch)
+    sight.looks.leave(&mut subject, Some(&found), task, watch)
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::error::JobError;
 use super::frames::{self, Work};
+use super::latents;
 use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::spec::Job;
@@ -12,7 +13,7 @@ use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
 use crate::engine::plate::suitability;
-use crate::frame::{FilePlate, PlateReader};
+use crate::frame::PlateReader;
 use crate::sequence::Take;
 use crate::sequence::report::Subject;
 use crate::store::{DiskStore, Vault};
@@ -80,6 +81,7 @@ pub(super) fn frames(
     // Decisions are made on the full size, so that every scale shows the same
     // motion; at full size what was read for them is not read again.
     let mut matte = shot.matte()?;
+    let mut guide = job.open_guide()?;
     let full = SharedPlate::new(shot.plate, 1, job.setup.memory, watch);
     let store = job.setup.disk_store();
     let vault: &dyn Vault = match &store {
@@ -89,6 +91,7 @@ pub(super) fn frames(
     let mut sources = Sources {
         plate: &mut full.clone(),
         matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
+        guide: guide.as_mut().map(|g| g as &mut dyn PlateReader),
     };
     let take = Take::prepare(
         job.setup.engine.clone(),
@@ -102,11 +105,19 @@ pub(super) fn frames(
         let message = &trouble.to_string();
         watch.event(&Event::Warning { message });
     }
-    let found = suitability(take.analysis(), take.timeline().plate, task)?;
-    watch.event(&Event::Suitability {
-        found: &found,
-        summary: &found.summary(),
-    });
+    let found = match take.analysis().plate() {
+        Some(analysis) => Some(suitability(analysis, take.timeline().plate, task)?),
+        None => None,
+    };
+    if let Some(found) = &found {
+        watch.event(&Event::Suitability {
+            found,
+            summary: &found.summary(),
+        });
+    }
+    if let Some(latents) = take.decision().latents() {
+        latents::told(job, latents, watch)?;
+    }
     watch.event(&Event::Take {
         take: &take.hash().to_hex(),
     });
@@ -114,7 +125,7 @@ pub(super) fn frames(
         1 => full,
         reduce => {
             drop(full);
-            let plate = FilePlate::open(&job.plate, &job.options)?;
+            let plate = job.open_plate()?;
             SharedPlate::new(plate, reduce, job.setup.memory, watch)
         }
     };
@@ -137,17 +148,19 @@ pub(super) fn frames(
     if !job.looks.is_empty() {
         let mut output = TakeReader::new(&take, shared.clone(), open_matte()?, cancel);
         let mut matte = open_matte()?;
+        let indices = |frame, width, height| match take.decision().edit_list() {
+            Some(edit) => edit.plate_indices(frame, width, height),
+            None => Vec::new(),
+        };
         let mut subject = Subject {
             output: &mut output,
             plate: Some(&mut shared.clone()),
             matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
             kept: &|frame| take.timeline().kept(frame),
             closed: take.timeline().closed,
-            source: Some(&|frame, width, height| {
-                take.decision().plate_indices(frame, width, height)
-            }),
+            source: take.decision().edit_list().is_some().then_some(&indices),
         };
-        job.looks.leave(&mut subject, &found, task, watch)?;
+        job.looks.leave(&mut subject, found.as_ref(), task, watch)?;
     }
     watch.event(&Event::Done {
         made: tally.made,

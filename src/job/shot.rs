@@ -4,7 +4,7 @@ use super::error::{JobError, Kind};
 use super::output;
 use super::space::Space;
 use super::spec::Job;
-use crate::engine::Timeline;
+use crate::engine::{Engine, Timeline};
 use crate::frame::{
     FilePlate, FrameError, FrameList, MattePlate, PlateInfo, PlateReader, ScaledPlate,
     SequenceWriter,
@@ -45,20 +45,24 @@ impl<'a> Shot<'a> {
     /// Where a file is missing or unreadable, or plate, range and mode do not
     /// go together.
     pub fn open(job: &'a Job) -> Result<Self, JobError> {
-        let plate = FilePlate::open(&job.plate, &job.options)?;
+        let plate = job.open_plate()?;
         let info = plate.info().clone();
         let request = job.setup.request(info.range, info.fps)?;
-        let timeline = request.timeline()?;
+        let timeline = job.setup.timeline(&request)?;
         let matte = open_matte(job)?;
+        let guide = job.open_guide()?;
         let matte_key = matte.as_ref().map(|m| m.inner().key().to_hex());
-        let key = key_of(&[
-            plate.key().to_hex().as_str(),
-            matte_key.as_deref().unwrap_or_default(),
-        ]);
+        let guide_key = guide.as_ref().map(|g| g.key().to_hex());
+        let plate_key = plate.key().to_hex();
+        let mut keys = vec![plate_key.as_str(), matte_key.as_deref().unwrap_or_default()];
+        keys.extend(guide_key.as_deref());
+        let key = key_of(&keys);
         let engine = &job.setup.engine;
+        engine.check(&timeline, &info)?;
         let names = Names::of(engine, &key, &timeline);
         let written = output::written(job);
-        let plan = plan::plate(engine, &names, &timeline, job.block, &written);
+        let stages = engine.stages();
+        let plan = plan::three(engine, stages, &names, &timeline, job.block, &written);
         plan.check()
             .map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
         let writer = output::writer(job, &plate, &names.take.to_hex())?;
@@ -142,5 +146,5 @@ fn open_matte(job: &Job) -> Result<Option<MattePlate<FilePlate>>, FrameError> {
     let Some(path) = &job.matte else {
         return Ok(None);
     };
-    MattePlate::open(path, &FilePlate::open(&job.plate, &job.options)?).map(Some)
+    MattePlate::open(path, &job.open_plate()?).map(Some)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::error::{JobError, Kind};
 use super::options::options;
 use super::report::Looks;
-use crate::frame::{FrameList, FrameListError, PlateOptions};
+use crate::frame::{FilePlate, FrameError, FrameList, FrameListError, PlateOptions};
 use crate::manifest::{Manifest, ParamKind, Value, ValueError, Values};
 use crate::sequence::{Mode, Setup};
 use crate::store::DiskStore;
@@ -26,8 +26,12 @@ pub struct Draft {
 pub struct Job {
     /// The engine, the ranges and the store.
     pub setup: Setup,
-    /// The plate: a sequence or a movie.
+    /// The plate: a sequence or a movie; empty where frames are made from nothing.
     pub plate: PathBuf,
+    /// The clip to follow: a sequence or a movie.
+    pub guide: Option<PathBuf>,
+    /// Where the latents of a take are written.
+    pub save_latents: Option<PathBuf>,
     /// The matte: a sequence or a movie.
     pub matte: Option<PathBuf>,
     /// How the plate is opened.
@@ -102,11 +106,28 @@ impl Draft {
     ///
     /// # Errors
     /// Where something needed was not said.
-    pub fn job(self) -> Result<Job, JobError> {
+    pub fn job(mut self) -> Result<Job, JobError> {
+        let wan = self.values.text("engine") == "wan";
+        if wan && !self.said.contains("mode") && self.values.text("plate").is_empty() {
+            // A prompt without a plate asks for one thing only.
+            self.set("mode", Value::Text(Mode::Generate.name().to_owned()))?;
+        }
         let values = &self.values;
         let setup = Setup::of(values);
+        setup.check()?;
         let path = |name: &str| Some(values.text(name)).filter(|s| !s.is_empty());
-        let plate = plate(values)?;
+        let guide = path("guide").filter(|_| setup.mode == Mode::Match);
+        let plate = match (plate(values), guide) {
+            (Err(_), _) if wan && setup.mode == Mode::Generate => PathBuf::new(),
+            (Err(_), Some(guide)) => guide.into(),
+            (plate, _) => plate?,
+        };
+        if setup.mode == Mode::Match && guide.is_none() {
+            return Err(JobError::new(
+                Kind::Usage,
+                "match follows a guide: give one, as in --guide depth.####.exr",
+            ));
+        }
         let out = path("out").map(PathBuf::from).ok_or_else(|| {
             JobError::new(
                 Kind::Usage,
@@ -120,15 +141,18 @@ impl Draft {
                 "fill replaces what a matte covers: give one, as in --matte matte.####.exr",
             ));
         }
-        if setup.mode == Mode::Extend && setup.out.is_none() {
+        let reaches = matches!(setup.mode, Mode::Extend | Mode::Animate);
+        if reaches && setup.out.is_none() {
             return Err(JobError::new(
                 Kind::Usage,
-                "extend needs to know how far: give the output's first and last frame, as in --frames 1001-1240",
+                "this mode needs to know how far: give the output's first and last frame, as in --frames 1001-1240",
             ));
         }
         Ok(Job {
             plate,
-            matte: matte.filter(|_| setup.mode == Mode::Fill),
+            guide: guide.map(PathBuf::from),
+            save_latents: path("saveLatents").map(PathBuf::from).filter(|_| wan),
+            matte: matte.filter(|_| matches!(setup.mode, Mode::Fill | Mode::Match | Mode::Restyle)),
             options: plate_options(values, &setup),
             out,
             only: frame_list(values.text("only"))?,
@@ -175,17 +199,51 @@ impl Draft {
         Setup::of(&self.values).disk_store()
     }
 
-    /// Parameters that were set and that the mode does not use.
+    /// Parameters that were set and that the mode or the engine does not use.
     fn idle(&self) -> Vec<String> {
-        let mode = self.values.text("mode");
-        self.options
+        let (mode, engine) = (self.values.text("mode"), self.values.text("engine"));
+        let lacks =
+            |list: &[String], word: &str| !list.is_empty() && !list.iter().any(|m| m == word);
+        let said = self
+            .options
             .params
             .iter()
-            .filter(|p| self.said.contains(&p.name))
-            .filter(|p| !p.modes.is_empty() && !p.modes.iter().any(|m| m == mode))
-            .filter(|p| p.kind != ParamKind::Button)
-            .map(|p| format!("{} has no effect in mode {mode}", p.name))
+            .filter(|p| self.said.contains(&p.name));
+        said.filter(|p| p.kind != ParamKind::Button)
+            .filter_map(|p| match p {
+                p if lacks(&p.modes, mode) => {
+                    Some(format!("{} has no effect in mode {mode}", p.name))
+                }
+                p if lacks(&p.engines, engine) => {
+                    Some(format!("{} has no effect with the engine {engine}", p.name))
+                }
+                _ => None,
+            })
             .collect()
+    }
+}
+
+impl Job {
+    /// Opens the plate, or what stands for it where there is none.
+    ///
+    /// # Errors
+    /// Where it is missing or unreadable.
+    pub fn open_plate(&self) -> Result<FilePlate, FrameError> {
+        let blank = self.setup.blank(self.options.fps);
+        match blank.filter(|_| self.plate.as_os_str().is_empty()) {
+            Some(info) => Ok(FilePlate::blank(info)),
+            None => FilePlate::open(&self.plate, &self.options),
+        }
+    }
+
+    /// Opens the clip to follow, where one is.
+    ///
+    /// # Errors
+    /// Where it is missing or unreadable.
+    pub fn open_guide(&self) -> Result<Option<FilePlate>, FrameError> {
+        let all = PlateOptions::default();
+        let guide = self.guide.as_ref();
+        guide.map(|path| FilePlate::open(path, &all)).transpose()
     }
 }
 

@@ -50,6 +50,7 @@ impl<E: Engine> PlateReader for TakeReader<'_, E> {
         let mut sources = Sources {
             plate: &mut self.plate,
             matte: self.matte.as_mut().map(|m| m as &mut dyn PlateReader),
+            guide: None,
         };
         let task = Task {
             cancel: self.cancel,
@@ -60,7 +61,9 @@ impl<E: Engine> PlateReader for TakeReader<'_, E> {
         made.map_err(|error| match error {
             EngineError::Frame(e) => e,
             EngineError::Cancelled(c) => c.into(),
-            EngineError::Request(message) => FrameError::Host { frame, message },
+            EngineError::Request(message) | EngineError::Model(message) => {
+                FrameError::Host { frame, message }
+            }
         })
     }
 }

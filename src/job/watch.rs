@@ -44,6 +44,15 @@ pub enum Event<'a> {
         /// A hash; equal hashes, equal pixels.
         take: &'a str,
     },
+    /// The wan engine's latents are there.
+    Latents {
+        /// Their shapes, [1, channels, frames, rows, columns] of each shot.
+        shapes: Vec<&'a [usize]>,
+        /// Steps that the step cache left out; none where it is off.
+        cached_steps: Option<usize>,
+        /// The largest relative error that it estimates to have caused.
+        cache_error: Option<f64>,
+    },
     /// A block of the plan that makes no frames is in the store.
     Block {
         /// Its name.

@@ -85,7 +85,7 @@ impl Node {
         source.truncate(AHEAD);
         Needs {
             source,
-            matte: matted.into_iter().collect(),
+            matte: matted.filter(|_| order.matte).into_iter().collect(),
         }
     }
 

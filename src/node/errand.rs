@@ -270,7 +270,7 @@ fn check_size(ask: &Ask, region: &Rect) -> Result<(), FrameError> {
     let found = (region.width(), region.height());
     let expected = (plate.width(), plate.height());
     Err(match ask.input {
-        Input::Source => FrameError::Size {
+        Input::Source | Input::Guide => FrameError::Size {
             frame: ask.frame,
             found,
             expected,
@@ -284,6 +284,7 @@ fn remedy(input: Input) -> &'static str {
     match input {
         Input::Source => "check that Source is connected and has that frame, or set Plate file",
         Input::Matte => "check that Matte is connected and switched on (in Natron, tick the mask)",
+        Input::Guide => "check that Guide is connected and has that frame",
     }
 }
 

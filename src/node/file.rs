@@ -66,6 +66,20 @@ impl FileSource {
         })
     }
 
+    /// What stands for a plate where frames are made from nothing.
+    pub fn blank(info: PlateInfo) -> Self {
+        let plate = FilePlate::blank(info);
+        Self {
+            info: plate.info().clone(),
+            key: plate.key(),
+            display: plate.header().display_window,
+            data: plate.header().data_window,
+            premultiplied: true,
+            reader: Mutex::new(plate),
+            warning: Mutex::new(None),
+        }
+    }
+
     /// Frame `frame` as its file has it.
     pub fn read_untouched(&self, frame: i32) -> Result<Arc<Picture>, FrameError> {
         self.reader.lock().read_untouched(frame).map(Arc::new)

@@ -11,6 +11,8 @@ pub enum Input {
     Source,
     /// Where the subject is.
     Matte,
+    /// What is to be followed.
+    Guide,
 }
 
 impl Input {
@@ -19,6 +21,7 @@ impl Input {
         match self {
             Self::Source => "Source",
             Self::Matte => "Matte",
+            Self::Guide => "Guide",
         }
     }
 }
@@ -66,6 +69,8 @@ pub struct Scene {
     pub source: ClipFacts,
     /// The matte.
     pub matte: ClipFacts,
+    /// The clip to follow.
+    pub guide: ClipFacts,
     /// Frames in a second of the effect.
     pub fps: Option<f64>,
     /// The project's area, canonical coordinates `x1 y1 x2 y2`.

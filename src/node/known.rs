@@ -13,7 +13,7 @@ use super::frames::FrameCache;
 use super::plate::HostPlate;
 use super::record::Record;
 use super::shelf::{Shelf, Shelves};
-use crate::engine::plate::PlateEngine;
+use crate::engine::AnyEngine;
 use crate::sequence::{Take, key_of};
 use crate::store::{MemoryVault, Vault};
 
@@ -28,7 +28,7 @@ const NOTES: usize = 256;
 /// A take and the plate it is of.
 pub(super) struct Prepared {
     /// The take.
-    pub take: Take<PlateEngine>,
+    pub take: Take<AnyEngine>,
     /// What its plate looks like; `None` where the plate's key says all (a
     /// file).
     pub record: Option<Arc<Record>>,
@@ -69,7 +69,7 @@ pub(super) fn known() -> &'static Known {
 
 /// Names the list of plates of equal facts in the store.
 fn list_key(facts: &blake3::Hash) -> blake3::Hash {
-    key_of(&["plates of equal facts 1", facts.to_hex().as_str()])
+    key_of(&["plates of equal facts 2", facts.to_hex().as_str()])
 }
 
 impl Known {

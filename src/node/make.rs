@@ -116,9 +116,11 @@ fn gather(
         let check = Check::new(record, by_look);
         let mut source = HostReader::source(desk, &plate, Watch::Check(&check));
         let mut matte = HostReader::matte(desk, &plate, Watch::Check(&check));
+        let mut guide = HostReader::guide(desk, &plate, Watch::Check(&check));
         let mut sources = Sources {
             plate: &mut source,
             matte: plate.matte.then_some(&mut matte as _),
+            guide: plate.guide.then_some(&mut guide as _),
         };
         match prepared.take.make(frame, part, &mut sources, desk.task()) {
             Ok(picture) => {
@@ -177,6 +179,7 @@ pub(super) fn from_file(
                 let mut sources = Sources {
                     plate: reader,
                     matte: None,
+                    guide: None,
                 };
                 let picture = (prepared.take).make(frame, window, &mut sources, desk.task())?;
                 known().frames.put(name, &picture, memory);

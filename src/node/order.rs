@@ -30,6 +30,10 @@ pub(super) struct Order {
     pub timeline: Timeline,
     /// The plate, where it lies in files.
     pub file: Option<Arc<FileSource>>,
+    /// Whether the matte plays a part.
+    pub matte: bool,
+    /// Whether the guide does.
+    pub guide: bool,
 }
 
 impl Order {
@@ -44,17 +48,22 @@ impl Order {
                 "the name in Plate file is not UTF-8: rename the folder or the frames".to_owned(),
             );
         }
+        if let Some(info) = setup.blank(None).filter(|_| path.is_empty()) {
+            let (have, fps) = (info.range, info.fps);
+            let blank = Arc::new(FileSource::blank(info));
+            return Self::new(scene, setup, have, fps, Some(blank));
+        }
         if path.is_empty() && scene.generator {
             return Err("there is no plate yet: set Plate file to a frame sequence".to_owned());
         }
         if path.is_empty() {
             let have = source_range(scene, &setup)?;
             let fps = scene.source.fps.or(scene.fps).unwrap_or(24.0);
-            return Self::new(setup, have, fps, None);
+            return Self::new(scene, setup, have, fps, None);
         }
-        if setup.mode == Mode::Fill {
+        if matches!(setup.mode, Mode::Fill | Mode::Match) {
             return Err(
-                "Fill takes its plate from Source and its matte from Matte: clear Plate file"
+                "this mode takes its plate from Source, its matte from Matte and its guide from Guide: clear Plate file"
                     .to_owned(),
             );
         }
@@ -64,18 +73,22 @@ impl Order {
             transfer: setup.transfer,
         })?;
         let (have, fps) = (file.info.range, file.info.fps);
-        Self::new(setup, have, fps, Some(file))
+        Self::new(scene, setup, have, fps, Some(file))
     }
 
     fn new(
+        scene: &Scene,
         setup: Setup,
         have: FrameRange,
         fps: f64,
         file: Option<Arc<FileSource>>,
     ) -> Result<Self, String> {
         let request = setup.request(have, fps).map_err(|e| e.to_string())?;
-        let timeline = request.timeline().map_err(|e| e.to_string())?;
+        let timeline = setup.timeline(&request).map_err(|e| e.to_string())?;
+        let over = matches!(request.mode, Mode::Match | Mode::Restyle);
         Ok(Self {
+            matte: request.mode == Mode::Fill || over && file.is_none() && scene.matte.connected,
+            guide: request.mode == Mode::Match,
             setup,
             request,
             timeline,
@@ -95,11 +108,6 @@ impl Order {
             frame.clamp(first, last)
         };
         shown as i32
-    }
-
-    /// Whether the matte plays a part.
-    pub fn uses_matte(&self) -> bool {
-        self.request.mode == Mode::Fill
     }
 
     /// Pictures kept in memory, in bytes, at most.

@@ -14,7 +14,7 @@ use super::render::{Report, Status};
 use super::shelf::trouble;
 use crate::engine::plate::suitability;
 use crate::manifest::manifest;
-use crate::sequence::Take;
+use crate::sequence::{Mode, Take};
 
 /// What an artist or the host changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +81,16 @@ impl Node {
     }
 }
 
-/// Greys out what the mode does not use.
+/// Greys out what the mode and the engine do not use.
 fn grey(order: &Order, host: &mut dyn Host) {
     let Ok(manifest) = manifest() else { return };
-    let mode = format!("{:?}", order.request.mode).to_lowercase();
-    for param in manifest.params.iter().filter(|p| !p.modes.is_empty()) {
-        host.enable(&param.name, param.modes.contains(&mode));
+    let (mode, engine) = (order.request.mode.name(), order.setup.engine.name());
+    let has = |list: &[String], word: &str| list.is_empty() || list.iter().any(|w| w == word);
+    for param in &manifest.params {
+        if !(param.modes.is_empty() && param.engines.is_empty()) {
+            let used = has(&param.modes, mode) && has(&param.engines, engine);
+            host.enable(&param.name, used);
+        }
     }
 }
 
@@ -131,7 +135,8 @@ fn clear(scene: &Scene, order: &Order, scale: [f64; 2], host: &mut dyn Host) {
         }
         if matches!(job.plate, Plate::Host(_)) {
             for record in &records {
-                Take::forget_plate(&job.engine, &record.key(&facts), &*job.shelf);
+                let key = record.key(&facts);
+                Take::forget_plate(&job.engine, &key, &job.timeline, &*job.shelf);
             }
             known().forget(&facts, &job.shelf);
         }
@@ -159,6 +164,9 @@ fn outlook(order: Result<&Order, &String>) -> String {
                     r.plate
                 );
             }
+            if r.mode == Mode::Generate {
+                return format!("Generate: {made} frames are made from the prompt.");
+            }
             format!(
                 "{:?}: {made} of {} frames are made from plate {}.",
                 r.mode,
@@ -176,9 +184,9 @@ fn lends_itself(
     host: &mut dyn Host,
 ) -> Result<String, Failure> {
     let range = order.request.plate;
-    let errand = Errand::send(move |desk| {
-        let judged = suitability(prepared.take.analysis(), range, desk.task())?;
-        Ok(judged.summary())
+    let errand = Errand::send(move |desk| match prepared.take.analysis().plate() {
+        Some(analysis) => Ok(suitability(analysis, range, desk.task())?.summary()),
+        None => Ok("The latents are there: frames need only be decoded.".to_owned()),
     });
     errand.join();
     errand.attend(host, true)

@@ -25,6 +25,8 @@ pub(super) struct HostPlate {
     pub names: &'static [&'static str],
     /// Whether the matte is used.
     pub matte: bool,
+    /// Whether the guide is used.
+    pub guide: bool,
 }
 
 impl HostPlate {
@@ -79,7 +81,8 @@ impl HostPlate {
             },
             canvas,
             names: components.names(),
-            matte: order.uses_matte(),
+            matte: order.matte,
+            guide: order.guide,
         };
         known().looked(about, &plate);
         Ok(plate)
@@ -91,8 +94,15 @@ impl HostPlate {
         key_of(&[
             "plate in a host",
             &format!(
-                "{} {:?} {:?} {} {:?} {} {}",
-                i.range, i.full_size, i.channels, i.fps, i.transfer, i.pixel_aspect, self.matte
+                "{} {:?} {:?} {} {:?} {} {}{}",
+                i.range,
+                i.full_size,
+                i.channels,
+                i.fps,
+                i.transfer,
+                i.pixel_aspect,
+                self.matte,
+                if self.guide { " guided" } else { "" }
             ),
         ])
     }
@@ -198,6 +208,14 @@ impl<'a, T> HostReader<'a, T> {
                 ..plate.info.clone()
             },
             names,
+            ..Self::source(desk, plate, watch)
+        }
+    }
+
+    /// A reader of Guide, which is of the plate's format.
+    pub fn guide(desk: &'a Desk<'a, T>, plate: &HostPlate, watch: Watch<'a>) -> Self {
+        Self {
+            input: Input::Guide,
             ..Self::source(desk, plate, watch)
         }
     }

@@ -12,8 +12,7 @@ use super::known::{Prepared, known};
 use super::plate::{Check, HostPlate, HostReader, Watch};
 use super::record::Record;
 use super::shelf::Shelf;
-use crate::engine::plate::PlateEngine;
-use crate::engine::{Engine, EngineError, Sources, Timeline};
+use crate::engine::{AnyEngine, Engine, EngineError, Sources, Timeline};
 use crate::frame::PlateReader;
 use crate::sequence::{Take, key_of};
 
@@ -34,7 +33,7 @@ pub(super) struct Job {
     /// Which frames are kept and which made.
     pub timeline: Timeline,
     /// The engine under its settings.
-    pub engine: PlateEngine,
+    pub engine: AnyEngine,
     /// Where results are kept.
     pub shelf: Arc<Shelf>,
     /// Pictures kept in memory, in bytes, at most.
@@ -46,7 +45,12 @@ impl Job {
     /// very name.
     pub fn facts(&self) -> blake3::Hash {
         match &self.plate {
-            Plate::Host(plate) => plate.facts(),
+            // An engine that reads some frames of a plate tells plates apart by
+            // these, and an engine that reads others does not know them by that.
+            Plate::Host(plate) => match self.engine.analysis_key(&self.timeline) {
+                part if part.is_empty() => plate.facts(),
+                part => key_of(&[plate.facts().to_hex().as_str(), &part]),
+            },
             // As the command line names it, so that both share the store.
             Plate::File(file) => key_of(&[file.key.to_hex().as_str(), ""]),
         }
@@ -109,7 +113,12 @@ fn work(job: &Job, not: &[Arc<Record>], desk: &PrepareDesk<'_>) -> Result<Arc<Pr
     let prepared = match &job.plate {
         Plate::File(file) => {
             let mut reader = FileReader::new(file, &known().frames, 1, job.memory);
-            study(job, facts, &mut reader, None, desk).map(|take| Prepared { take, record: None })
+            let mut sources = Sources {
+                plate: &mut reader,
+                matte: None,
+                guide: None,
+            };
+            study(job, facts, &mut sources, desk).map(|take| Prepared { take, record: None })
         }
         Plate::Host(plate) => match recognise(job, plate, &facts, not, desk)? {
             Some(record) => remember(job, plate, &facts, record, desk),
@@ -136,9 +145,13 @@ fn recognise(
     let middle = range.first + (range.last - range.first) / 2;
     let mut source = HostReader::source(desk, plate, Watch::Not);
     let mut matte = HostReader::matte(desk, plate, Watch::Not);
-    let inputs = [(Input::Source, &mut source), (Input::Matte, &mut matte)];
-    let count = if plate.matte { 2 } else { 1 };
-    for (input, reader) in inputs.into_iter().take(count) {
+    let mut guide = HostReader::guide(desk, plate, Watch::Not);
+    let inputs = [
+        (Input::Source, &mut source, true),
+        (Input::Matte, &mut matte, plate.matte),
+        (Input::Guide, &mut guide, plate.guide),
+    ];
+    for (input, reader, _) in inputs.into_iter().filter(|(.., used)| *used) {
         for frame in [range.first, middle, range.last] {
             if records.is_empty() {
                 return Ok(None);
@@ -168,8 +181,13 @@ fn remember(
             let check = Check::new(&record, known().is_unsteady(facts));
             let mut source = HostReader::source(desk, plate, Watch::Check(&check));
             let mut matte = HostReader::matte(desk, plate, Watch::Check(&check));
-            let matte = plate.matte.then_some(&mut matte as &mut dyn PlateReader);
-            study(job, record.key(facts), &mut source, matte, desk)?
+            let mut guide = HostReader::guide(desk, plate, Watch::Check(&check));
+            let mut sources = Sources {
+                plate: &mut source,
+                matte: plate.matte.then_some(&mut matte as _),
+                guide: plate.guide.then_some(&mut guide as _),
+            };
+            study(job, record.key(facts), &mut sources, desk)?
         }
     };
     Ok(Prepared {
@@ -179,19 +197,17 @@ fn remember(
 }
 
 /// A take of the plate called `key`, by what was kept of it, if anything.
-fn study<'a>(
+fn study(
     job: &Job,
     key: blake3::Hash,
-    plate: &'a mut dyn PlateReader,
-    matte: Option<&'a mut dyn PlateReader>,
+    sources: &mut Sources<'_>,
     desk: &PrepareDesk<'_>,
-) -> Result<Take<PlateEngine>, Failure> {
-    let mut sources = Sources { plate, matte };
+) -> Result<Take<AnyEngine>, Failure> {
     Ok(Take::prepare(
         job.engine.clone(),
         &key,
         job.timeline.clone(),
-        &mut sources,
+        sources,
         &*job.shelf,
         desk.task(),
     )?)
@@ -208,9 +224,11 @@ fn learn(
     let seen = Mutex::new(Record::default());
     let mut source = HostReader::source(desk, plate, Watch::Note(&seen));
     let mut matte = HostReader::matte(desk, plate, Watch::Note(&seen));
+    let mut guide = HostReader::guide(desk, plate, Watch::Note(&seen));
     let mut sources = Sources {
         plate: &mut source,
         matte: plate.matte.then_some(&mut matte as _),
+        guide: plate.guide.then_some(&mut guide as _),
     };
     let name = || {
         let record = seen.lock();

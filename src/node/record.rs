@@ -17,6 +17,7 @@ const ROWS: u32 = 90;
 pub(super) struct Record {
     plate: BTreeMap<i32, Likeness>,
     matte: BTreeMap<i32, Likeness>,
+    guide: BTreeMap<i32, Likeness>,
 }
 
 impl Record {
@@ -24,6 +25,7 @@ impl Record {
         match input {
             Input::Source => &self.plate,
             Input::Matte => &self.matte,
+            Input::Guide => &self.guide,
         }
     }
 
@@ -33,6 +35,7 @@ impl Record {
         match input {
             Input::Source => self.plate.insert(frame, likeness),
             Input::Matte => self.matte.insert(frame, likeness),
+            Input::Guide => self.guide.insert(frame, likeness),
         };
     }
 
@@ -40,7 +43,9 @@ impl Record {
     pub fn key(&self, facts: &blake3::Hash) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(facts.as_bytes());
-        for frames in [&self.plate, &self.matte] {
+        // A guide that was not seen leaves the names as they were.
+        let guide = Some(&self.guide).filter(|g| !g.is_empty());
+        for frames in [&self.plate, &self.matte].into_iter().chain(guide) {
             hasher.update(&(frames.len() as u64).to_le_bytes());
             for (frame, likeness) in frames {
                 hasher.update(&frame.to_le_bytes());
@@ -76,7 +81,8 @@ impl Record {
     /// Whether what was learned of this plate is good enough for `info`, at its
     /// scale.
     pub fn serves(&self, info: &PlateInfo) -> bool {
-        let learned = self.plate.values().next().map_or(0, |l| l.size.1);
+        let seen = self.plate.values().chain(self.guide.values()).next();
+        let learned = seen.map_or(0, |l| l.size.1);
         learned >= ROWS.min(u32::try_from(info.height).unwrap_or(ROWS))
     }
 

@@ -56,6 +56,13 @@ impl Solver {
         }
     }
 
+    /// Begins at step `step` of the schedule, as where a picture is given that has the
+    /// noise of that step's level.
+    pub fn starting_at(mut self, step: usize) -> Self {
+        self.next = step;
+        self
+    }
+
     /// Noise levels and times.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule

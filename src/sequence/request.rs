@@ -18,6 +18,33 @@ pub enum Mode {
     Vary,
     /// What the matte covers is replaced by the place behind it.
     Fill,
+    /// Frames from a prompt alone.
+    Generate,
+    /// The plate's first frame begins to move.
+    Animate,
+    /// Frames from the plate's first to its last.
+    Between,
+    /// New frames that follow a guide.
+    Match,
+    /// The plate's motion with another look.
+    Restyle,
+}
+
+impl Mode {
+    /// As parameters name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Extend => "extend",
+            Self::Loop => "loop",
+            Self::Vary => "vary",
+            Self::Fill => "fill",
+            Self::Generate => "generate",
+            Self::Animate => "animate",
+            Self::Between => "between",
+            Self::Match => "match",
+            Self::Restyle => "restyle",
+        }
+    }
 }
 
 /// What somebody asked for.
@@ -32,9 +59,19 @@ pub struct Request {
     pub out: FrameRange,
     /// Frames in a second.
     pub fps: f64,
-    /// Extend and vary: how many plate frames are kept at either end that
-    /// joins made frames; `None` keeps as many as leave a handle.
+    /// Extend, vary, animate and between: how many plate frames are kept at either
+    /// end that joins made frames; `None` keeps as many as leave a handle, or, of a
+    /// model that needs none, all of an extension's and one else.
     pub keep: Option<u32>,
+}
+
+/// What an engine needs of the plate at a join.
+#[derive(Clone, Copy)]
+struct Join {
+    /// Plate frames in which clips change, given up at an end that is extended.
+    handle: i32,
+    /// The shortest plate that frames can be made from.
+    shortest: usize,
 }
 
 /// Why a request has no timeline.
@@ -72,6 +109,19 @@ pub enum RequestError {
         /// Frames that are allowed.
         most: usize,
     },
+    /// The engine does not have that mode.
+    #[error("{} is no mode of the {engine} engine: {advice}", mode.name())]
+    Engine {
+        /// The engine.
+        engine: &'static str,
+        /// The mode that was asked for.
+        mode: Mode,
+        /// What to choose.
+        advice: &'static str,
+    },
+    /// A setting that cannot be understood.
+    #[error("{0}")]
+    Setting(String),
     /// The output range does not go with the plate.
     #[error("output frames {out} do not go with plate frames {plate}: {advice}")]
     Range {
@@ -98,8 +148,29 @@ impl Request {
         ((0.9 * self.fps).round() as i32).clamp(4, (n / 3).max(4))
     }
 
-    /// Which output frames are kept and which are made.
+    /// Which output frames are kept and which are made, by the plate engine.
+    ///
+    /// # Errors
+    /// Where plate, range and mode do not go together.
     pub fn timeline(&self) -> Result<Timeline, RequestError> {
+        self.lay(Join {
+            handle: self.handle(),
+            shortest: Self::SHORTEST,
+        })
+    }
+
+    /// The same for an engine that goes on from any frame at once.
+    ///
+    /// # Errors
+    /// As of [`timeline`](Self::timeline).
+    pub fn timeline_without_handle(&self) -> Result<Timeline, RequestError> {
+        self.lay(Join {
+            handle: 0,
+            shortest: 1,
+        })
+    }
+
+    fn lay(&self, join: Join) -> Result<Timeline, RequestError> {
         let (plate, out) = (self.plate, self.out);
         if out.count() > Self::LONGEST {
             return Err(RequestError::TooLong {
@@ -110,12 +181,12 @@ impl Request {
         let mut spans = Vec::new();
         let needs_clips = match self.mode {
             Mode::Extend => !(plate.first <= out.first && out.last <= plate.last),
-            Mode::Loop | Mode::Vary | Mode::Fill => true,
+            _ => true,
         };
-        if needs_clips && plate.count() < Self::SHORTEST {
+        if needs_clips && plate.count() < join.shortest {
             return Err(RequestError::TooShort {
                 have: plate.count(),
-                need: Self::SHORTEST,
+                need: join.shortest,
             });
         }
         let free = |spans: &mut Vec<Span>, first, last| {
@@ -130,7 +201,7 @@ impl Request {
                     .max(1);
                 let head = out.first < plate.first;
                 let tail = out.last > plate.last;
-                let handle = self.handle().min(longest / 2);
+                let handle = join.handle.min(longest / 2);
                 // Made frames join the plate a handle away from its ends, so
                 // that the clip before goes on while places change one by one.
                 let mut first = plate.first + if head { handle } else { 0 };
@@ -181,12 +252,14 @@ impl Request {
                     }
                 }));
             }
-            Mode::Fill => {
+            Mode::Generate => free(&mut spans, out.first, out.last),
+            Mode::Animate | Mode::Between => self.held(&mut spans)?,
+            Mode::Fill | Mode::Match | Mode::Restyle => {
                 if !(plate.contains(out.first) && plate.contains(out.last)) {
                     return Err(RequestError::Range {
                         out,
                         plate,
-                        advice: "fill keeps the plate's own frames; ask for frames that the plate has",
+                        advice: "the plate shows outside the matte; ask for frames that the plate has",
                     });
                 }
                 spans.push(Span::Matted { out, offset: 0 });
@@ -198,6 +271,37 @@ impl Request {
             spans,
             closed: self.mode == Mode::Loop,
         })
+    }
+
+    /// The plate's first frames at the output's beginning and, between, its last ones
+    /// at the end.
+    fn held(&self, spans: &mut Vec<Span>) -> Result<(), RequestError> {
+        let (plate, out) = (self.plate, self.out);
+        let ends = if self.mode == Mode::Between { 2 } else { 1 };
+        let room = (out.count() as i32 - 1) / ends;
+        let have = plate.count() as i32 / ends;
+        if room < 1 || have < 1 {
+            return Err(RequestError::Range {
+                out,
+                plate,
+                advice: "an end of it is the plate's; ask for more frames, and between for a plate of two or more",
+            });
+        }
+        let keep = self
+            .keep
+            .map_or(1, |k| i32::try_from(k).unwrap_or(i32::MAX));
+        let keep = keep.clamp(1, room.min(have));
+        let kept = |first: i32, offset: i32, spans: &mut Vec<Span>| {
+            let range = FrameRange::new(first, first + keep - 1);
+            spans.extend(range.map(|out| Span::Kept { out, offset }));
+        };
+        kept(out.first, plate.first - out.first, spans);
+        let last = if ends == 2 { out.last - keep } else { out.last };
+        spans.extend(FrameRange::new(out.first + keep, last).map(|out| Span::Free { out }));
+        if ends == 2 {
+            kept(last + 1, plate.last - out.last, spans);
+        }
+        Ok(())
     }
 }
 
@@ -249,6 +353,25 @@ mod tests {
     fn an_extension_far_from_the_plate_is_refused() {
         let r = request(Mode::Extend, range(1, 90), range(1001, 1100)).timeline();
         assert!(matches!(r, Err(RequestError::Range { .. })));
+    }
+
+    #[test]
+    fn a_model_goes_on_from_the_plate_s_very_ends() {
+        let of = |mode, plate, out| request(mode, plate, out).timeline_without_handle();
+        let t = of(Mode::Extend, range(1001, 1003), range(1001, 1020)).unwrap();
+        assert_eq!(t.kept(1003), Some(1003));
+        assert_eq!(t.kept(1004), None);
+        let t = of(Mode::Animate, range(5, 9), range(1001, 1010)).unwrap();
+        assert_eq!((t.kept(1001), t.kept(1002)), (Some(5), None));
+        assert_eq!(t.spans.len(), 2);
+        let t = of(Mode::Between, range(5, 6), range(1001, 1010)).unwrap();
+        assert_eq!((t.kept(1001), t.kept(1010)), (Some(5), Some(6)));
+        assert_eq!(t.kept(1009), None);
+        assert!(of(Mode::Between, range(5, 5), range(1, 9)).is_err());
+        assert!(of(Mode::Animate, range(5, 5), range(1, 1)).is_err());
+        let t = of(Mode::Restyle, range(1, 9), range(2, 4)).unwrap();
+        assert!(matches!(t.spans[..], [Span::Matted { offset: 0, .. }]));
+        assert!(of(Mode::Match, range(1, 9), range(2, 10)).is_err());
     }
 
     #[test]

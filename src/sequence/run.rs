@@ -26,7 +26,7 @@ pub struct Names {
 impl Names {
     /// The names of a take of `timeline` of the plate called `plate_key`.
     pub fn of(engine: &impl Engine, plate_key: &blake3::Hash, timeline: &Timeline) -> Self {
-        let analysis = analysis_key(engine, plate_key);
+        let analysis = analysis_key(engine, plate_key, timeline);
         Self {
             analysis,
             take: take_key(engine, &analysis, timeline),
@@ -56,9 +56,10 @@ impl<E: Engine> Take<E> {
         vault: &dyn Vault,
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
-        check_size(sources)?;
-        let key = analysis_key(&engine, plate_key);
-        let analysis = Arc::new(kept(vault, &key, || engine.analyse(sources, task))?);
+        check(&engine, &timeline, sources)?;
+        let key = analysis_key(&engine, plate_key, &timeline);
+        let analysis = kept(vault, &key, || engine.analyse(&timeline, sources, task));
+        let analysis = Arc::new(analysis?);
         Self::decide(engine, key, analysis, timeline, vault, task)
     }
 
@@ -67,13 +68,14 @@ impl<E: Engine> Take<E> {
     pub fn study(
         engine: &E,
         plate_key: &blake3::Hash,
+        timeline: &Timeline,
         sources: &mut Sources<'_>,
         vault: &dyn Vault,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
-        check_size(sources)?;
-        let key = analysis_key(engine, plate_key);
-        kept(vault, &key, || engine.analyse(sources, task)).map(drop)
+        check(engine, timeline, sources)?;
+        let key = analysis_key(engine, plate_key, timeline);
+        kept(vault, &key, || engine.analyse(timeline, sources, task)).map(drop)
     }
 
     /// As [`prepare`](Self::prepare) for a plate that can be named only once
@@ -87,14 +89,15 @@ impl<E: Engine> Take<E> {
         vault: &dyn Vault,
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
-        check_size(sources)?;
-        let analysis = engine.analyse(sources, task)?;
-        let key = analysis_key(&engine, &plate_key()?);
+        check(&engine, &timeline, sources)?;
+        let analysis = engine.analyse(&timeline, sources, task)?;
+        let key = analysis_key(&engine, &plate_key()?, &timeline);
         keep(vault, &key, &analysis);
         Self::decide(engine, key, Arc::new(analysis), timeline, vault, task)
     }
 
-    /// Another take of the same plate: what was learned of it serves again.
+    /// Another take of the same plate, of an engine with the same
+    /// [`analysis_key`](Engine::analysis_key): what was learned serves again.
     pub fn again(
         &self,
         engine: E,
@@ -133,8 +136,13 @@ impl<E: Engine> Take<E> {
     }
 
     /// Has `vault` forget what was learned of the plate called `plate_key`.
-    pub fn forget_plate(engine: &E, plate_key: &blake3::Hash, vault: &dyn Vault) {
-        vault.remove(&analysis_key(engine, plate_key));
+    pub fn forget_plate(
+        engine: &E,
+        plate_key: &blake3::Hash,
+        timeline: &Timeline,
+        vault: &dyn Vault,
+    ) {
+        vault.remove(&analysis_key(engine, plate_key, timeline));
     }
 
     /// Names the pixels of every frame: equal hashes, equal pixels.
@@ -201,20 +209,35 @@ pub fn make_kept(
     }))
 }
 
-/// Refuses plates that are too small to judge.
-fn check_size(sources: &Sources<'_>) -> Result<(), EngineError> {
-    let (width, height) = sources.plate.info().full_size;
+/// Refuses plates that are too small to judge, and what the engine cannot make.
+fn check(
+    engine: &impl Engine,
+    timeline: &Timeline,
+    sources: &Sources<'_>,
+) -> Result<(), EngineError> {
+    let info = sources.plate.info();
+    let (width, height) = info.full_size;
     if width.min(height) < SMALLEST {
         return Err(EngineError::Request(format!(
             "the plate is {width}x{height} pixels and nothing can be told from so few: give one of at least {SMALLEST}x{SMALLEST}"
         )));
     }
-    Ok(())
+    engine.check(timeline, info)
 }
 
 /// Names what `engine` learns of the plate called `plate_key`.
-fn analysis_key<E: Engine>(engine: &E, plate_key: &blake3::Hash) -> blake3::Hash {
-    key_of(&[engine.version(), "analysis", plate_key.to_hex().as_str()])
+fn analysis_key<E: Engine>(
+    engine: &E,
+    plate_key: &blake3::Hash,
+    timeline: &Timeline,
+) -> blake3::Hash {
+    let plate = plate_key.to_hex();
+    key_of(&[
+        engine.version(),
+        "analysis 2",
+        plate.as_str(),
+        &engine.analysis_key(timeline),
+    ])
 }
 
 /// Names what `engine` decides for `timeline`.
@@ -225,7 +248,7 @@ fn take_key<E: Engine>(
 ) -> blake3::Hash {
     key_of(&[
         analysis_key.to_hex().as_str(),
-        "decision",
+        "decision 2",
         &engine.settings_key(),
         &format!("{timeline:?}"),
     ])

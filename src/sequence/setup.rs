@@ -2,12 +2,16 @@
 //! works under: the one place where a parameter's name meets its meaning.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::request::{Mode, Request, RequestError};
 use crate::engine::plate::{PlateEngine, Settings};
-use crate::frame::{FrameRange, Transfer};
+use crate::engine::wan::{self, LoraFile, ModelFiles, WanEngine, Way};
+use crate::engine::{AnyEngine, Keep, Timeline};
+use crate::frame::{FrameRange, PlateInfo, Transfer};
 use crate::manifest::Values;
-use crate::store::{self, DiskStore};
+use crate::sampler::Guidance;
+use crate::store::{self, DiskStore, Layered, MemoryVault, Vault};
 
 /// Size of the store in GiB where nobody says otherwise, as the manifest has it.
 const DEFAULT_STORE: f64 = 20.0;
@@ -32,20 +36,48 @@ pub struct Setup {
     /// Size of the store in bytes, at most.
     pub store_size: u64,
     /// The engine with its settings.
-    pub engine: PlateEngine,
+    pub engine: AnyEngine,
+    /// What of the settings cannot be understood, in a sentence.
+    fault: Option<String>,
 }
+
+/// Frames that an engine comes past, in the process and on disk.
+struct Frames(Layered<Arc<MemoryVault>, Option<DiskStore>>);
+
+impl Keep for Frames {
+    fn get(&self, name: &blake3::Hash) -> Option<Vec<u8>> {
+        self.0.get(name)
+    }
+
+    fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
+        self.0.put(name, bytes);
+    }
+}
+
+/// Frames in a second that the models were trained at.
+const MODEL_RATE: f64 = 16.0;
+/// Width and height that a model works in where nothing is said.
+const MODEL_SIZE: [usize; 2] = [832, 480];
+/// A side of a picture that a model is asked for, at most.
+const LARGEST: usize = 1 << 14;
 
 impl Setup {
     /// Reads `values`, which the manifest has checked.
     pub fn of(values: &Values) -> Self {
         let positive = |name: &str| u64::try_from(values.int(name)).unwrap_or(0);
-        Self {
-            mode: match values.text("mode") {
-                "loop" => Mode::Loop,
-                "vary" => Mode::Vary,
-                "fill" => Mode::Fill,
-                _ => Mode::Extend,
-            },
+        let mode = match values.text("mode") {
+            "loop" => Mode::Loop,
+            "vary" => Mode::Vary,
+            "fill" => Mode::Fill,
+            "generate" => Mode::Generate,
+            "animate" => Mode::Animate,
+            "between" => Mode::Between,
+            "match" => Mode::Match,
+            "restyle" => Mode::Restyle,
+            _ => Mode::Extend,
+        };
+        let mut setup = Self {
+            mode,
             plate: range(values, "plateRange"),
             out: range(values, "frames"),
             keep: u32::try_from(positive("keep")).ok().filter(|&k| k > 0),
@@ -63,7 +95,7 @@ impl Setup {
                 size if size == DEFAULT_STORE => store::default_size(),
                 size => (size * f64::from(1 << 30)) as u64,
             },
-            engine: PlateEngine {
+            engine: AnyEngine::Plate(PlateEngine {
                 settings: Settings {
                     seed: positive("seed"),
                     novelty: values.double("novelty"),
@@ -71,7 +103,79 @@ impl Setup {
                     warp: values.bool("warp"),
                     low_band: values.bool("lowBand"),
                 },
-            },
+            }),
+            fault: None,
+        };
+        if values.text("engine") == "wan" {
+            match model(values, mode) {
+                Ok(settings) => {
+                    let frames = Frames(Layered {
+                        first: MemoryVault::of_process(),
+                        second: setup.disk_store(),
+                    });
+                    let engine = WanEngine::new(settings, Arc::new(frames));
+                    setup.engine = AnyEngine::Wan(Box::new(engine));
+                }
+                Err(fault) => setup.fault = Some(fault),
+            }
+        }
+        setup
+    }
+
+    /// Whether all settings are understood.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check(&self) -> Result<(), RequestError> {
+        match &self.fault {
+            Some(fault) => Err(RequestError::Setting(fault.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands for the plate where frames are made from nothing: black, of the
+    /// size that was chosen. `None` where a plate is needed.
+    pub fn blank(&self, fps: Option<f64>) -> Option<PlateInfo> {
+        let AnyEngine::Wan(engine) = &self.engine else {
+            return None;
+        };
+        let [width, height] = engine.settings.size;
+        (self.mode == Mode::Generate).then(|| PlateInfo {
+            range: self.out.unwrap_or(FrameRange { first: 1, last: 81 }),
+            width,
+            height,
+            full_size: (width, height),
+            channels: ["R", "G", "B"].map(str::to_owned).to_vec(),
+            fps: fps.unwrap_or(MODEL_RATE),
+            transfer: Transfer::Linear,
+            pixel_aspect: 1.0,
+        })
+    }
+
+    /// Which frames of `request` are kept and which are made, by this engine.
+    ///
+    /// # Errors
+    /// Where plate, range, mode and engine do not go together.
+    pub fn timeline(&self, request: &Request) -> Result<Timeline, RequestError> {
+        let refuse = |engine, advice| {
+            Err(RequestError::Engine {
+                engine,
+                mode: request.mode,
+                advice,
+            })
+        };
+        use Mode::{Animate, Between, Generate, Loop, Match, Restyle, Vary};
+        match (&self.engine, request.mode) {
+            (AnyEngine::Plate(_), Generate | Animate | Between | Match | Restyle) => refuse(
+                "plate",
+                "choose the engine wan and a model, or another mode",
+            ),
+            (AnyEngine::Wan(_), Loop | Vary) => refuse(
+                "wan",
+                "choose the engine plate, or the mode extend, fill, generate, animate, between, match or restyle",
+            ),
+            (AnyEngine::Plate(_), _) => request.timeline(),
+            (AnyEngine::Wan(_), _) => request.timeline_without_handle(),
         }
     }
 
@@ -97,8 +201,9 @@ impl Setup {
     /// frames in a second.
     ///
     /// # Errors
-    /// Where the plate range asked for is not there.
+    /// Where the plate range asked for is not there, or a setting is not understood.
     pub fn request(&self, have: FrameRange, fps: f64) -> Result<Request, RequestError> {
+        self.check()?;
         let plate = self.plate_range(have)?;
         Ok(Request {
             mode: self.mode,
@@ -116,6 +221,67 @@ fn range(values: &Values, name: &str) -> Option<FrameRange> {
     FrameRange::new(i32::try_from(first).ok()?, i32::try_from(last).ok()?)
 }
 
+/// What the values of the wan engine's parameters come to.
+fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
+    let path = |name: &str| Some(values.text(name).trim()).filter(|s| !s.is_empty());
+    let file = |name: &str| path(name).map(PathBuf::from);
+    let number = |name: &str| usize::try_from(values.int(name)).unwrap_or(0);
+    let above_zero = |name: &str| Some(values.double(name)).filter(|&v| v > 0.0);
+    let references = values.text("references").split(';').map(str::trim);
+    Ok(wan::Settings {
+        files: ModelFiles {
+            model: file("model").unwrap_or_default(),
+            low: file("lowModel"),
+            vae: file("vae"),
+            text_encoder: file("textEncoder"),
+            tokenizer: file("tokenizer"),
+            image_encoder: file("imageEncoder"),
+            loras: LoraFile::list(values.text("loras"))?,
+        },
+        way: match mode {
+            Mode::Fill => Way::Fill,
+            Mode::Match => Way::Follow,
+            Mode::Restyle => Way::Restyle,
+            _ => Way::Frames,
+        },
+        prompt: values.text("prompt").to_owned(),
+        negative: values.text("negativePrompt").to_owned(),
+        size: path("size").map_or(Ok(MODEL_SIZE), size)?,
+        steps: number("steps"),
+        guidance: Guidance {
+            scale: values.double("guidance"),
+            scale_low: None,
+            until: values.double("guidanceUntil"),
+        },
+        seed: u64::try_from(values.int("seed")).unwrap_or(0),
+        shift: above_zero("shift"),
+        cache: above_zero("cache"),
+        overlap: number("overlap"),
+        strength: values.double("strength"),
+        control: values.double("control"),
+        references: references
+            .filter(|r| !r.is_empty())
+            .map(PathBuf::from)
+            .collect(),
+        subjects: Vec::new(),
+        noise: file("latents"),
+    })
+}
+
+/// Width and height as people write them.
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once(['x', 'X']);
+    let sides = sides.map(|(w, h)| (w.trim().parse(), h.trim().parse()));
+    match sides {
+        Some((Ok(w), Ok(h))) if (1..=LARGEST).contains(&w) && (1..=LARGEST).contains(&h) => {
+            Ok([w, h])
+        }
+        _ => Err(format!(
+            "the size is '{text}': write width and height, 1 to {LARGEST} each, as in 832x480"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,11 +290,58 @@ mod tests {
     #[test]
     fn the_manifest_and_the_engine_have_the_same_defaults() {
         let setup = Setup::of(&Values::default_of(manifest().unwrap()));
-        assert_eq!(setup.engine.settings, Settings::default());
+        let AnyEngine::Plate(engine) = &setup.engine else {
+            panic!("the plate engine needs nothing and is the default");
+        };
+        assert_eq!(engine.settings, Settings::default());
         assert_eq!(setup.mode, Mode::default());
         assert_eq!((setup.plate, setup.out, setup.keep), (None, None, None));
         assert_eq!(setup.memory, 2048 << 20);
         assert_eq!(setup.store_size, 20 << 30);
+    }
+
+    fn wan(more: &[(&str, Value)]) -> Setup {
+        let m = manifest().unwrap();
+        let mut values = Values::default_of(m);
+        let engine = [("engine", Value::Text("wan".to_owned()))];
+        for (name, value) in engine.iter().chain(more) {
+            values.set(m, name, value.clone()).unwrap();
+        }
+        Setup::of(&values)
+    }
+
+    #[test]
+    fn the_wan_engine_has_the_manifest_s_defaults_and_its_own_modes() {
+        let AnyEngine::Wan(engine) = wan(&[]).engine else {
+            panic!("it was asked for");
+        };
+        assert_eq!(engine.settings, wan::Settings::default());
+        let text = |t: &str| Value::Text(t.to_owned());
+        let plate = FrameRange::new(1, 48).unwrap();
+        let says = |more: &[(&str, Value)]| {
+            let setup = wan(more);
+            let request = setup.request(plate, 24.0)?;
+            setup.timeline(&request)
+        };
+        assert!(says(&[("mode", text("between"))]).is_ok());
+        let refused = says(&[("mode", text("loop"))]).unwrap_err();
+        assert!(refused.to_string().contains("engine plate"), "{refused}");
+        for (name, value, word) in [("size", "big", "832x480"), ("loras", "a=b", "=0.8")] {
+            let refused = says(&[(name, text(value))]).unwrap_err();
+            assert!(refused.to_string().contains(word), "{refused}");
+        }
+        let m = manifest().unwrap();
+        let mut values = Values::default_of(m);
+        values.set(m, "mode", text("generate")).unwrap();
+        let setup = Setup::of(&values);
+        let request = setup.request(plate, 24.0).unwrap();
+        assert!(matches!(
+            setup.timeline(&request),
+            Err(RequestError::Engine {
+                engine: "plate",
+                ..
+            })
+        ));
     }
 
     #[test]
@@ -139,7 +352,7 @@ mod tests {
             let mut values = Values::default_of(m);
             values.set(m, "mode", Value::Text(name.clone())).unwrap();
             let mode = Setup::of(&values).mode;
-            assert_eq!(format!("{mode:?}").to_lowercase(), *name);
+            assert_eq!(mode.name(), *name);
             assert!(!seen.contains(&mode));
             seen.push(mode);
         }

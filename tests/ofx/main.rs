@@ -8,3 +8,4 @@ mod life;
 mod memory;
 mod pixels;
 mod support;
+mod wan;

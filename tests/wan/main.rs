@@ -5,5 +5,7 @@ mod checkpoint;
 mod pipeline;
 mod sampler;
 mod support;
+mod take;
 mod transformer;
 mod whole;
+mod with_plate;

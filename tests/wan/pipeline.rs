@@ -92,6 +92,7 @@ impl Case {
             prompt: &self.kept["prompt"],
             negative: self.kept.get("negative"),
             image: self.kept.get("clip"),
+            start: None,
             condition: match (self.kept.get("condition"), self.kept.get("free")) {
                 (Some(latents), Some(free)) => Condition::Given { latents, free },
                 (Some(channels), None) => Condition::Channels(channels),

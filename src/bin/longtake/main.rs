@@ -7,7 +7,6 @@ mod model;
 mod options;
 mod show;
 mod submit;
-mod wan;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,12 +56,7 @@ fn arguments() -> Result<Vec<String>, JobError> {
 fn run(show: &Show, arguments: Vec<String>) -> Result<(), JobError> {
     farm::check_version(&arguments)?;
     let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
-    let asks_wan = wan::is_asked(&arguments);
-    let command = match asks_wan {
-        true => wan::command(),
-        false => options::command(options),
-    };
-    let matches = match command.try_get_matches_from(arguments) {
+    let matches = match options::command(options).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         // Help and version come as errors that belong on standard output.
         Err(text) if !text.use_stderr() => {
@@ -76,7 +70,6 @@ fn run(show: &Show, arguments: Vec<String>) -> Result<(), JobError> {
         }
     };
     match matches.subcommand() {
-        Some(("generate", m)) if asks_wan => wan::run(show, m, &cancel_on_signal()?),
         Some(("generate", m)) => generate(show, m),
         Some(("plan", m)) => plan(show, m),
         Some(("block", m)) => block(show, m),

@@ -26,6 +26,12 @@ Examples:
     longtake generate --job shot.json --seed 7 --json
   One machine's part of a take:
     longtake generate --job shot.json --only 1101-1150
+  New frames from words, with a Wan model of yours:
+    longtake generate --engine wan --model Wan2.1-T2V-1.3B-Diffusers --prompt \"steam\" \\
+      --size 832x480 --frames 1001-1081 --out f.####.exr
+  The plate's first frame begins to move:
+    longtake generate --engine wan --model Wan2.2-TI2V-5B-Diffusers --mode animate \\
+      --plate plate.####.exr --prompt \"the flag flies\" --frames 1001-1081 --out f.####.exr
   What there is to be made, in pieces for a farm:
     longtake plan --job shot.json --json --picture plan.png
 
@@ -68,15 +74,7 @@ fn generate(options: &Manifest) -> Command {
              the same pixels on any machine and any number of threads.",
         )
         .after_help("Examples and exit codes: longtake generate --help")
-        .after_long_help(format!("{EXAMPLES}{}", exit::help()))
-        .arg(
-            Arg::new("engine")
-                .long("engine")
-                .value_name("plate|wan")
-                .value_parser(["plate", "wan"])
-                .default_value("plate")
-                .help("What makes the frames; 'longtake generate --engine wan --help' tells the other's options"),
-        );
+        .after_long_help(format!("{EXAMPLES}{}", exit::help()));
     with_job(farm::options(command), options)
 }
 

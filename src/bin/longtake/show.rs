@@ -258,6 +258,14 @@ impl Watch for Show {
                 ));
             }
             Event::Block { block } => self.say(&format!("block {block} is in the store")),
+            Event::Latents {
+                cached_steps: Some(steps),
+                cache_error: Some(error),
+                ..
+            } => self.say(&format!(
+                "{steps} steps were not computed, at an estimated error of {error:.3}"
+            )),
+            Event::Latents { .. } => {}
             Event::Start { .. } | Event::Take { .. } | Event::Frame { .. } => {}
         }
     }

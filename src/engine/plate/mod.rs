@@ -66,6 +66,20 @@ pub fn optical_flow(a: &[f32], b: &[f32], cols: usize) -> Vec<[f32; 2]> {
     gather::optical_flow(a, b, cols)
 }
 
+impl PlateEngine {
+    /// Learns what is needed of a plate, reading each frame once.
+    ///
+    /// # Errors
+    /// Where a frame cannot be had, or the work was asked to stop.
+    pub fn study(
+        &self,
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Analysis, EngineError> {
+        analysis::analyse(sources, task)
+    }
+}
+
 impl Engine for PlateEngine {
     type Analysis = Analysis;
     type Decision = EditList;
@@ -78,8 +92,13 @@ impl Engine for PlateEngine {
         self.settings.key()
     }
 
-    fn analyse(&self, sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analysis, EngineError> {
-        analysis::analyse(sources, task)
+    fn analyse(
+        &self,
+        _timeline: &Timeline,
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Analysis, EngineError> {
+        self.study(sources, task)
     }
 
     fn decide(

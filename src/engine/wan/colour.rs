@@ -6,6 +6,8 @@
 //! the curve came bends the rest, up to a peak that the caller chooses, under
 //! white. What the model makes comes back by the inverse: its white is the peak.
 
+use serde::{Deserialize, Serialize};
+
 use crate::device::ops::FeatureMap;
 use crate::frame::{Picture, Transfer, to_display, to_linear};
 
@@ -13,7 +15,7 @@ use crate::frame::{Picture, Transfer, to_display, to_linear};
 const KNEE: f64 = 0.75;
 
 /// The way into a model's display space and back.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DisplaySpace {
     transfer: Transfer,
     /// How much the logarithm bends; 0 where nothing lies above white.

@@ -2,12 +2,33 @@
 //! process from the user's own checkpoint. What is here is held against the
 //! reference implementation (diffusers) by the fixtures of `tests/wan`.
 
+mod array;
 pub mod checkpoint;
 pub mod clip;
 pub mod colour;
+mod compose;
+mod conditions;
 pub mod config;
-pub mod generate;
+mod develop;
+mod engine;
+mod error;
+mod fit;
+mod identity;
 pub mod pipeline;
+mod reference;
+mod settings;
+mod shot;
+mod studio;
 pub mod text;
 pub mod transformer;
 pub mod vae;
+
+pub use array::Array;
+pub use conditions::{Conditions, Given};
+pub use develop::{Exposed, Latents};
+pub use engine::WanEngine;
+pub use error::WanError;
+pub use fit::Fit;
+pub use settings::{LoraFile, ModelFiles, Settings, Subject, Way};
+pub use shot::Shot;
+pub use studio::{Kind, Studio};

@@ -48,6 +48,16 @@ pub enum Condition<'a> {
     },
 }
 
+/// Latents to start from in place of noise alone.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// [1, channels, frames, rows, columns], clean.
+    pub latents: &'a Tensor,
+    /// The part of the steps that is taken, 0 to 1: the latents are given the noise of
+    /// the first of these.
+    pub strength: f64,
+}
+
 /// A run from noise to latents.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
@@ -59,6 +69,8 @@ pub struct Run<'a> {
     pub negative: Option<&'a Tensor>,
     /// CLIP's image states, where the model takes them.
     pub image: Option<&'a Tensor>,
+    /// Latents to start from.
+    pub start: Option<Start<'a>>,
     /// What the latents are tied to.
     pub condition: Condition<'a>,
     /// What VACE is to follow.
@@ -80,6 +92,14 @@ pub struct Made {
     /// Steps that EasyCache saved, and the largest relative error of a velocity that
     /// it estimates to have caused.
     pub cached: Option<(usize, f64)>,
+}
+
+impl Run<'_> {
+    /// The step that is taken first: 0 from noise alone.
+    fn first_step(&self) -> usize {
+        let taken = self.start.map_or(1., |s| s.strength.clamp(0., 1.)) * self.steps as f64;
+        self.steps - (taken as usize).min(self.steps)
+    }
 }
 
 impl Experts {
@@ -104,11 +124,19 @@ impl Experts {
                 return Err(candle_core::Error::Msg(text.to_owned()).into());
             }
         };
-        let mut solver = Solver::new(run.scheduler, run.steps);
+        let first = run.first_step();
+        let mut solver = Solver::new(run.scheduler, run.steps).starting_at(first);
         let mut cache = run.cache.map(|by| EasyCache::new(by, run.steps));
         let times = solver.schedule().timesteps.clone();
-        let mut latents = run.noise.clone();
-        for (step, time) in times.iter().copied().enumerate() {
+        let mut latents = match &run.start {
+            None => run.noise.clone(),
+            Some(start) => {
+                let level = solver.schedule().sigmas.get(first).copied().unwrap_or(0.);
+                let clean = (start.latents * f64::from(1. - level))?;
+                (clean + (run.noise * f64::from(level))?)?
+            }
+        };
+        for (step, time) in times.iter().copied().enumerate().skip(first) {
             task.step("Sampling", step, run.steps)?;
             let (model, low) = self.at(time, run.scheduler);
             let guided = run.guidance.at(step, run.steps, low);

@@ -52,6 +52,8 @@ enum Frames {
     /// Shared with workers that read ahead.
     Files(Arc<Files>),
     Movie(Box<Movie>),
+    /// Black.
+    Blank,
 }
 
 struct Files {
@@ -177,6 +179,20 @@ impl FilePlate {
         })
     }
 
+    /// A plate of black as `info` tells, where frames are made from nothing and only
+    /// their size counts.
+    pub fn blank(info: PlateInfo) -> Self {
+        let key = blake3::hash(format!("longtake blank 1 {info:?}").as_bytes());
+        Self {
+            header: FrameHeader::new(&info),
+            info,
+            frames: Frames::Blank,
+            key,
+            warnings: Vec::new(),
+            prefetch: Prefetch::default(),
+        }
+    }
+
     /// What frames written beside this plate should carry.
     pub fn header(&self) -> &FrameHeader {
         &self.header
@@ -213,6 +229,10 @@ impl FilePlate {
             Frames::Movie(movie) => {
                 let picture = movie.read(frame)?;
                 on_canvas(picture, &self.header, frame)
+            }
+            Frames::Blank => {
+                let info = &self.info;
+                Ok(Picture::new(info.width, info.height, info.channels.len()))
             }
         }
     }

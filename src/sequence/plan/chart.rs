@@ -196,7 +196,8 @@ mod tests {
         let timeline = request.timeline().unwrap();
         let engine = PlateEngine::default();
         let names = Names::of(&engine, &blake3::hash(b"p"), &timeline);
-        let plan = plan::plate(&engine, &names, &timeline, 48, "");
+        let stages = ["analysis", "edit list"];
+        let plan = plan::three(&engine, stages, &names, &timeline, 48, "");
         let mut edit = EditList {
             cols: 80,
             rows: 60,

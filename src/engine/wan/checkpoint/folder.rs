@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::error::CheckpointError;
 use super::infer;
-use super::weights::Weights;
+use super::weights::{Weights, expected};
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::pipeline::Experts;
 use crate::engine::wan::transformer::Transformer;
@@ -49,6 +49,18 @@ pub struct Model {
     pub others: Vec<String>,
     /// Other parts that the folder names and does not have.
     pub absent: Vec<String>,
+}
+
+impl Part {
+    /// Bytes that the weights take once they are loaded.
+    pub fn loaded_bytes(&self) -> u64 {
+        let kept = self.weights.main_kind().kept().size_in_bytes() as u64;
+        let bytes = |shape: &Vec<usize>| {
+            let values = shape.iter().product::<usize>() as u64;
+            values * if shape.len() == 2 { kept } else { 4 }
+        };
+        expected(&self.config).values().map(bytes).sum()
+    }
 }
 
 #[derive(Deserialize)]
@@ -185,6 +197,11 @@ impl Model {
                 format!("it has no transformer {part} that a LoRA can be added to"),
             )),
         }
+    }
+
+    /// Bytes that all transformers take once they are loaded.
+    pub fn loaded_bytes(&self) -> u64 {
+        self.parts.iter().map(Part::loaded_bytes).sum()
     }
 
     /// Holds all weights against their configurations.

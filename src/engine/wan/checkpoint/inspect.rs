@@ -112,12 +112,8 @@ fn layout(model: &Model) -> &'static str {
 
 fn part(part: &Part) -> PartInspection {
     let kinds = part.weights.kinds();
-    let kept = part.weights.main_kind().kept().size_in_bytes() as u64;
     let wanted = expected(&part.config);
     let values = |shape: &[usize]| shape.iter().product::<usize>() as u64;
-    let loaded = wanted
-        .values()
-        .map(|shape| values(shape) * if shape.len() == 2 { kept } else { 4 });
     let config = &part.config;
     PartInspection {
         name: part.name,
@@ -126,7 +122,7 @@ fn part(part: &Part) -> PartInspection {
             .into_iter()
             .map(|(kind, (values, _))| (kind.name(), values))
             .collect(),
-        loaded_bytes: loaded.sum(),
+        loaded_bytes: part.loaded_bytes(),
         shape: format!(
             "{} blocks, {} channels in {} heads, feed-forward {}",
             config.num_layers,
@@ -165,7 +161,7 @@ fn describe(model: &Model, transformers: &[PartInspection]) -> String {
 }
 
 /// What a run of `size` (width, height, frames) needs under `config`.
-fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64) -> Memory {
+pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64) -> Memory {
     let [width, height, frames] = size;
     // The VAE that goes with 48 channels halves twice as often.
     let by = if config.out_channels == 48 { 16 } else { 8 };

@@ -16,7 +16,7 @@ mod weights;
 pub use error::{CheckpointError, Mismatch};
 pub(in crate::engine::wan) use folder::{DIFFUSERS, TRANSFORMERS, files, text};
 pub use folder::{Model, Part};
-pub use inspect::{Inspection, Memory, PartInspection, inspect};
+pub use inspect::{Inspection, Memory, PartInspection, inspect, memory};
 pub use lora::Lora;
 pub use stored::Kind;
 pub use weights::{Weights, expected};

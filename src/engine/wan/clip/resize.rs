@@ -1,6 +1,7 @@
 //! A picture as CLIP looks at it: its middle, small and square.
 
 use crate::device::ops::FeatureMap;
+use crate::frame::Filter;
 
 /// What CLIP was trained with: the mean and the spread of red, green and blue.
 const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -19,8 +20,12 @@ pub(super) fn looked_at(frame: &FeatureMap, size: usize) -> Vec<f32> {
     let short = height.min(width);
     let (tall, wide) = (size * height / short, size * width / short);
     // Only what the crop needs is made.
-    let rows = weights(height, tall, (tall - size) / 2, size);
-    let columns = weights(width, wide, (wide - size) / 2, size);
+    let part = |all: usize| {
+        let skip = (all - size) / 2;
+        skip..skip + size
+    };
+    let rows = Filter::Cubic.taps(height, tall, part(tall));
+    let columns = Filter::Cubic.taps(width, wide, part(wide));
     let mut narrow = vec![0f64; height * size * 3];
     for (y, out) in narrow.chunks_exact_mut(size * 3).enumerate() {
         for (column, out) in columns.iter().zip(out.chunks_exact_mut(3)) {
@@ -47,42 +52,4 @@ pub(super) fn looked_at(frame: &FeatureMap, size: usize) -> Vec<f32> {
         }
     }
     out
-}
-
-/// The inputs that an output is made of.
-struct Taps {
-    first: usize,
-    weights: Vec<f64>,
-}
-
-/// Of the `to` outputs that `from` inputs become, those from `skip` on, `count` of
-/// them.
-fn weights(from: usize, to: usize, skip: usize, count: usize) -> Vec<Taps> {
-    let scale = from as f64 / to as f64;
-    let wide = scale.max(1.);
-    (skip..skip + count)
-        .map(|i| {
-            let centre = (i as f64 + 0.5) * scale;
-            let first = (centre - 2. * wide + 0.5).max(0.) as usize;
-            let end = ((centre + 2. * wide + 0.5) as usize).min(from);
-            let mut weights: Vec<f64> = (first..end)
-                .map(|x| cubic((x as f64 - centre + 0.5) / wide))
-                .collect();
-            let sum: f64 = weights.iter().sum();
-            weights.iter_mut().for_each(|w| *w /= sum);
-            Taps { first, weights }
-        })
-        .collect()
-}
-
-/// Keys' cubic with a slope of -1/2 at 1.
-fn cubic(x: f64) -> f64 {
-    let x = x.abs();
-    if x < 1. {
-        (1.5 * x - 2.5) * x * x + 1.
-    } else if x < 2. {
-        ((-0.5 * x + 2.5) * x - 4.) * x + 2.
-    } else {
-        0.
-    }
 }

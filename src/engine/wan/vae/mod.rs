@@ -16,6 +16,7 @@ mod preview;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -193,13 +194,13 @@ impl VaeDecoder {
     }
 
     /// Begins with a video that comes one latent at a time.
-    pub fn begin(&self) -> Decoding<'_> {
-        Decoding {
-            decoder: self,
-            head: HeadPast::default(),
-            tail: TailPast::default(),
-            plan: None,
-        }
+    pub fn begin(&self) -> Decoding<&Self> {
+        Decoding::new(self)
+    }
+
+    /// The same, for a video that outlives whoever begins it.
+    pub fn begin_shared(self: Arc<Self>) -> Decoding<Arc<Self>> {
+        Decoding::new(self)
     }
 
     /// Decodes `latents`, `[channels, latents, height, width]`, normalised as the
@@ -301,14 +302,23 @@ impl VaeDecoder {
 }
 
 /// A video on its way out of latents.
-pub struct Decoding<'a> {
-    decoder: &'a VaeDecoder,
+pub struct Decoding<D> {
+    decoder: D,
     head: HeadPast,
     tail: TailPast,
     plan: Option<((usize, usize), Plan)>,
 }
 
-impl Decoding<'_> {
+impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
+    fn new(decoder: D) -> Self {
+        Self {
+            decoder,
+            head: HeadPast::default(),
+            tail: TailPast::default(),
+            plan: None,
+        }
+    }
+
     /// Takes the next latent, normalised as the transformer knows it, all of one
     /// size; `take` is handed one frame for the first and four for each other:
     /// RGB of -1 to 1, display-referred.
@@ -318,7 +328,7 @@ impl Decoding<'_> {
         task: Task<'_>,
         take: &mut dyn FnMut(FeatureMap),
     ) -> Result<(), VaeError> {
-        let decoder = self.decoder;
+        let decoder: &VaeDecoder = &self.decoder;
         let (height, width) = (latent.height(), latent.width());
         let latent = decoder.denormalised(latent)?;
         let (size, plan) = self.plan.get_or_insert_with(|| {

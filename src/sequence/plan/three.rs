@@ -1,5 +1,5 @@
-//! The plan of the plate engine: what is learned of the plate, from that the
-//! edit list, and from both any frame, each by itself.
+//! A plan of three levels: what is learned of the plate, what is decided from that,
+//! and from both any frame, each by itself.
 
 use super::{Block, Level, Plan};
 use crate::engine::{Engine, Timeline};
@@ -11,17 +11,23 @@ const DIGITS: usize = 12;
 
 /// The plan of a take of `timeline`, its frames in blocks of at most
 /// `block` frames (0 counts as 1). `names` tells what was asked of which plate,
-/// `written` how frames are written: their scale, their sample type, ….
-pub fn plate(
+/// `written` how frames are written: their scale, their sample type, …; `stages`
+/// what the engine calls what it learns and what it decides.
+pub fn three(
     engine: &impl Engine,
+    stages: [&'static str; 2],
     names: &Names,
     timeline: &Timeline,
     block: usize,
     written: &str,
 ) -> Plan {
     let short = |hash: &blake3::Hash| hash.to_hex()[..DIGITS].to_owned();
-    let analysis = format!("analysis-{}", short(&names.analysis));
-    let edit = format!("edit-{}", short(&names.take));
+    let named = |stage: &str, hash| {
+        let word = stage.split(' ').next().unwrap_or(stage);
+        format!("{word}-{}", short(hash))
+    };
+    let analysis = named(stages[0], &names.analysis);
+    let edit = named(stages[1], &names.take);
     let take = names.take.to_hex();
     let frames = |out: FrameRange| {
         let range = out.to_string();
@@ -51,8 +57,8 @@ pub fn plate(
         engine: engine.version(),
         timeline: timeline.clone(),
         levels: vec![
-            level("analysis", vec![learned]),
-            level("edit list", vec![decided]),
+            level(stages[0], vec![learned]),
+            level(stages[1], vec![decided]),
             level("frames", blocks),
         ],
     }
@@ -83,7 +89,8 @@ mod tests {
             },
         };
         let names = Names::of(&engine, &blake3::hash(b"plate"), timeline);
-        plate(&engine, &names, timeline, block, "1/1 half zip")
+        let stages = ["analysis", "edit list"];
+        three(&engine, stages, &names, timeline, block, "1/1 half zip")
     }
 
     fn requests() -> impl Strategy<Value = Request> {

@@ -1,0 +1,391 @@
+//! The wan engine behind the interface of engines.
+//!
+//! A diffusion model makes a block of frames at once, at its own size. What is learned
+//! of the plate are the model's conditions; what is decided are the latents, which is
+//! where the time goes; a frame is made by decoding its shot up to it once, each frame
+//! that comes by being kept, and laying it into the plate. So a take is sampled once,
+//! whatever the order and the scale in which its frames are asked for.
+//!
+//! The same latents give the same pixels everywhere; the same seed gives the same
+//! latents on processors with the same instructions, and on others the same picture but
+//! for the last bits. Machines that share a store share the latents.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use parking_lot::Mutex;
+
+use super::array::Array;
+use super::compose::composed;
+use super::conditions::{self, Conditions, Given};
+use super::develop::{Desk, Exposed, Latents, Wanted};
+use super::error::WanError;
+use super::fit::Fit;
+use super::identity::identity;
+use super::pipeline::{Condition, Run, Start};
+use super::settings::Settings;
+use super::shot::{STEP, Shot};
+use super::studio::Studio;
+use super::transformer::Control;
+use crate::device::Task;
+use crate::engine::{Engine, EngineError, Keep, Sources, Timeline};
+use crate::frame::{Picture, PlateInfo, Window};
+use crate::sampler::{Place, noise};
+
+/// The engine, with the settings it works under.
+#[derive(Clone)]
+pub struct WanEngine {
+    /// What the artist chose.
+    pub settings: Settings,
+    keep: Arc<dyn Keep>,
+    /// Opened when it is first needed, shared by clones.
+    studio: Arc<Mutex<Option<Arc<Studio>>>>,
+    desk: Arc<Desk>,
+}
+
+impl std::fmt::Debug for WanEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WanEngine").field(&self.settings).finish()
+    }
+}
+
+impl WanEngine {
+    /// An engine that keeps the frames it comes past in `keep`. Touches no file.
+    pub fn new(settings: Settings, keep: Arc<dyn Keep>) -> Self {
+        Self {
+            settings,
+            keep,
+            studio: Arc::default(),
+            desk: Arc::default(),
+        }
+    }
+
+    fn studio(&self) -> Result<Arc<Studio>, WanError> {
+        let mut studio = self.studio.lock();
+        if let Some(studio) = &*studio {
+            return Ok(Arc::clone(studio));
+        }
+        let opened = Arc::new(Studio::open(&self.settings.files)?);
+        *studio = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn shots(&self, timeline: &Timeline) -> Vec<Shot> {
+        Shot::all(timeline, self.settings.way, self.settings.overlap)
+    }
+
+    /// Names the numbers of the files that conditions depend on.
+    fn sources_key(&self) -> String {
+        let files = &self.settings.files;
+        let parts = [&files.vae, &files.image_encoder].into_iter().flatten();
+        let paths = [&files.model].into_iter().chain(parts);
+        names(paths.chain(&self.settings.references).map(PathBuf::as_path))
+    }
+
+    /// The latents of all shots.
+    fn expose(
+        &self,
+        conditions: &Conditions,
+        timeline: &Timeline,
+        task: Task<'_>,
+    ) -> Result<Latents, WanError> {
+        let settings = &self.settings;
+        let studio = self.studio()?;
+        let texts: &[&str] = match settings.guidance.is_used() {
+            true => &[&settings.prompt, &settings.negative],
+            false => &[&settings.prompt],
+        };
+        let texts = studio.texts(texts, task)?;
+        let experts = studio.experts()?;
+        let scheduler = studio.scheduler(settings);
+        let scales = [settings.control as f32];
+        let mut shots = Vec::new();
+        let mut cached = None;
+        for given in &conditions.shots {
+            let shape = shape(&studio, conditions.fit, given);
+            let noise = match &settings.noise {
+                Some(path) => read_noise(path, shape)?,
+                None => noise(settings.seed, place(given, timeline), shape, &Device::Cpu)?,
+            };
+            let tensor = |array: &Option<Array>| array.as_ref().map(Array::tensor).transpose();
+            let (channels, start) = (tensor(&given.channels)?, tensor(&given.start)?);
+            let (control, clip) = (tensor(&given.control)?, tensor(&given.clip)?);
+            let kept = match &given.kept {
+                Some((latents, free)) => Some((latents.tensor()?, free.tensor()?)),
+                None => None,
+            };
+            let run = Run {
+                noise: &noise,
+                prompt: &texts[0],
+                negative: texts.get(1),
+                image: clip.as_ref(),
+                start: start.as_ref().map(|latents| Start {
+                    latents,
+                    strength: settings.strength,
+                }),
+                condition: match (&channels, &kept) {
+                    (Some(channels), _) => Condition::Channels(channels),
+                    (None, Some((latents, free))) => Condition::Given { latents, free },
+                    (None, None) => Condition::None,
+                },
+                control: control.as_ref().map(|latents| Control {
+                    latents,
+                    scales: &scales,
+                }),
+                scheduler: &scheduler,
+                steps: settings.steps,
+                guidance: settings.guidance,
+                cache: settings.cache,
+            };
+            let made = experts.sample(&run, task)?;
+            cached = made.cached.or(cached);
+            let shown = made
+                .latents
+                .narrow(2, given.references, given.shot.latents())?;
+            shots.push(Exposed {
+                shot: given.shot.clone(),
+                latents: Array::of(&shown)?,
+            });
+        }
+        let mut hasher = blake3::Hasher::new();
+        for value in shots.iter().flat_map(|s| &s.latents.values) {
+            hasher.update(&value.to_le_bytes());
+        }
+        hasher.update(names([studio.vae_path()].into_iter()).as_bytes());
+        Ok(Latents {
+            shots,
+            cached,
+            name: *hasher.finalize().as_bytes(),
+        })
+    }
+
+    /// Refuses, by headers alone, what cannot be made.
+    fn refuse(&self, timeline: &Timeline, plate: &PlateInfo) -> Result<(), WanError> {
+        let settings = &self.settings;
+        if settings.size.contains(&0) || settings.steps == 0 {
+            let text = "a size and a number of steps are needed, all above 0";
+            return Err(WanError::Request(text.to_owned()));
+        }
+        let shots = self.shots(timeline);
+        if shots.is_empty() {
+            return Ok(());
+        }
+        let studio = self.studio()?;
+        studio.readable(&settings.prompt)?;
+        studio.readable(&settings.negative)?;
+        studio.can(&shots, settings)?;
+        let fit = Fit::new(plate, settings.size, studio.step());
+        studio.fits(fit.canvas, &shots, settings.references.len())?;
+        if let Some(path) = &settings.noise {
+            let [shot] = &shots[..] else {
+                let text = "noise is given for one shot and this take has several: ask for one end at a time";
+                return Err(WanError::Request(text.to_owned()));
+            };
+            let [rows, columns] = studio.latent_size(fit.canvas);
+            let frames = shot.latents() + settings.references.len();
+            read_noise(path, [studio.vae().z_dim, frames, rows, columns])?;
+        }
+        Ok(())
+    }
+
+    fn shown(
+        &self,
+        conditions: &Conditions,
+        latents: &Latents,
+        frame: i32,
+        window: Window,
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Arc<Picture>, WanError> {
+        task.check()?;
+        let info = sources.plate.info().clone();
+        let window = window.intersection(&Window::whole(info.width, info.height));
+        let shots = &latents.shots;
+        let Some(at) = shots.iter().position(|s| s.shot.made.contains(frame)) else {
+            let text = format!("frame {frame} is none of the take's: ask for one that is");
+            return Err(WanError::Request(text));
+        };
+        let studio = self.studio()?;
+        let wanted = Wanted {
+            studio: &studio,
+            keep: &*self.keep,
+            latents,
+            fit: conditions.fit,
+        };
+        let made = self.desk.frame(&wanted, at, frame, task)?;
+        let size = (info.width, info.height);
+        let made = conditions.fit.back(&made, size, window);
+        let (mut plate, mut matte) = (None, None);
+        if let Some(offset) = shots[at].shot.over {
+            let behind = frame.saturating_add(offset);
+            plate = Some(Picture::crop(&sources.plate.read(behind)?, window));
+            if let Some(reader) = &mut sources.matte {
+                matte = Some(Picture::crop(&reader.read(behind)?, window));
+            }
+        }
+        Ok(composed(
+            &made,
+            window,
+            &conditions.space,
+            &info,
+            plate.as_deref(),
+            matte.as_deref(),
+        ))
+    }
+}
+
+impl Engine for WanEngine {
+    type Analysis = Conditions;
+    type Decision = Latents;
+
+    fn version(&self) -> &'static str {
+        "wan 1"
+    }
+
+    fn settings_key(&self) -> String {
+        let Settings { files, noise, .. } = &self.settings;
+        // What files hold counts, not where they lie.
+        let told = Settings {
+            files: Default::default(),
+            references: Vec::new(),
+            noise: None,
+            ..self.settings.clone()
+        };
+        let more = [&files.low, &files.text_encoder, &files.tokenizer, noise];
+        let more = more.into_iter().flatten();
+        let loras = files.loras.iter().map(|l| &l.path);
+        let how: Vec<_> = files.loras.iter().map(|l| (l.strength, l.part)).collect();
+        format!(
+            "{told:?} {} {} {how:?}",
+            self.sources_key(),
+            names(more.chain(loras).map(PathBuf::as_path))
+        )
+    }
+
+    fn analysis_key(&self, timeline: &Timeline) -> String {
+        let Settings { way, size, .. } = &self.settings;
+        format!(
+            "{way:?} {size:?} {:?} {}",
+            self.shots(timeline),
+            self.sources_key()
+        )
+    }
+
+    fn check(&self, timeline: &Timeline, plate: &PlateInfo) -> Result<(), EngineError> {
+        Ok(self.refuse(timeline, plate)?)
+    }
+
+    fn analyse(
+        &self,
+        timeline: &Timeline,
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Conditions, EngineError> {
+        let learned = self.studio().and_then(|studio| {
+            let fit = Fit::new(sources.plate.info(), self.settings.size, studio.step());
+            let shots = self.shots(timeline);
+            conditions::learn(&studio, &self.settings, shots, fit, sources, task)
+        });
+        stopped_or(learned, task)
+    }
+
+    fn decide(
+        &self,
+        analysis: &Conditions,
+        timeline: &Timeline,
+        task: Task<'_>,
+    ) -> Result<Latents, EngineError> {
+        stopped_or(self.expose(analysis, timeline, task), task)
+    }
+
+    fn frames_needed(&self, _: &Conditions, decision: &Latents, frame: i32) -> Vec<i32> {
+        let shots = decision.shots.iter().map(|s| &s.shot);
+        let mut over = shots
+            .filter(|s| s.made.contains(frame))
+            .filter_map(|s| s.over);
+        over.next()
+            .map(|offset| frame.saturating_add(offset))
+            .into_iter()
+            .collect()
+    }
+
+    fn make(
+        &self,
+        analysis: &Conditions,
+        decision: &Latents,
+        frame: i32,
+        window: Window,
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Arc<Picture>, EngineError> {
+        stopped_or(
+            self.shown(analysis, decision, frame, window, sources, task),
+            task,
+        )
+    }
+}
+
+/// A stop inside a model may come out as an error of another kind.
+fn stopped_or<T>(result: Result<T, WanError>, task: Task<'_>) -> Result<T, EngineError> {
+    result.map_err(|error| match task.check() {
+        Err(cancelled) => cancelled.into(),
+        Ok(()) => error.into(),
+    })
+}
+
+/// Names the numbers in files; one that cannot be read, by its path: the error comes
+/// where it is opened.
+fn names<'a>(paths: impl Iterator<Item = &'a Path>) -> String {
+    let name = |path: &Path| match identity(path) {
+        Ok(hash) => hash.to_hex().to_string(),
+        Err(_) => path.display().to_string(),
+    };
+    paths.map(name).collect::<Vec<_>>().join(" ")
+}
+
+/// Channels, frames, rows and columns of a shot's latents.
+fn shape(studio: &Studio, fit: Fit, given: &Given) -> [usize; 4] {
+    let [rows, columns] = studio.latent_size(fit.canvas);
+    let frames = given.shot.latents() + given.references;
+    [studio.vae().z_dim, frames, rows, columns]
+}
+
+/// Where a shot's noise is drawn: by its place in the take, so that shots do not repeat
+/// one another.
+fn place(given: &Given, timeline: &Timeline) -> Place {
+    let after = i64::from(given.shot.frames.first) - i64::from(timeline.out.first);
+    let frame = after.div_euclid(STEP as i64) - given.references as i64;
+    Place {
+        frame: frame as i32,
+        ..Place::default()
+    }
+}
+
+/// The tensor `latents` of the file at `path`, which must be [1, channels, frames, rows,
+/// columns].
+fn read_noise(path: &Path, shape: [usize; 4]) -> Result<Tensor, WanError> {
+    let refuse = |why: String| {
+        WanError::Model(format!(
+            "{} cannot be read as latents: {why}",
+            path.display()
+        ))
+    };
+    let bytes = std::fs::read(path).map_err(|e| refuse(e.to_string()))?;
+    let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
+    let mut found = found.map_err(|e| {
+        let text = e.to_string();
+        refuse(text.lines().next().unwrap_or_default().to_owned())
+    })?;
+    let latents = found.remove("latents");
+    let latents = latents.ok_or_else(|| refuse("it has no tensor 'latents'".to_owned()))?;
+    let [c, t, h, w] = shape;
+    if latents.dims() != [1, c, t, h, w] {
+        return Err(WanError::Request(format!(
+            "the latents in {} are {:?}, where [1, {c}, {t}, {h}, {w}] goes with this size",
+            path.display(),
+            latents.dims()
+        )));
+    }
+    Ok(latents.to_dtype(DType::F32)?)
+}

@@ -1,0 +1,217 @@
+//! Takes that begin with a plate, against the reference's pipelines from the same
+//! noise: every mode, from pictures to latents.
+
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+use longtake::engine::wan::Way;
+use longtake::sequence::Mode;
+use tempfile::TempDir;
+
+use crate::support::{apart, fixture, tensors};
+use crate::take::{Frames, Order, folder, noise_file, range, settings};
+
+/// Relative error allowed to a whole run.
+const TOLERANCE: f64 = 2e-4;
+
+/// A mode, and what the reference calls its run: a folder, and a name in its file.
+const CASES: [(Mode, &str, &str); 9] = [
+    (Mode::Animate, "animate", ""),
+    (Mode::Between, "between", ""),
+    (Mode::Between, "a14b_between", ""),
+    (Mode::Animate, "ti2v", ""),
+    (Mode::Fill, "vace", "fill."),
+    (Mode::Fill, "vace", "fill_reference."),
+    (Mode::Match, "vace", "match."),
+    (Mode::Extend, "vace", "extend."),
+    (Mode::Restyle, "restyle", ""),
+];
+
+struct Case {
+    order: Order,
+    expected: Tensor,
+    _folder: TempDir,
+}
+
+impl Case {
+    fn new((mode, name, run): (Mode, &str, &str)) -> Self {
+        let folder = folder(name);
+        let given = tensors("with_plate/plate.safetensors");
+        let kept = tensors(&format!("with_plate/{name}/reference.safetensors"));
+        let frames = |key: &str| Frames::of(&given[key]);
+        let mut plate = frames("plate");
+        let count = plate.pictures.len();
+        let size = [plate.info.width, plate.info.height];
+        let mut settings = settings(folder.path(), size);
+        settings.noise = Some(noise_file(folder.path(), &kept[&format!("{run}noise")]));
+        settings.way = match mode {
+            Mode::Fill => Way::Fill,
+            Mode::Match => Way::Follow,
+            Mode::Restyle => Way::Restyle,
+            _ => Way::Frames,
+        };
+        settings.strength = 0.6;
+        if run == "fill_reference." {
+            settings.control = 0.8;
+            settings.references = vec![reference(folder.path(), &given)];
+        }
+        if mode == Mode::Extend {
+            // The plate ends where the reference's mask begins.
+            plate.info.range = range(1, 5);
+            settings.overlap = 5;
+        }
+        let order = Order {
+            mode,
+            out: range(1, count as i32),
+            keep: None,
+            matte: (mode == Mode::Fill).then(|| frames("matte")),
+            guide: (mode == Mode::Match).then(|| frames("guide")),
+            plate,
+            settings,
+        };
+        Self {
+            order,
+            expected: kept[&format!("{run}latents")].clone(),
+            _folder: folder,
+        }
+    }
+
+    fn error(&self) -> f64 {
+        apart(&self.order.latents(), &self.expected)
+    }
+}
+
+/// The reference picture as a file.
+fn reference(folder: &std::path::Path, given: &HashMap<String, Tensor>) -> std::path::PathBuf {
+    let tensor = given["reference"].squeeze(0).unwrap();
+    let (_, height, width) = tensor.dims3().unwrap();
+    let bytes = tensor.permute((1, 2, 0)).unwrap().flatten_all().unwrap();
+    let path = folder.join("reference.png");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut encoder = png::Encoder::new(file, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().unwrap();
+    writer
+        .write_image_data(&bytes.to_vec1::<u8>().unwrap())
+        .unwrap();
+    path
+}
+
+#[test]
+fn every_mode_agrees_from_pictures_to_latents() {
+    let mut wrong = Vec::new();
+    for case in CASES {
+        let error = Case::new(case).error();
+        println!("{case:?}: {error:e}");
+        if error > TOLERANCE {
+            wrong.push((case, error));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn vace_goes_from_a_first_to_a_last_frame_too() {
+    let error = Case::new((Mode::Between, "vace", "between.")).error();
+    assert!(error <= TOLERANCE, "{error:e}");
+}
+
+#[test]
+fn what_is_given_matters_in_every_mode() {
+    for case in CASES {
+        let check = |what: &str, change: &dyn Fn(&mut Order)| {
+            let mut changed = Case::new(case);
+            change(&mut changed.order);
+            let error = changed.error();
+            assert!(error >= 10. * TOLERANCE, "{case:?}, {what}: {error:e}");
+        };
+        let other = |frames: &mut Frames| {
+            frames.pictures.rotate_left(3);
+        };
+        check("another prompt", &|o| {
+            o.settings.prompt = "a dog".to_owned()
+        });
+        check("more guidance", &|o| o.settings.guidance.scale += 0.5);
+        match case.0 {
+            Mode::Match => check("another guide", &|o| other(o.guide.as_mut().unwrap())),
+            _ => check("another plate", &|o| other(&mut o.plate)),
+        }
+        if case.0 == Mode::Fill {
+            check("another matte", &|o| other(o.matte.as_mut().unwrap()));
+        }
+        if case.2 == "fill_reference." {
+            check("less control", &|o| o.settings.control = 0.6);
+        }
+        if case.0 == Mode::Restyle {
+            check("another strength", &|o| o.settings.strength = 0.8);
+        }
+    }
+}
+
+#[test]
+fn kept_frames_and_places_outside_the_matte_are_the_plate_s_bits() {
+    let cancel = longtake::device::Cancel::default();
+    let mut case = Case::new((Mode::Fill, "vace", "fill."));
+    // Light above white and below black.
+    for picture in &mut case.order.plate.pictures {
+        for v in std::sync::Arc::make_mut(picture).data_mut() {
+            *v = *v * 7. - 0.4;
+        }
+    }
+    let take = case.order.take(&(), &cancel).unwrap();
+    let matte = case.order.matte.clone().unwrap();
+    for frame in [9, 1, 4] {
+        let made = case.order.frame(&take, frame);
+        let (plate, matte) = (
+            &case.order.plate.pictures[frame as usize - 1],
+            &matte.pictures[frame as usize - 1],
+        );
+        let mut changed = 0;
+        for (i, m) in matte.data().iter().enumerate() {
+            let at = i * 3..i * 3 + 3;
+            if *m == 0. {
+                assert_eq!(made.data()[at.clone()], plate.data()[at]);
+            } else {
+                changed += usize::from(made.data()[at.clone()] != plate.data()[at]);
+            }
+        }
+        assert!(changed > 50, "{changed} of the covered places changed");
+    }
+
+    let case = Case::new((Mode::Animate, "animate", ""));
+    let take = case.order.take(&(), &cancel).unwrap();
+    let first = case.order.frame(&take, 1);
+    assert_eq!(first.data(), case.order.plate.pictures[0].data());
+    let second = case.order.frame(&take, 2);
+    assert_ne!(second.data(), case.order.plate.pictures[1].data());
+}
+
+#[test]
+fn a_model_says_what_it_cannot_make_and_what_can() {
+    let says = |name: &str, mode: Mode, way: Way| {
+        let mut case = Case::new((mode, name, if name == "vace" { "fill." } else { "" }));
+        case.order.settings.way = way;
+        case.order.settings.noise = None;
+        case.order.refused()
+    };
+    for (name, mode, way, word) in [
+        ("restyle", Mode::Animate, Way::Frames, "image-to-video"),
+        ("restyle", Mode::Restyle, Way::Follow, "VACE"),
+        ("animate", Mode::Restyle, Way::Fill, "VACE"),
+        ("animate", Mode::Restyle, Way::Restyle, "text-to-video"),
+        ("between", Mode::Animate, Way::Frames, "between"),
+        ("ti2v", Mode::Between, Way::Frames, "end with them"),
+    ] {
+        let text = says(name, mode, way);
+        assert!(text.contains(word), "{name}: {text}");
+    }
+    let mut case = Case::new((Mode::Match, "vace", "match."));
+    case.order.guide = None;
+    assert!(case.order.refused().contains("no guide"));
+    let folder = case.order.settings.files.model.clone();
+    std::fs::remove_dir_all(folder.join("vae")).unwrap();
+    assert!(case.order.refused().contains("has no vae"));
+    let mut case = Case::new((Mode::Animate, "animate", ""));
+    case.order.settings.files.vae = Some(fixture("vae-2.2"));
+    assert!(case.order.refused().contains("VAE has 48 channels"));
+}
