@@ -6,6 +6,7 @@
 //! tells how kernels are compiled and checked.
 
 pub mod driver;
+pub mod gather;
 pub mod noise;
 mod number;
 pub mod philox;

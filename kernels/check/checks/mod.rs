@@ -1,5 +1,6 @@
 //! The checks, a file for each kernel.
 
+mod gather;
 mod noise;
 mod sampler_step;
 
@@ -19,4 +20,4 @@ pub struct Check {
 }
 
 /// All of them.
-pub static CHECKS: &[Check] = &[noise::CHECK, sampler_step::CHECK];
+pub static CHECKS: &[Check] = &[gather::CHECK, noise::CHECK, sampler_step::CHECK];

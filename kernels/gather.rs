@@ -1,0 +1,148 @@
+//! A window of a frame of the plate engine; the twin of `gather.cu`.
+//!
+//! The engine's own CPU path (src/engine/plate/gather) goes by runs of pixels that are
+//! alike, source after source, and makes the same bits; this goes pixel by pixel.
+
+mod pixel;
+mod tables;
+
+pub use pixel::{cubic, lerp, progress, slope};
+pub use tables::{Axis, Cut, Grade, POWER, REACH, Scene, Tables};
+
+use crate::driver::{DeviceError, Grid, Part, PartMut, Stream};
+
+/// Sources that a frame may have at most; there are seldom more than four.
+pub const SOURCES: usize = 16;
+
+/// The part of a picture that is made, in pixels: left, top, and past the right and
+/// the bottom one. Within the picture.
+pub type Window = [usize; 4];
+
+/// The pictures that a frame is made from, as `A`: whole pictures of f32, row by row.
+#[derive(Clone, Debug)]
+pub struct Pictures<A> {
+    /// Source by source; those that no pixel shows may be missing.
+    pub sources: Vec<Option<A>>,
+    /// The matte, its number of channels (the first counts), and the plate that stands
+    /// outside it.
+    pub matte: Option<(A, usize, A)>,
+}
+
+/// Makes rows `first` and on of `window` into `out`, which holds whole rows.
+///
+/// # Panics
+/// Where pictures are smaller than the scene, or one is missing that shows.
+pub fn gather(
+    tables: &Tables,
+    window: Window,
+    pictures: &Pictures<&[f32]>,
+    first: usize,
+    out: &mut [f32],
+) {
+    let channels = tables.head().channels as usize;
+    let row = (window[2] - window[0]) * channels;
+    for (i, out) in out.chunks_exact_mut(row).enumerate() {
+        let y = window[1] + first + i;
+        for (x, out) in (window[0]..window[2]).zip(out.chunks_exact_mut(channels)) {
+            pixel::gather_pixel(tables, pictures, x, y, out);
+        }
+    }
+}
+
+/// As the kernel has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Arguments {
+    out: u64,
+    tables: u64,
+    matte: u64,
+    beneath: u64,
+    pictures: [u64; SOURCES],
+    offsets: tables::Offsets,
+    width: i32,
+    height: i32,
+    channels: i32,
+    matte_channels: i32,
+    window: [i32; 4],
+    cols: i32,
+    rows: i32,
+    sources: i32,
+    colour: [i32; 3],
+    alpha: i32,
+    warps: i32,
+    display: i32,
+    scale: [f32; 2],
+}
+
+/// Queues [`gather`] of the whole window on a device; `words` are
+/// [`Tables::words`] there. All arrays begin at multiples of 16 bytes.
+pub fn launch(
+    stream: &Stream,
+    tables: &Tables,
+    words: Part<'_, u32>,
+    window: Window,
+    pictures: &Pictures<Part<'_, f32>>,
+    out: PartMut<'_, f32>,
+) -> Result<(), DeviceError> {
+    const CALL: &str = "gather";
+    let head = tables.head();
+    let [left, top, right, bottom] = window;
+    let (width, height) = (head.width as usize, head.height as usize);
+    if left >= right || top >= bottom {
+        return Ok(());
+    }
+    if right > width || bottom > height || pictures.sources.len() > SOURCES {
+        return Err(DeviceError::missing(CALL));
+    }
+    let channels = head.channels as usize;
+    let whole = width * height * channels;
+    out.check(CALL, (right - left) * (bottom - top) * channels)?;
+    words.check(CALL, tables.words().len())?;
+    let mut addresses = [0; SOURCES];
+    let found = tables.shown().map(|source| {
+        let picture = pictures.sources.get(source).and_then(Option::as_ref);
+        let picture = picture.ok_or_else(|| DeviceError::missing(CALL))?;
+        picture.check(CALL, whole)?;
+        addresses[source] = picture.address();
+        Ok(())
+    });
+    found.collect::<Result<(), DeviceError>>()?;
+    let (matte, matte_channels, beneath) = match &pictures.matte {
+        None => (0, 0, 0),
+        Some((matte, n, beneath)) => {
+            matte.check(CALL, width * height * n)?;
+            beneath.check(CALL, whole)?;
+            (matte.address(), *n, beneath.address())
+        }
+    };
+    let argument = Arguments {
+        out: out.address(),
+        tables: words.address(),
+        matte,
+        beneath,
+        pictures: addresses,
+        offsets: head.offsets,
+        width: head.width,
+        height: head.height,
+        channels: head.channels,
+        matte_channels: matte_channels as i32,
+        window: window.map(|n| n as i32),
+        cols: head.cols,
+        rows: head.rows,
+        sources: head.sources,
+        colour: head.grade.colour,
+        alpha: head.grade.alpha,
+        warps: i32::from(head.warps),
+        display: i32::from(head.grade.display),
+        scale: head.scale,
+    };
+    let name = match channels {
+        3 => "gather_3",
+        4 => "gather_4",
+        _ => "gather_any",
+    };
+    let grid = Grid::tiles(right - left, bottom - top, [32, 8]);
+    // SAFETY: the window lies in the pictures, whose lengths were checked; the tables
+    // hold what their offsets say and name no source but those that show.
+    unsafe { stream.launch(CALL, name, grid, &argument) }
+}

@@ -1,0 +1,314 @@
+//! What decides for each pixel, laid out as one block of numbers that the twin and
+//! the kernel read alike.
+
+use std::sync::LazyLock;
+
+use super::SOURCES;
+
+/// Frames on either side of a cut over which both sides are warped toward each other.
+pub const REACH: f32 = 5.0;
+
+/// How the pixels of one axis lie between the centres of the cells; see
+/// src/engine/plate/gather/grid.rs.
+#[derive(Clone, Copy)]
+pub struct Axis<'a> {
+    /// Interval of each pixel: 0 before the first centre.
+    pub interval: &'a [u32],
+    /// How far into its interval each pixel lies, 0..1.
+    pub part: &'a [f32],
+}
+
+/// A change of clip; tables are `cols` by `rows`, row by row.
+#[derive(Clone, Copy)]
+pub struct Cut<'a> {
+    /// Frames since each cell switched, negative before.
+    pub age: &'a [f32],
+    /// How far each cell takes part, 0..1; none where all do.
+    pub taken: Option<&'a [f32]>,
+    /// The source that begins.
+    pub to: usize,
+    /// Frames since the last kept frame before the cut.
+    pub lead: f32,
+    /// Frames until the next kept frame after it.
+    pub trail: f32,
+}
+
+/// Which channels the low band corrects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grade {
+    /// Channels of red, green and blue; -1 where there is none.
+    pub colour: [i32; 3],
+    /// Channel of alpha; -1 where there is none.
+    pub alpha: i32,
+    /// Whether the values are display-referred rather than scene-linear.
+    pub display: bool,
+}
+
+/// All that a frame is made by.
+pub struct Scene<'a> {
+    /// Columns and rows of the grid.
+    pub grid: (usize, usize),
+    /// Across.
+    pub across: Axis<'a>,
+    /// Down.
+    pub down: Axis<'a>,
+    /// Channels of the pictures.
+    pub channels: usize,
+    /// Cuts; a later one is laid over an earlier one.
+    pub cuts: &'a [Cut<'a>],
+    /// Source by source, at most [`SOURCES`]: the correction of the low band in each
+    /// cell, if any.
+    pub bands: &'a [Option<&'a [[f32; 3]]>],
+    /// By shown source times the number of sources plus the other one: displacements
+    /// toward the other, in cells.
+    pub flows: &'a [Option<&'a [[f32; 2]]>],
+    /// Whether cuts are warped.
+    pub warps: bool,
+    /// What the low band corrects.
+    pub grade: Grade,
+}
+
+/// Where in the tables what lies, in numbers of four bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Offsets {
+    pub(super) places: u32,
+    pub(super) cuts: u32,
+    pub(super) list: u32,
+    pub(super) flows: u32,
+    pub(super) bands: u32,
+    pub(super) power: u32,
+    pub(super) across_interval: u32,
+    pub(super) across_part: u32,
+    pub(super) down_interval: u32,
+    pub(super) down_part: u32,
+}
+
+/// What is the same for all pixels.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) offsets: Offsets,
+    pub(super) width: i32,
+    pub(super) height: i32,
+    pub(super) channels: i32,
+    pub(super) cols: i32,
+    pub(super) rows: i32,
+    pub(super) sources: i32,
+    pub(super) grade: Grade,
+    pub(super) warps: bool,
+    pub(super) scale: [f32; 2],
+}
+
+/// One block of numbers and what they are.
+pub struct Tables {
+    head: Head,
+    words: Vec<u32>,
+    shown: Vec<bool>,
+}
+
+/// Room for rounding where a bound is taken, in frames.
+const MARGIN: f32 = 1e-3;
+
+impl Tables {
+    /// The tables of `scene`; none where it has more sources than a kernel takes, or
+    /// parts that do not fit together.
+    pub fn new(scene: &Scene<'_>) -> Option<Self> {
+        let (cols, rows) = scene.grid;
+        let (n, cells) = (scene.bands.len(), cols * rows);
+        let fits = n > 0
+            && n <= SOURCES
+            && cells > 0
+            && scene.flows.len() == n * n
+            && scene.across.interval.len() == scene.across.part.len()
+            && scene.down.interval.len() == scene.down.part.len()
+            && scene.across.interval.iter().all(|k| *k as usize <= cols)
+            && scene.down.interval.iter().all(|k| *k as usize <= rows)
+            && scene.bands.iter().flatten().all(|b| b.len() == cells)
+            && scene.flows.iter().flatten().all(|f| f.len() == cells)
+            && scene.cuts.iter().all(|c| {
+                c.to < n && c.age.len() == cells && c.taken.is_none_or(|t| t.len() == cells)
+            });
+        if !fits {
+            return None;
+        }
+        // Offset 0 means that there is nothing, hence some words in front.
+        let mut words = Words(vec![0; 4]);
+        let mut offsets = Offsets::default();
+        let mut cuts = Vec::new();
+        for cut in scene.cuts {
+            let age = words.floats(cut.age.iter().copied());
+            let taken = cut.taken.map_or(0, |t| words.floats(t.iter().copied()));
+            let (lead, trail) = (cut.lead.to_bits(), cut.trail.to_bits());
+            cuts.extend([age, taken, cut.to as u32, lead, trail]);
+        }
+        offsets.cuts = words.put(cuts);
+        let flows: Vec<u32> = (scene.flows.iter())
+            .map(|f| f.map_or(0, |f| words.floats(f.iter().copied().flatten())))
+            .collect();
+        offsets.flows = words.put(flows);
+        let bands: Vec<u32> = (scene.bands.iter())
+            .map(|b| b.map_or(0, |b| words.floats(b.iter().copied().flatten())))
+            .collect();
+        offsets.bands = words.put(bands);
+        offsets.power = words.floats(POWER.iter().copied());
+        offsets.across_interval = words.put(scene.across.interval.iter().copied());
+        offsets.across_part = words.floats(scene.across.part.iter().copied());
+        offsets.down_interval = words.put(scene.down.interval.iter().copied());
+        offsets.down_part = words.floats(scene.down.part.iter().copied());
+        let (mut places, mut list) = (Vec::new(), Vec::new());
+        let mut shown = vec![false; n];
+        for ky in 0..=rows {
+            for kx in 0..=cols {
+                let place = Place::new(scene, kx, ky);
+                shown[place.base] = true;
+                place
+                    .cuts
+                    .iter()
+                    .for_each(|&c| shown[scene.cuts[c].to] = true);
+                let (first, count) = (list.len() as u32, place.cuts.len() as u32);
+                list.extend(place.cuts.iter().map(|c| *c as u32));
+                places.extend([place.base as u32, first, count, place.eased]);
+            }
+        }
+        offsets.places = words.put(places);
+        offsets.list = words.put(list);
+        let (width, height) = (scene.across.part.len(), scene.down.part.len());
+        Some(Self {
+            head: Head {
+                offsets,
+                width: width as i32,
+                height: height as i32,
+                channels: scene.channels as i32,
+                cols: cols as i32,
+                rows: rows as i32,
+                sources: n as i32,
+                grade: scene.grade,
+                warps: scene.warps,
+                scale: [width as f32 / cols as f32, height as f32 / rows as f32],
+            },
+            words: words.0,
+            shown,
+        })
+    }
+
+    /// The numbers themselves.
+    pub fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// The sources that some pixel of the picture may show.
+    pub fn shown(&self) -> impl Iterator<Item = usize> {
+        (0..self.shown.len()).filter(|s| self.shown[*s])
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    #[inline]
+    pub(super) fn word(&self, at: u32, i: usize) -> u32 {
+        self.words[at as usize + i]
+    }
+
+    #[inline]
+    pub(super) fn float(&self, at: u32, i: usize) -> f32 {
+        f32::from_bits(self.word(at, i))
+    }
+}
+
+struct Words(Vec<u32>);
+
+impl Words {
+    /// Puts `values` behind the rest, at a multiple of sixteen bytes; gives where.
+    fn put(&mut self, values: impl IntoIterator<Item = u32>) -> u32 {
+        let at = self.0.len().next_multiple_of(4);
+        self.0.resize(at, 0);
+        self.0.extend(values);
+        at as u32
+    }
+
+    fn floats(&mut self, values: impl IntoIterator<Item = f32>) -> u32 {
+        self.put(values.into_iter().map(f32::to_bits))
+    }
+}
+
+/// What matters between four cells of the grid.
+struct Place {
+    base: usize,
+    cuts: Vec<usize>,
+    eased: u32,
+}
+
+impl Place {
+    fn new(scene: &Scene<'_>, kx: usize, ky: usize) -> Self {
+        let (cols, rows) = scene.grid;
+        let ends = |k: usize, n: usize| [k.saturating_sub(1), k.min(n - 1)];
+        let around =
+            |k: usize, n: usize| [0, 1, 2, 3].map(|i| (k + i).saturating_sub(2).min(n - 1));
+        let corners = |table: &dyn Fn(usize) -> f32| {
+            let (mut lo, mut hi) = (f32::MAX, f32::MIN);
+            for y in ends(ky, rows) {
+                for x in ends(kx, cols) {
+                    let v = table(y * cols + x);
+                    (lo, hi) = (lo.min(v), hi.max(v));
+                }
+            }
+            (lo, hi)
+        };
+        let mut place = Self {
+            base: 0,
+            cuts: Vec::new(),
+            eased: 0,
+        };
+        for (i, cut) in scene.cuts.iter().enumerate() {
+            let (lo, hi) = corners(&|c| cut.age[c]);
+            if hi <= -REACH - MARGIN || (place.cuts.is_empty() && place.base == cut.to) {
+                continue;
+            }
+            let mut all = lo >= REACH + MARGIN;
+            if let Some(taken) = cut.taken {
+                let (mut lo, mut hi) = (f32::MAX, f32::MIN);
+                for y in around(ky, rows) {
+                    for x in around(kx, cols) {
+                        let v = taken[y * cols + x];
+                        (lo, hi) = (lo.min(v), hi.max(v));
+                    }
+                }
+                // A cubic strays at most this far from what it joins.
+                let stray = 0.3 * (hi - lo);
+                if hi + stray <= 0.5 {
+                    continue;
+                }
+                all &= lo - stray > 0.5;
+            }
+            if all {
+                place.base = cut.to;
+                place.cuts.clear();
+            } else {
+                place.cuts.push(i);
+            }
+        }
+        for (source, band) in scene.bands.iter().enumerate() {
+            if let Some(band) = band {
+                let differs = (0..3).any(|i| corners(&|c| band[c][i]) != (0.0, 0.0));
+                place.eased |= u32::from(differs) << source;
+            }
+        }
+        place
+    }
+}
+
+/// Bits of 2⁻⁹, below the end of the sRGB curve's straight part.
+pub(super) const LEAST: u32 = 0x3b00_0000;
+
+/// The derivative of the inverse of the sRGB curve's curved part, at every 2⁻⁸ of each
+/// octave from 2⁻⁹ up to 1: a power for each sample of a frame would cost more than
+/// all else.
+pub static POWER: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    (0..=(0x3f80_0000 - LEAST) >> 15)
+        .map(|i| {
+            let v = f64::from(f32::from_bits(LEAST + (i << 15)));
+            (2.4 / 1.055 * libm::pow(v, 1.0 - 1.0 / 2.4)) as f32
+        })
+        .collect()
+});
