@@ -27,12 +27,11 @@ struct GatherPlace {
 };
 
 struct Gather {
-  float *out;           // the window
-  const float *tables;  // what the offsets below lead into
-  const float *matte;   // of the whole picture; null for none
-  const float *beneath; // the plate that stands outside the matte
-  const float
-      *pictures[16]; // source by source; those that are not shown are null
+  float *out;                // the window
+  const float *tables;       // what the offsets below lead into
+  const float *matte;        // of the whole picture; null for none
+  const float *beneath;      // the plate that stands outside the matte
+  const float *pictures[16]; // source by source; null where not shown
   u32 places, cuts, list, flows, bands, power;
   u32 across_interval, across_part, down_interval, down_part;
   int width, height, channels, matte_channels;
@@ -387,6 +386,11 @@ template <int C> static __device__ __forceinline__ void run(const Gather &a) {
     }
   }
   const float *picture = a.pictures[source];
+  if (!picture) {
+    for (int c = 0; c < a.channels; ++c)
+      to[c] = 0.0f;
+    return;
+  }
   if (C) {
     draw<C ? C : 1>(a, picture, x, y, d, moved, 0, to);
   } else {

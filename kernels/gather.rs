@@ -21,7 +21,8 @@ pub type Window = [usize; 4];
 /// The pictures that a frame is made from, as `A`: whole pictures of f32, row by row.
 #[derive(Clone, Debug)]
 pub struct Pictures<A> {
-    /// Source by source; those that no pixel shows may be missing.
+    /// Source by source; those that no pixel shows may be missing. A pixel of one that
+    /// is missing is 0.
     pub sources: Vec<Option<A>>,
     /// The matte, its number of channels (the first counts), and the plate that stands
     /// outside it.
@@ -31,7 +32,7 @@ pub struct Pictures<A> {
 /// Makes rows `first` and on of `window` into `out`, which holds whole rows.
 ///
 /// # Panics
-/// Where pictures are smaller than the scene, or one is missing that shows.
+/// Where pictures are smaller than the scene.
 pub fn gather(
     tables: &Tables,
     window: Window,
@@ -99,14 +100,12 @@ pub fn launch(
     out.check(CALL, (right - left) * (bottom - top) * channels)?;
     words.check(CALL, tables.words().len())?;
     let mut addresses = [0; SOURCES];
-    let found = tables.shown().map(|source| {
-        let picture = pictures.sources.get(source).and_then(Option::as_ref);
-        let picture = picture.ok_or_else(|| DeviceError::missing(CALL))?;
-        picture.check(CALL, whole)?;
-        addresses[source] = picture.address();
-        Ok(())
-    });
-    found.collect::<Result<(), DeviceError>>()?;
+    for (address, picture) in addresses.iter_mut().zip(&pictures.sources) {
+        if let Some(picture) = picture {
+            picture.check(CALL, whole)?;
+            *address = picture.address();
+        }
+    }
     let (matte, matte_channels, beneath) = match &pictures.matte {
         None => (0, 0, 0),
         Some((matte, n, beneath)) => {
@@ -143,6 +142,6 @@ pub fn launch(
     };
     let grid = Grid::tiles(right - left, bottom - top, [32, 8]);
     // SAFETY: the window lies in the pictures, whose lengths were checked; the tables
-    // hold what their offsets say and name no source but those that show.
+    // hold what their offsets say; a picture that is missing is null and not read.
     unsafe { stream.launch(CALL, name, grid, &argument) }
 }

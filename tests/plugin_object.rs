@@ -37,3 +37,14 @@ fn only_the_entry_symbols_are_shown() {
 fn the_object_stays_when_a_host_unloads_it() {
     assert!(say("readelf", &["-d"]).contains("NODELETE"));
 }
+
+#[test]
+fn nothing_of_cuda_is_linked() {
+    let needed = say("readelf", &["-d"]);
+    let mut libraries = needed.lines().filter(|l| l.contains("(NEEDED)"));
+    assert!(libraries.clone().any(|l| l.contains("libc.so")), "{needed}");
+    let cuda = libraries.find(|l| ["cuda", "cublas", "nvrtc"].iter().any(|n| l.contains(n)));
+    assert_eq!(cuda, None);
+    let linked = say("ldd", &[]);
+    assert!(!linked.contains("libcu"), "{linked}");
+}

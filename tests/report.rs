@@ -142,6 +142,7 @@ fn a_take_of_real_water_keeps_its_limits_where_a_dissolve_does_not() {
             novelty: 0.0,
             ..Settings::default()
         },
+        ..PlateEngine::default()
     };
     let key = key_of(&["a stream"]);
     let take = Take::prepare(engine, &key, timeline, &mut sources, &(), task).unwrap();

@@ -83,6 +83,7 @@ impl Plans {
         .map_err(|e| e.to_string())?;
         let engine = PlateEngine {
             settings: settings.clone(),
+            ..PlateEngine::default()
         };
         let mut reader = plate.clone();
         let mut sources = Sources {

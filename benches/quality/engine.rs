@@ -41,7 +41,10 @@ pub fn make(
         guide: None,
     };
     let started = Instant::now();
-    let engine = PlateEngine { settings };
+    let engine = PlateEngine {
+        settings,
+        ..PlateEngine::default()
+    };
     let take = Take::prepare(
         engine,
         &key_of(&["a plate of the bench"]),
@@ -98,7 +101,10 @@ pub fn fill(plate: &Clip, matte: &Clip, settings: Settings) -> Result<(f32, f64)
         guide: None,
     };
     let key = key_of(&["a plate and a matte of the bench"]);
-    let engine = PlateEngine { settings };
+    let engine = PlateEngine {
+        settings,
+        ..PlateEngine::default()
+    };
     let take = Take::prepare(engine, &key, timeline, &mut sources, &(), task)
         .map_err(|e| e.to_string())?;
     let window = Window::whole(plate.info.width, plate.info.height);

@@ -41,7 +41,7 @@ pub enum DeviceError {
     NoKernels,
     /// Another process has the device to itself.
     #[error(
-        "another process has the GPU to itself: end it, or set the GPU's compute mode to default (nvidia-smi -c 0)"
+        "another process has the GPU to itself: end it, set the GPU's compute mode to default (nvidia-smi -c 0), or work on the CPU"
     )]
     Taken,
     /// Not enough device memory.
@@ -62,6 +62,11 @@ pub enum DeviceError {
         "the GPU was lost ({0}): what was finished is kept; if it happens again, look at the machine's log (dmesg) and the GPU's temperature, or work on the CPU"
     )]
     Lost(String),
+    /// A trial gave other numbers than the CPU.
+    #[error(
+        "{0} gives other numbers than the CPU for the same work, so it is not used: please report this with the driver's version"
+    )]
+    Differs(String),
     /// A call that the driver refused: a fault of ours.
     #[error(
         "the NVIDIA driver refused {call} ({code}): please report this, and work on the CPU meanwhile"

@@ -5,11 +5,13 @@ mod device;
 mod error;
 mod memory;
 mod stream;
+mod transfer;
 
 pub use device::Device;
 pub use error::{DeviceError, NEEDED};
 pub use memory::{Buffer, Part, PartMut, Pinned, Plain};
-pub use stream::{Grid, Stream, Timer};
+pub use stream::{Grid, Mark, Stream, Timer};
+pub use transfer::Transfer;
 
 use cudarc::driver::sys::CUresult;
 

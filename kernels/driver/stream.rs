@@ -153,13 +153,25 @@ impl Stream {
         first: usize,
         values: &mut [T],
     ) -> Result<(), DeviceError> {
+        self.queue_read(buffer, first, values)?;
+        self.wait()
+    }
+
+    /// Queues such a copy. `values` are not to be touched before the stream, or a mark
+    /// behind the copy, was waited for: private to those that see to it.
+    pub(super) fn queue_read<T: Plain>(
+        &self,
+        buffer: &Buffer<T>,
+        first: usize,
+        values: &mut [T],
+    ) -> Result<(), DeviceError> {
         check_range(buffer.len(), first, values.len())?;
         self.device().bind()?;
         let bytes = size_of_val(values);
         if bytes == 0 {
-            return self.wait();
+            return Ok(());
         }
-        // SAFETY: the range was checked; the copy is waited for.
+        // SAFETY: the range was checked; the callers wait for the copy.
         let code = unsafe {
             sys::cuMemcpyDtoHAsync_v2(
                 values.as_mut_ptr().cast(),
@@ -168,8 +180,22 @@ impl Stream {
                 self.0.raw,
             )
         };
-        answer(code, "a copy from the GPU")?;
-        self.wait()
+        answer(code, "a copy from the GPU")
+    }
+
+    /// Marks the end of what is queued so far.
+    pub fn mark(&self) -> Result<Mark, DeviceError> {
+        self.device().bind()?;
+        let mut event = std::ptr::null_mut();
+        // SAFETY: writes one handle. 2: without times.
+        answer(unsafe { sys::cuEventCreate(&mut event, 2) }, "an event")?;
+        let mark = Mark {
+            event,
+            stream: self.clone(),
+        };
+        // SAFETY: the event and the stream live.
+        answer(unsafe { sys::cuEventRecord(event, self.0.raw) }, "an event")?;
+        Ok(mark)
     }
 
     /// All of `buffer`.
@@ -241,6 +267,32 @@ fn check_range(len: usize, first: usize, count: usize) -> Result<(), DeviceError
             call: "a copy",
             code: format!("{count} values from {first} on of {len}"),
         }),
+    }
+}
+
+/// A place in a stream's work.
+pub struct Mark {
+    event: CUevent,
+    stream: Stream,
+}
+
+impl Mark {
+    /// Waits until all in front of it is done.
+    pub fn wait(&self) -> Result<(), DeviceError> {
+        self.stream.device().bind()?;
+        // SAFETY: the event lives.
+        answer(unsafe { sys::cuEventSynchronize(self.event) }, "to finish")
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if self.stream.device().bind().is_ok() {
+            // SAFETY: created in `Stream::mark`.
+            unsafe {
+                let _ = sys::cuEventDestroy_v2(self.event);
+            }
+        }
     }
 }
 

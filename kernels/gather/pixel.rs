@@ -125,7 +125,10 @@ pub(super) fn gather_pixel(
     if head.warps {
         d = displacement(t, &at, source, &pulls);
     }
-    let picture = pictures.sources[source].unwrap_or(&[]);
+    let Some(picture) = pictures.sources.get(source).copied().flatten() else {
+        out.fill(0.0);
+        return;
+    };
     if d[0].abs() + d[1].abs() < STILL {
         out.copy_from_slice(&picture[here * channels..(here + 1) * channels]);
     } else {

@@ -12,6 +12,7 @@ pub mod wan;
 
 use std::sync::Arc;
 
+use longtake_kernels::driver::DeviceError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -58,6 +59,12 @@ pub enum EngineError {
     /// The work was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<DeviceError> for EngineError {
+    fn from(error: DeviceError) -> Self {
+        Self::Request(error.to_string())
+    }
 }
 
 impl From<FrameError> for EngineError {

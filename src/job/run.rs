@@ -145,6 +145,9 @@ pub(super) fn frames(
         job.threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)),
     )?;
+    if let Some(message) = &device::gpu::notice() {
+        watch.event(&Event::Warning { message });
+    }
     if !job.looks.is_empty() {
         let mut output = TakeReader::new(&take, shared.clone(), open_matte()?, cancel);
         let mut matte = open_matte()?;

@@ -8,6 +8,7 @@ use super::make;
 use super::order::{ONE_FRAME, Order};
 use super::pixels::{Image, Rect};
 use super::shelf::trouble;
+use crate::device::gpu;
 
 /// What a host asks to be rendered.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +158,7 @@ fn render(
             }
         }
     }
-    Ok(trouble(&known().shelves.get(&order.setup)))
+    Ok(trouble(&known().shelves.get(&order.setup)).or_else(gpu::notice))
 }
 
 /// The host's pixels for the format of a plate file: those of Source, else

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::request::{Mode, Request, RequestError};
+use crate::device::gpu::Choice;
 use crate::engine::plate::{PlateEngine, Settings};
 use crate::engine::wan::{self, LoraFile, ModelFiles, WanEngine, Way};
 use crate::engine::{AnyEngine, Keep, Timeline};
@@ -103,6 +104,7 @@ impl Setup {
                     warp: values.bool("warp"),
                     low_band: values.bool("lowBand"),
                 },
+<<<<<<< HEAD
             }),
             fault: None,
         };
@@ -176,6 +178,14 @@ impl Setup {
             ),
             (AnyEngine::Plate(_), _) => request.timeline(),
             (AnyEngine::Wan(_), _) => request.timeline_without_handle(),
+=======
+                device: match values.text("device") {
+                    "cpu" => Choice::Cpu,
+                    "gpu" => Choice::Gpu,
+                    _ => Choice::Auto,
+                },
+            },
+>>>>>>> d2591ad (Frames of the plate engine on a GPU: chosen, tried and given up in one place)
         }
     }
 

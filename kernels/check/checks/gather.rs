@@ -205,7 +205,8 @@ fn check(lab: &mut Lab, scene: &Random) -> Result<(), Failed> {
     let samples = (window[2] - window[0]) * (window[3] - window[1]) * scene.channels;
     let shown: Vec<usize> = tables.shown().collect();
     let n = scene.bands.len();
-    let has = |s: usize| shown.contains(&s);
+    let missing = lab.below(8);
+    let has = |s: usize| shown.contains(&s) && s != missing;
     let beneath = &scene.pictures[n];
     let mut twin = vec![0.0; samples];
     let pictures = Pictures {

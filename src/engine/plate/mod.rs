@@ -38,6 +38,7 @@ pub use suitability::{Concern, Suitability, suitability};
 
 use super::{Engine, EngineError, Sources, Timeline};
 use crate::device::Task;
+use crate::device::gpu::Choice;
 use crate::frame::{Picture, Window};
 
 /// The engine, with the settings it works under.
@@ -45,6 +46,8 @@ use crate::frame::{Picture, Window};
 pub struct PlateEngine {
     /// What the artist chose.
     pub settings: Settings,
+    /// Where frames are made; the pixels are the same.
+    pub device: Choice,
 }
 
 impl EditList {
@@ -123,6 +126,14 @@ impl Engine for PlateEngine {
         sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<Arc<Picture>, EngineError> {
-        gather::make(analysis, decision, frame, window, sources, task)
+        gather::make(
+            analysis,
+            decision,
+            frame,
+            window,
+            sources,
+            self.device,
+            task,
+        )
     }
 }

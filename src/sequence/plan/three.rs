@@ -87,6 +87,7 @@ mod tests {
                 seed,
                 ..Settings::default()
             },
+            ..PlateEngine::default()
         };
         let names = Names::of(&engine, &blake3::hash(b"plate"), timeline);
         let stages = ["analysis", "edit list"];

@@ -1,6 +1,8 @@
 //! The coarse grid under a picture: how its cells lie on the pixels, and the
 //! smoothing of what they hold.
 
+pub(super) use longtake_kernels::gather::{cubic, lerp};
+
 /// Where the pixels of one axis lie between the centres of the cells.
 ///
 /// Pixel `x` lies in interval `k` (0 before the first centre, `cells` after the
@@ -57,25 +59,6 @@ impl Axis {
             (k + 1).min(last),
         ]
     }
-}
-
-/// Weights of the four neighbours at `part` of the way from the second to the
-/// third: the cubic convolution of Keys 1981, a = -1/2 (Catmull-Rom).
-#[inline]
-pub(super) fn cubic(part: f32) -> [f32; 4] {
-    let t = part;
-    [
-        ((2.0 - t) * t - 1.0) * t * 0.5,
-        ((3.0 * t - 5.0) * t * t + 2.0) * 0.5,
-        ((4.0 - 3.0 * t) * t + 1.0) * t * 0.5,
-        (t - 1.0) * t * t * 0.5,
-    ]
-}
-
-/// The way from `a` to `b`.
-#[inline]
-pub(super) fn lerp(a: f32, b: f32, part: f32) -> f32 {
-    a + (b - a) * part
 }
 
 /// Gaussian blur of a plane of `cols` by `rows` values, borders repeated. The

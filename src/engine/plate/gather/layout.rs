@@ -22,17 +22,17 @@ const STILL: f32 = 0.02;
 
 /// All that is known of a window before any pixel of the plate is read.
 pub(super) struct Layout<'a> {
-    moment: &'a Moment<'a>,
+    pub(super) moment: &'a Moment<'a>,
     window: Window,
-    across: Axis,
-    down: Axis,
-    band: Option<LowBand>,
-    grade: Grade,
+    pub(super) across: Axis,
+    pub(super) down: Axis,
+    pub(super) band: Option<LowBand>,
+    pub(super) grade: Grade,
     /// Row by row of the window.
     runs: Vec<Vec<Run>>,
     /// Flow by shown source times the number of sources, plus the other one;
     /// whether it is to be read backwards.
-    flows: Vec<Option<(Arc<Pair>, bool)>>,
+    pub(super) flows: Vec<Option<(Arc<Pair>, bool)>>,
 }
 
 impl<'a> Layout<'a> {

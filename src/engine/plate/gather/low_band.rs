@@ -14,7 +14,7 @@
 //! are taken as premultiplied: the level is that of the colour without alpha,
 //! the change is multiplied by alpha, and alpha and further channels stay.
 
-use once_cell::sync::Lazy;
+use longtake_kernels::gather::{POWER, slope};
 
 use super::grid::{Axis, blur, lerp};
 use super::moment::Moment;
@@ -94,6 +94,11 @@ impl LowBand {
             fields[*own] = Some(field);
         }
         Some(Self { cols, fields })
+    }
+
+    /// The correction of `source`, cell by cell, if it has one.
+    pub(super) fn field(&self, source: usize) -> Option<&[[f32; 3]]> {
+        self.fields[source].as_deref()
     }
 
     /// Whether the correction of `source` is anything but 0 between the given
@@ -204,6 +209,19 @@ impl Grade {
         }
     }
 
+    /// The same as the kernel has it.
+    pub(super) fn for_kernel(&self) -> longtake_kernels::gather::Grade {
+        let mut colour = [-1; 3];
+        for &(channel, which) in &self.colour {
+            colour[which] = channel as i32;
+        }
+        longtake_kernels::gather::Grade {
+            colour,
+            alpha: self.alpha.map_or(-1, |a| a as i32),
+            display: matches!(self.slope, Slope::Display),
+        }
+    }
+
     /// Adds the perceptual step `step` to `pixel`.
     #[inline]
     pub(super) fn add(&self, pixel: &mut [f32], step: [f32; 3]) {
@@ -253,33 +271,12 @@ impl Slope {
     /// At `value`.
     #[inline]
     fn at(&self, value: f32) -> f32 {
-        let a = value.abs();
         match self {
-            Self::Display => a.max(1.0),
-            Self::Linear(_) if a <= 0.003_130_8 => 1.0 / 12.92,
-            Self::Linear(power) if a < 1.0 => {
-                let bits = a.to_bits() - LEAST;
-                let (i, part) = ((bits >> 15) as usize, (bits & 0x7fff) as f32 / 32768.0);
-                lerp(power[i], power[i + 1], part)
-            }
-            Self::Linear(_) => 2.4 / 1.055 * a,
+            Self::Display => slope(&[], true, value),
+            Self::Linear(power) => slope(power, false, value),
         }
     }
 }
-
-/// Bits of 2⁻⁹, below the end of the sRGB curve's straight part.
-const LEAST: u32 = 0x3b00_0000;
-
-/// The derivative of the curved part, at every 2⁻⁸ of each octave up to 1: a
-/// power for each sample of a frame would cost more than all else.
-static POWER: Lazy<Vec<f32>> = Lazy::new(|| {
-    (0..=(0x3f80_0000 - LEAST) >> 15)
-        .map(|i| {
-            let v = f64::from(f32::from_bits(LEAST + (i << 15)));
-            (2.4 / 1.055 * libm::pow(v, 1.0 - 1.0 / 2.4)) as f32
-        })
-        .collect()
-});
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ mod layout;
 mod low_band;
 mod matte;
 mod moment;
+mod on_gpu;
 mod quad;
 mod sample;
 mod warp;
@@ -32,10 +33,13 @@ use self::layout::Layout;
 use self::moment::{Moment, Seam};
 use super::analysis::Analysis;
 use super::edit_list::EditList;
+use crate::device::gpu::{self, Choice};
 use crate::device::{Task, install};
 use crate::engine::{EngineError, Sources};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Window};
 
+/// Samples below which a window is not worth a GPU's while.
+const SMALL: usize = 1 << 20;
 /// Rows that one thread works on between two looks at the task.
 const BAND: usize = 16;
 
@@ -92,6 +96,7 @@ pub(super) fn make(
     frame: i32,
     window: Window,
     sources: &mut Sources<'_>,
+    choice: Choice,
     task: Task<'_>,
 ) -> Result<Arc<Picture>, EngineError> {
     task.check()?;
@@ -144,6 +149,29 @@ pub(super) fn make(
         return Ok(Picture::crop(&read(&mut *sources.plate, source)?, window));
     }
     let mut out = Picture::new(window.width(), window.height(), channels);
+    if (choice == Choice::Gpu || out.data().len() >= SMALL) && gpu::is_worth_asking(choice) {
+        let mut shown = on_gpu::Shown {
+            sources: vec![None; moment.sources.len()],
+            matte: None,
+        };
+        for source in 0..moment.sources.len() {
+            if layout.shows(source) {
+                shown.sources[source] = Some(read(&mut *sources.plate, source)?);
+            }
+        }
+        if let Some(matte) = &matte {
+            let number = plate_beneath(edit, t);
+            let plate = sized(sources.plate.read(number)?, number, &info)?;
+            shown.matte = Some((matte.clone(), plate));
+        }
+        task.check()?;
+        if let Some(tables) = on_gpu::tables(&layout, &info, edit.warp) {
+            let draw = |gpu: &mut gpu::Gpu| on_gpu::draw(gpu, &tables, &shown, window, &mut out);
+            if gpu::with(choice, draw)?.is_some() {
+                return Ok(Arc::new(out));
+            }
+        }
+    }
     for source in 0..moment.sources.len() {
         if layout.shows(source) {
             let picture = read(&mut *sources.plate, source)?;

@@ -1,6 +1,8 @@
 //! What plays around one output frame: the clips that may be seen and the cuts
 //! between them, on the coarse grid.
 
+use longtake_kernels::gather::progress;
+
 use super::grid::{Axis, blur};
 use crate::engine::plate::edit_list::{EditList, NEVER};
 
@@ -32,9 +34,9 @@ pub(super) struct Cut<'a> {
     /// How far each cell takes part, 0..1; `None` where all do.
     pub(super) taken: Option<Vec<f32>>,
     /// Frames since the last kept frame before the cut ended.
-    lead: f32,
+    pub(super) lead: f32,
     /// Frames until the next kept frame after the cut.
-    trail: f32,
+    pub(super) trail: f32,
 }
 
 impl Cut<'_> {
@@ -42,22 +44,7 @@ impl Cut<'_> {
     /// well after. Eases to its end exactly at kept frames.
     #[inline(always)]
     pub(super) fn progress(&self, age: f32) -> f32 {
-        let room = if age < 0.0 {
-            self.lead - age
-        } else {
-            self.trail + age
-        };
-        let reach = if room < REACH as f32 {
-            room
-        } else {
-            REACH as f32
-        };
-        let w = (age + reach) / (2.0 * reach);
-        let w = if w > 0.0 { w } else { 0.0 };
-        let w = if w < 1.0 { w } else { 1.0 };
-        let eased = w * w * (3.0 - 2.0 * w);
-        let hard = if age < 0.0 { 0.0 } else { 1.0 };
-        if reach > 0.0 { eased } else { hard }
+        progress(age, self.lead, self.trail)
     }
 }
 

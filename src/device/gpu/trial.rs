@@ -1,0 +1,103 @@
+//! A GPU is used once it has made a small scene exactly as the CPU does.
+
+use longtake_kernels::driver::DeviceError;
+use longtake_kernels::gather::{self, Axis, Cut, Grade, Pictures, Scene, Tables, gather as on_cpu};
+use longtake_kernels::noise;
+
+use super::Gpu;
+
+/// Width and height of the scene.
+const SIZE: usize = 48;
+
+/// Fails where the GPU gives other numbers than the CPU.
+pub(super) fn pass(gpu: &mut Gpu) -> Result<(), DeviceError> {
+    let stream = gpu.stream().clone();
+    let shape = [5, 2, 17, 23];
+    let mut numbers = vec![0.0; shape.iter().product()];
+    noise::noise(&mut numbers, 9, [1, 2, 3], shape);
+    let mut found = stream.room(numbers.len())?;
+    noise::launch(&stream, found.part_mut(), 9, [1, 2, 3], shape)?;
+    compare(gpu, &numbers, &stream.download(&found)?)?;
+
+    // Two sources, a cut that passes from left to right, flow, a low band: all that a
+    // frame may ask for.
+    let pixels = SIZE * SIZE * 4;
+    let sources = [0, 1].map(|s| {
+        let mut v = vec![0.0; pixels];
+        noise::noise(&mut v, s, [0; 3], [1, 1, 1, pixels]);
+        v
+    });
+    let (interval, part): (Vec<u32>, Vec<f32>) = (0..SIZE)
+        .map(|x| (((x + 4) / 8) as u32, ((x + 4) % 8) as f32 / 8.0 + 0.0625))
+        .unzip();
+    let cells = SIZE / 8 * (SIZE / 8);
+    let age: Vec<f32> = (0..cells).map(|c| 4.0 - 2.5 * (c % 6) as f32).collect();
+    let taken: Vec<f32> = (0..cells).map(|c| (c / 6) as f32 * 0.3).collect();
+    let flow = [vec![[0.11, -0.07]; cells], vec![[-0.05, 0.13]; cells]];
+    let band = vec![[0.01, -0.02, 0.005]; cells];
+    let axis = Axis {
+        interval: &interval,
+        part: &part,
+    };
+    let scene = Scene {
+        grid: (SIZE / 8, SIZE / 8),
+        across: axis,
+        down: axis,
+        channels: 4,
+        cuts: &[Cut {
+            age: &age,
+            taken: Some(&taken),
+            to: 1,
+            lead: 3.5,
+            trail: f32::MAX,
+        }],
+        bands: &[Some(&band), None],
+        flows: &[None, Some(&flow[0]), Some(&flow[1]), None],
+        warps: true,
+        grade: Grade {
+            colour: [0, 1, 2],
+            alpha: -1,
+            display: false,
+        },
+    };
+    let Some(tables) = Tables::new(&scene) else {
+        return Err(differs(gpu));
+    };
+    let window = [0, 0, SIZE, SIZE];
+    let mut exact = vec![0.0; pixels];
+    let pictures = Pictures {
+        sources: sources.iter().map(|s| Some(&s[..])).collect(),
+        matte: None,
+    };
+    on_cpu(&tables, window, &pictures, 0, &mut exact);
+    let words = stream.upload(tables.words())?;
+    let uploaded = [stream.upload(&sources[0])?, stream.upload(&sources[1])?];
+    let mut out = stream.room(pixels)?;
+    let pictures = Pictures {
+        sources: uploaded.iter().map(|s| Some(s.part())).collect(),
+        matte: None,
+    };
+    gather::launch(
+        &stream,
+        &tables,
+        words.part(),
+        window,
+        &pictures,
+        out.part_mut(),
+    )?;
+    let mut found = vec![0.0; pixels];
+    gpu.download(&out, &mut found)?;
+    compare(gpu, &exact, &found)
+}
+
+fn compare(gpu: &Gpu, exact: &[f32], found: &[f32]) -> Result<(), DeviceError> {
+    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
+    match exact.len() == found.len() && exact.iter().zip(found).all(same) {
+        true => Ok(()),
+        false => Err(differs(gpu)),
+    }
+}
+
+fn differs(gpu: &Gpu) -> DeviceError {
+    DeviceError::Differs(gpu.stream().device().name().to_owned())
+}

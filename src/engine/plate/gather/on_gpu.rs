@@ -1,0 +1,105 @@
+//! The same frame by the kernel `gather` on a GPU: what decides for each pixel is put
+//! into tables, the pictures are copied there, the result is copied back.
+
+use std::sync::Arc;
+
+use longtake_kernels::driver::DeviceError;
+use longtake_kernels::gather::{self, Cut, Pictures, Scene, Tables};
+
+use super::grid::Axis;
+use super::layout::Layout;
+use crate::device::gpu::Gpu;
+use crate::frame::{Picture, PlateInfo, Window};
+
+/// The pictures of a frame.
+pub(super) struct Shown {
+    /// Source by source; those that no pixel shows are missing.
+    pub(super) sources: Vec<Option<Arc<Picture>>>,
+    /// The matte and the plate that stands outside it.
+    pub(super) matte: Option<(Arc<Picture>, Arc<Picture>)>,
+}
+
+/// The tables of a frame; none where it has more sources than the kernel takes.
+pub(super) fn tables(layout: &Layout<'_>, info: &PlateInfo, warp: bool) -> Option<Tables> {
+    let moment = layout.moment;
+    let n = moment.sources.len();
+    let cuts: Vec<Cut<'_>> = (moment.cuts.iter())
+        .map(|c| Cut {
+            age: &c.age,
+            taken: c.taken.as_deref(),
+            to: c.to,
+            lead: c.lead,
+            trail: c.trail,
+        })
+        .collect();
+    let bands: Vec<Option<&[[f32; 3]]>> = (0..n).map(|s| layout.band.as_ref()?.field(s)).collect();
+    let flows: Vec<Option<&[[f32; 2]]>> = (layout.flows.iter())
+        .map(|flow| {
+            let (pair, reversed) = flow.as_ref()?;
+            Some(if *reversed {
+                &pair.back[..]
+            } else {
+                &pair.forth[..]
+            })
+        })
+        .collect();
+    let axis =
+        |axis: &'_ Axis| -> (Vec<u32>, Vec<f32>) { (axis.interval.clone(), axis.part.clone()) };
+    let (across, down) = (axis(&layout.across), axis(&layout.down));
+    Tables::new(&Scene {
+        grid: (moment.cols, moment.rows),
+        across: gather::Axis {
+            interval: &across.0,
+            part: &across.1,
+        },
+        down: gather::Axis {
+            interval: &down.0,
+            part: &down.1,
+        },
+        channels: info.channels.len().max(1),
+        cuts: &cuts,
+        bands: &bands,
+        flows: &flows,
+        warps: warp,
+        grade: layout.grade.for_kernel(),
+    })
+}
+
+/// Makes `out`, the part `window` of the frame.
+pub(super) fn draw(
+    gpu: &mut Gpu,
+    tables: &Tables,
+    shown: &Shown,
+    window: Window,
+    out: &mut Picture,
+) -> Result<(), DeviceError> {
+    let put = |gpu: &mut Gpu, picture: &Arc<Picture>| gpu.picture(picture, picture.data());
+    let mut sources = Vec::new();
+    for source in &shown.sources {
+        sources.push(source.as_ref().map(|p| put(gpu, p)).transpose()?);
+    }
+    let matte = match &shown.matte {
+        None => None,
+        Some((matte, beneath)) => Some((put(gpu, matte)?, matte.channels(), put(gpu, beneath)?)),
+    };
+    let stream = gpu.stream().clone();
+    let words = stream.upload(tables.words())?;
+    let mut made = stream.room(out.data().len())?;
+    let pictures = Pictures {
+        sources: sources
+            .iter()
+            .map(|s| s.as_ref().map(|s| s.part()))
+            .collect(),
+        matte: matte.as_ref().map(|(m, n, b)| (m.part(), *n, b.part())),
+    };
+    let window = [window.x0, window.y0, window.x1, window.y1].map(|v| v.max(0) as usize);
+    gather::launch(
+        &stream,
+        tables,
+        words.part(),
+        window,
+        &pictures,
+        made.part_mut(),
+    )?;
+    gpu.download(&made, out.data_mut())
+}

@@ -1,0 +1,144 @@
+//! Frames made on a GPU, and what becomes of work where the GPU fails. There is none
+//! where tests run: the driver is the emulation of `kernels/emulation`, which runs the
+//! kernels on the CPU and fails on demand.
+
+use std::process::Command;
+
+use longtake_kernels::driver::{Device, DeviceError};
+
+use crate::work::{FOOTAGE, Outcome, Work, plate};
+
+/// Runs `generate` with the driver of the emulation and `faults`; none where it could
+/// not be built.
+fn emulated(work: &Work, line: &str, faults: &[(&str, &str)]) -> Option<Outcome> {
+    let folder = longtake_emulation::folder()?;
+    let mut words = vec!["generate"];
+    words.extend(line.split_whitespace());
+    words.extend(["--plans", "1"]);
+    let output = work
+        .command(&words)
+        .env("LD_LIBRARY_PATH", folder)
+        .envs(
+            faults
+                .iter()
+                .map(|(k, v)| (format!("LONGTAKE_EMULATION_{k}"), v)),
+        )
+        .output()
+        .unwrap();
+    Some(Outcome {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    })
+}
+
+fn assert_same_files(work: &Work, a: &str, b: &str) {
+    let names = work.files(a);
+    assert!(!names.is_empty());
+    assert_eq!(names, work.files(b));
+    for name in names {
+        let equal = work.bytes(&format!("{a}/{name}")) == work.bytes(&format!("{b}/{name}"));
+        assert!(equal, "{b}/{name} differs from the CPU's");
+    }
+}
+
+#[test]
+fn a_gpu_makes_the_bytes_of_the_cpu_in_every_mode() {
+    let work = Work::new();
+    let plate = plate();
+    // A matte with soft edges, in the middle.
+    let status = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i"])
+        .arg("color=white:50x40,pad=120:90:30:20:black,gblur=6")
+        .args(["-frames:v", "48", "-start_number", "1001"])
+        .arg(work.path("matte.%04d.png"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    for (mode, rest) in [
+        ("extend", "--frames 1001-1090"),
+        ("loop", "--frames 1-60 --encoding linear"),
+        ("vary", "--frames 1001-1048 --warp off"),
+        ("fill", "--matte matte.####.png"),
+    ] {
+        let line = format!("--plate {plate} --mode {mode} {rest} --novelty 1 --pixel-type float");
+        work.generate(&format!("{line} --device cpu --out {mode}/o.####.exr"));
+        let gpu = format!("{line} --device gpu --out {mode}-gpu/o.####.exr");
+        let Some(out) = emulated(&work, &gpu, &[]) else {
+            return;
+        };
+        assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+        assert!(!out.stderr.contains("GPU"), "{}", out.stderr);
+        assert_same_files(&work, mode, &format!("{mode}-gpu"));
+        // It was really used: lost at its first frame, the same job fails.
+        let lost = gpu.replace("-gpu/", "-lost/");
+        let out = emulated(&work, &lost, &[("LOST_AFTER", "2")]).unwrap();
+        assert_eq!(out.code, 6);
+        assert!(out.stderr.contains("the GPU was lost"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn where_a_gpu_fails_the_cpu_takes_over_and_says_so() {
+    let work = Work::new();
+    // Large enough to be worth a GPU's while.
+    std::fs::create_dir(work.path("plate")).unwrap();
+    let status = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-i", FOOTAGE])
+        .args(["-vf", "scale=720:540", "-frames:v", "30"])
+        .args(["-start_number", "1"])
+        .arg(work.path("plate/p.%04d.png"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let line = "--plate plate/p.####.png --frames 1-50 --only 31,36-39 --pixel-type 8bit --json";
+    work.generate(&format!("{line} --device cpu --out cpu/o.####.png"));
+    for (i, (fault, value, says)) in [
+        ("VERSION", "12040", "knows CUDA 12.4, 13.0 is needed"),
+        ("DEVICES", "0", "sees no GPU"),
+        ("TAKEN", "1", "another process has the GPU to itself"),
+        ("MEMORY", "6000000", "the GPU is out of memory"),
+        ("LOST_AFTER", "3", "the GPU was lost"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let faults = [(fault, value)];
+        let auto = format!("{line} --device auto --out {i}/o.####.png");
+        let Some(out) = emulated(&work, &auto, &faults) else {
+            return;
+        };
+        assert_eq!(out.code, 0, "{fault}: {}{}", out.stdout, out.stderr);
+        let warnings = out.events_of("warning");
+        let told = |w: &serde_json::Value| {
+            let text = w["message"].as_str().unwrap();
+            text.contains(says) && text.contains("made on the CPU instead")
+        };
+        assert!(warnings.iter().any(told), "{fault}: {warnings:?}");
+        assert_same_files(&work, "cpu", &i.to_string());
+
+        let only = format!("{line} --device gpu --out only-{i}/o.####.png");
+        let out = emulated(&work, &only, &faults).unwrap();
+        assert_eq!(out.code, 6, "{fault}");
+        assert!(out.stderr.contains(says), "{fault}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn without_a_driver_the_cpu_works_in_silence_unless_a_gpu_was_asked_for() {
+    if !matches!(Device::open(0), Err(DeviceError::NoDriver)) {
+        return;
+    }
+    let work = Work::new();
+    let line = format!("--plate {} --frames 1001-1060 --only 1050", plate());
+    let out = work.generate(&format!("{line} --out out/o.####.png"));
+    assert!(!out.stderr.contains("GPU"), "{}", out.stderr);
+    let words = format!("generate {line} --device gpu --plans 1 --out gpu/o.####.png");
+    let out = work.run(&words.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(out.code, 6);
+    assert!(
+        out.stderr.contains("no NVIDIA driver was found"),
+        "{}",
+        out.stderr
+    );
+}
