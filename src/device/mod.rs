@@ -1,12 +1,9 @@
 //! What runs where: the worker threads, and the terms on which work runs on
 //! them (progress and cancellation); the GPU, where there is one.
 
-<<<<<<< HEAD
 mod clock;
-pub mod memory;
-=======
 pub mod gpu;
->>>>>>> d2591ad (Frames of the plate engine on a GPU: chosen, tried and given up in one place)
+pub mod memory;
 pub mod ops;
 mod share;
 mod task;

@@ -104,7 +104,11 @@ impl Setup {
                     warp: values.bool("warp"),
                     low_band: values.bool("lowBand"),
                 },
-<<<<<<< HEAD
+                device: match values.text("device") {
+                    "cpu" => Choice::Cpu,
+                    "gpu" => Choice::Gpu,
+                    _ => Choice::Auto,
+                },
             }),
             fault: None,
         };
@@ -178,14 +182,6 @@ impl Setup {
             ),
             (AnyEngine::Plate(_), _) => request.timeline(),
             (AnyEngine::Wan(_), _) => request.timeline_without_handle(),
-=======
-                device: match values.text("device") {
-                    "cpu" => Choice::Cpu,
-                    "gpu" => Choice::Gpu,
-                    _ => Choice::Auto,
-                },
-            },
->>>>>>> d2591ad (Frames of the plate engine on a GPU: chosen, tried and given up in one place)
         }
     }
 
