@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::Path;
 
 use longtake::device::{Cancel, Silent, Task};
-use longtake::engine::Sources;
+use longtake::engine::{AnyDecision, Sources};
 use longtake::frame::{CachedPlate, FilePlate, FrameRange, PlateOptions, PlateReader, Window};
 use longtake::manifest::{Value, Values, manifest};
 use longtake::sequence::{Setup, Take};
@@ -46,24 +46,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     // `()` keeps nothing; a `store::DiskStore` keeps what was learned and decided.
     let take = Take::prepare(setup.engine, &key, timeline, &mut sources, &(), task)?;
 
-    let edit = take.decision();
-    println!(
-        "{} frames of {path} become {}; the clips of the plate that follow one another:",
-        info.range.count(),
-        frames.count()
-    );
-    println!(
-        "from the start: plate frame = output frame {:+}",
-        edit.offset
-    );
-    for event in &edit.events {
+    if let AnyDecision::Plate(edit) = take.decision() {
         println!(
-            "from output frame {}, within {} frames: {:+} ({:?})",
-            edit.first_out + event.at as i32,
-            event.window,
-            event.offset,
-            event.kind
+            "{} frames of {path} become {}; the clips of the plate that follow one another:",
+            info.range.count(),
+            frames.count()
         );
+        println!(
+            "from the start: plate frame = output frame {:+}",
+            edit.offset
+        );
+        for event in &edit.events {
+            println!(
+                "from output frame {}, within {} frames: {:+} ({:?})",
+                edit.first_out + event.at as i32,
+                event.window,
+                event.offset,
+                event.kind
+            );
+        }
     }
     let picture = take.make(
         frames.last,

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use longtake::device::{Cancel, Silent, Task};
 use longtake::engine::plate::{Analysis, Event, Judge, Kind, PlateEngine, Settings};
-use longtake::engine::{Engine, Sources};
+use longtake::engine::Sources;
 use longtake::frame::{FrameRange, Picture};
 use longtake::sequence::{Mode, Request};
 
