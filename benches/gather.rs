@@ -106,6 +106,7 @@ fn make(
 
 fn list(analysis: &Analysis, plate_frames: usize, out_frames: u32) -> EditList {
     EditList {
+        camera: None,
         cols: analysis.cols as u16,
         rows: analysis.rows as u16,
         plate_frames: plate_frames as u32,

@@ -100,6 +100,7 @@ fn measure(
             kept,
             closed: false,
             source,
+            camera: None,
         },
         task,
     )

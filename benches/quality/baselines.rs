@@ -336,6 +336,7 @@ fn made(
         source: Some(source),
         kept,
         closed: false,
+        camera: None,
         seconds,
     }
 }

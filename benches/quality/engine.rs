@@ -73,6 +73,7 @@ pub fn make(
         source: Some(source),
         kept: out.iter().filter(|&f| timeline.kept(f).is_some()).count(),
         closed: timeline.closed,
+        camera: take.decision().camera.clone(),
         seconds,
     })
 }

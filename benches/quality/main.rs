@@ -172,6 +172,7 @@ fn main() -> Result<(), String> {
                     novelty: novelty.unwrap_or(Settings::default().novelty),
                     warp: !options.get_flag("no-warp"),
                     low_band: !options.get_flag("no-low-band"),
+                    ..Settings::default()
                 };
                 let mut made = match method.as_str() {
                     "dissolve" if seed > 0 => continue,
@@ -314,6 +315,7 @@ fn measure_raw(folder: &str, name: &str) -> Result<(), String> {
         source: Some(source.chunks_exact(pixels).map(<[i32]>::to_vec).collect()),
         kept: keep,
         closed: false,
+        camera: None,
         seconds: 0.0,
     };
     let measures = made.measure(&plate, None)?.measures;

@@ -1,6 +1,7 @@
 //! What every method of the table hands over, and how it is measured.
 
 use longtake::device::{Cancel, Silent, Task};
+use longtake::engine::plate::Camera;
 use longtake::sequence::report::{Album, Encoded, Movie, Report, Subject, Viewer, report_to};
 use std::path::Path;
 
@@ -14,6 +15,8 @@ pub struct Made {
     /// How many frames from the first are the plate's.
     pub kept: usize,
     pub closed: bool,
+    /// Where its camera looks, if it was steadied.
+    pub camera: Option<Camera>,
     /// Wall time of the making.
     pub seconds: f64,
 }
@@ -37,6 +40,7 @@ impl Made {
             kept: &|f| (f <= kept).then_some(f),
             closed: self.closed,
             source: source.is_some().then_some(&map),
+            camera: self.camera.as_ref(),
         };
         let task = Task {
             cancel: &cancel,

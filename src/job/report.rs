@@ -10,7 +10,7 @@ use super::spec::Draft;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
-use crate::engine::plate::{PlateEngine, Suitability, suitability};
+use crate::engine::plate::{PlateEngine, Steady, Suitability, suitability};
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
@@ -221,7 +221,8 @@ pub fn measure(
         guide: None,
     };
     let analysis = PlateEngine::default().study(&mut sources, task)?;
-    let found = suitability(&analysis, analysis.info.range, task)?;
+    let steady = analysis.is_steadied(Steady::Auto);
+    let found = suitability(&analysis, analysis.info.range, steady, task)?;
     watch.event(&Event::Suitability {
         found: &found,
         summary: &found.summary(),
@@ -233,6 +234,7 @@ pub fn measure(
         kept: &|_| None,
         closed: false,
         source: None,
+        camera: None,
     };
     sight.looks.leave(&mut subject, Some(&found), task, watch)
 }

@@ -105,8 +105,13 @@ pub(super) fn frames(
         let message = &trouble.to_string();
         watch.event(&Event::Warning { message });
     }
+    let edit = take.decision().edit_list();
+    let camera = edit.and_then(|e| e.camera.as_ref());
     let found = match take.analysis().plate() {
-        Some(analysis) => Some(suitability(analysis, take.timeline().plate, task)?),
+        Some(analysis) => {
+            let range = take.timeline().plate;
+            Some(suitability(analysis, range, camera.is_some(), task)?)
+        }
         None => None,
     };
     if let Some(found) = &found {
@@ -161,7 +166,8 @@ pub(super) fn frames(
             matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
             kept: &|frame| take.timeline().kept(frame),
             closed: take.timeline().closed,
-            source: take.decision().edit_list().is_some().then_some(&indices),
+            source: edit.is_some().then_some(&indices),
+            camera,
         };
         job.looks.leave(&mut subject, found.as_ref(), task, watch)?;
     }

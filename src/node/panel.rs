@@ -185,7 +185,11 @@ fn lends_itself(
 ) -> Result<String, Failure> {
     let range = order.request.plate;
     let errand = Errand::send(move |desk| match prepared.take.analysis().plate() {
-        Some(analysis) => Ok(suitability(analysis, range, desk.task())?.summary()),
+        Some(analysis) => {
+            let edit = prepared.take.decision().edit_list();
+            let steadied = edit.is_some_and(|e| e.camera.is_some());
+            Ok(suitability(analysis, range, steadied, desk.task())?.summary())
+        }
         None => Ok("The latents are there: frames need only be decoded.".to_owned()),
     });
     errand.join();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::request::{Mode, Request, RequestError};
 use crate::device::gpu::Choice;
-use crate::engine::plate::{PlateEngine, Settings};
+use crate::engine::plate::{PlateEngine, Settings, Steady};
 use crate::engine::wan::{self, LoraFile, ModelFiles, WanEngine, Way};
 use crate::engine::{AnyEngine, Keep, Timeline};
 use crate::frame::{FrameRange, PlateInfo, Transfer};
@@ -103,6 +103,11 @@ impl Setup {
                     plans: u32::try_from(positive("plans")).unwrap_or(u32::MAX).max(1),
                     warp: values.bool("warp"),
                     low_band: values.bool("lowBand"),
+                    steady: match values.text("steady") {
+                        "on" => Steady::On,
+                        "off" => Steady::Off,
+                        _ => Steady::Auto,
+                    },
                 },
                 device: match values.text("device") {
                     "cpu" => Choice::Cpu,

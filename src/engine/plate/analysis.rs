@@ -5,9 +5,12 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::camera::{self, Pose, Watch};
+use super::gather::Seen;
+use super::settings::Steady;
 use crate::device::{self, Task};
 use crate::engine::{EngineError, Sources};
-use crate::frame::{Picture, PlateInfo};
+use crate::frame::{Picture, PlateInfo, PlateReader};
 
 /// Rows of the grid for plates at least as tall.
 const ROWS: usize = 60;
@@ -44,6 +47,22 @@ pub struct Analysis {
     /// Indices of frames that hold values which are not finite; such values
     /// were left out of the means.
     pub not_finite: Vec<u32>,
+    /// The plate with its camera's motion taken out, where the camera moves and
+    /// can be followed.
+    pub steadied: Option<Steadied>,
+}
+
+/// A plate as a camera at rest would have taken it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steadied {
+    /// Where the camera looks at each frame.
+    pub poses: Vec<Pose>,
+    /// The farthest that it goes, in heights of the picture.
+    pub travel: f64,
+    /// See [`Analysis::colour`].
+    pub colour: Vec<i16>,
+    /// See [`Analysis::matte`].
+    pub matte: Vec<bool>,
 }
 
 impl Analysis {
@@ -51,15 +70,50 @@ impl Analysis {
     pub fn cells(&self) -> usize {
         self.cols * self.rows
     }
+
+    /// The plate with its camera's motion taken out, if it is to be.
+    pub(super) fn steadied(&self, steady: Steady) -> Option<&Steadied> {
+        self.steadied.as_ref().filter(|s| match steady {
+            Steady::Auto => camera::moves(s.travel),
+            Steady::On => true,
+            Steady::Off => false,
+        })
+    }
+
+    /// Whether the plate is steadied under `steady`.
+    pub fn is_steadied(&self, steady: Steady) -> bool {
+        self.steadied(steady).is_some()
+    }
+
+    /// The cells as the plate has them, or steadied.
+    pub(super) fn colour(&self, steady: bool) -> &[i16] {
+        match &self.steadied {
+            Some(s) if steady => &s.colour,
+            _ => &self.colour,
+        }
+    }
+
+    /// The matte as the plate has it, or steadied.
+    pub(super) fn matte(&self, steady: bool) -> &[bool] {
+        match &self.steadied {
+            Some(s) if steady => &s.matte,
+            _ => &self.matte,
+        }
+    }
 }
 
 /// Columns and rows of the grid that a plate is decided on: the same for a
 /// proxy and the full size.
 pub(super) fn grid(info: &PlateInfo) -> (usize, usize) {
-    let (w, h) = (info.full_size.0.max(1), info.full_size.1.max(1));
-    let rows = ROWS.min(h);
-    let cols = ((w * rows + h / 2) / h).clamp(1, w);
+    let (cols, rows) = grid_of(info, ROWS);
     (cols.min(MOST_CELLS / rows), rows)
+}
+
+/// Columns and rows of a grid of nearly square cells, at most `rows` rows.
+fn grid_of(info: &PlateInfo, rows: usize) -> (usize, usize) {
+    let (w, h) = (info.full_size.0.max(1), info.full_size.1.max(1));
+    let rows = rows.min(h);
+    (((w * rows + h / 2) / h).clamp(1, w), rows)
 }
 
 pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analysis, EngineError> {
@@ -72,9 +126,14 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
     let mut fingerprints = Vec::with_capacity(n);
     let (mut steps, mut not_finite) = (Vec::new(), Vec::new());
     let samples = colour_channels(&info);
+    let (fine_cols, fine_rows) = grid_of(&info, camera::ROWS);
+    let mut watch = Watch::new(&info);
     for (i, frame) in info.range.iter().enumerate() {
         task.step("Reading the plate", i, n)?;
-        let (cells, finite) = reduce(&*sources.plate.read(frame)?, &info, samples, cols, rows);
+        let picture = sources.plate.read(frame)?;
+        let (cells, finite) = reduce(&picture, &info, samples, cols, rows);
+        let (fine, _) = reduce(&picture, &info, samples, fine_cols, fine_rows);
+        watch.take(&fine, fine_cols, UNIT);
         if !finite {
             not_finite.push(i as u32);
         }
@@ -93,6 +152,10 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
             matte.extend(occupied(&*reader.read(frame)?, cols, rows));
         }
     }
+    let steadied = match watch.poses() {
+        Some(poses) => Some(steadied(sources, &info, poses, task)?),
+        None => None,
+    };
     Ok(Analysis {
         info,
         cols,
@@ -102,6 +165,39 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
         fingerprints,
         duplicates: copies(&steps, width as i64),
         not_finite,
+        steadied,
+    })
+}
+
+/// The plate, read once more, as a camera at rest would have taken it.
+fn steadied(
+    sources: &mut Sources<'_>,
+    info: &PlateInfo,
+    poses: Vec<Pose>,
+    task: Task<'_>,
+) -> Result<Steadied, EngineError> {
+    let (cols, rows) = grid(info);
+    let samples = colour_channels(info);
+    let first = info.range.first;
+    let mut colour = Vec::with_capacity(poses.len() * cols * rows * 3);
+    let mut matte = Vec::new();
+    let mut plate = Seen::new(&mut *sources.plate, first, &poses, Pose::REST);
+    for (i, frame) in info.range.iter().enumerate() {
+        task.step("Steadying the plate", i, poses.len())?;
+        colour.extend(reduce(&*plate.read(frame)?, info, samples, cols, rows).0);
+    }
+    if let Some(reader) = sources.matte.as_deref_mut() {
+        let mut reader = Seen::new(reader, first, &poses, Pose::REST);
+        for frame in info.range.iter() {
+            task.check()?;
+            matte.extend(occupied(&*reader.read(frame)?, cols, rows));
+        }
+    }
+    Ok(Steadied {
+        travel: camera::travel(&poses, camera::wide(info)),
+        poses,
+        colour,
+        matte,
     })
 }
 

@@ -2,6 +2,7 @@
 //! stretch.
 
 use super::analysis::Analysis;
+use super::camera::Camera;
 use super::carry::Level;
 use super::edit_list::{EditList, Event};
 use super::features::Features;
@@ -31,6 +32,7 @@ pub(super) fn decide(
     let first_plate = timeline.plate.first;
     // Offsets between numbers, and between indices.
     let index = |offset: i32| offset + first_out - first_plate;
+    let steadied = analysis.steadied(settings.steady);
     let mut edit = EditList {
         cols: analysis.cols as u16,
         rows: analysis.rows as u16,
@@ -45,6 +47,11 @@ pub(super) fn decide(
         closed: timeline.closed,
         warp: settings.warp,
         low_band: settings.low_band,
+        camera: steadied.map(|s| {
+            let first = (first_plate - analysis.info.range.first).max(0) as usize;
+            let poses = &s.poses[first..first + frames as usize];
+            Camera::of(poses, timeline, analysis.info.fps, settings.seed)
+        }),
     };
     let mut ground: Option<Ground> = None;
     for (i, span) in timeline.spans.iter().enumerate() {
@@ -82,7 +89,7 @@ pub(super) fn decide(
                 };
                 let ground = match &mut ground {
                     Some(g) => g,
-                    none => none.insert(make_ready(analysis, timeline, task)?),
+                    none => none.insert(make_ready(analysis, timeline, steadied.is_some(), task)?),
                 };
                 let solution = solve(ground, &stretch, settings, i as u32, task)?;
                 let shift = from as i32;
@@ -116,13 +123,14 @@ fn fill_matte(
                 .to_owned(),
         ));
     }
-    let features = Features::new(analysis, timeline.plate);
+    let steady = analysis.steadied(settings.steady).is_some();
+    let features = Features::new(analysis, timeline.plate, steady);
     let first = (timeline.plate.first - analysis.info.range.first).max(0) as usize;
     let cells = analysis.cells();
     let shift = from as i32;
     let covered = Covered {
         features: &features,
-        matte: &analysis.matte[first * cells..(first + features.frames) * cells],
+        matte: &analysis.matte(steady)[first * cells..(first + features.frames) * cells],
         fps: analysis.info.fps.clamp(1.0, 1000.0),
         length: to - from,
         home: home + shift,
@@ -142,6 +150,7 @@ fn fill_matte(
 pub(super) fn make_ready(
     analysis: &Analysis,
     timeline: &Timeline,
+    steady: bool,
     task: Task<'_>,
 ) -> Result<Ground, EngineError> {
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
@@ -152,9 +161,14 @@ pub(super) fn make_ready(
         .clamp(4, (frames / 3).max(4))
         .min((frames - 1) / 2);
     let window = (handle - 1).clamp(1, LONGEST) as usize;
-    let mut fine = Level::new(Features::new(analysis, timeline.plate));
+    let mut fine = Level::new(Features::new(analysis, timeline.plate, steady));
     task.check()?;
-    let mut coarse = Level::new(Features::coarser(analysis, timeline.plate, PLAN_ROWS));
+    let mut coarse = Level::new(Features::coarser(
+        analysis,
+        timeline.plate,
+        PLAN_ROWS,
+        steady,
+    ));
     // From one grid to the next finer a frame that steps too far does so by
     // less; from the finer to full size it is taken to do so again.
     let (a, b) = (coarse.own.most - 1.0, fine.own.most - 1.0);
@@ -214,6 +228,7 @@ mod tests {
             fingerprints: Vec::new(),
             duplicates: Vec::new(),
             not_finite: Vec::new(),
+            steadied: None,
         }
     }
 

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::camera::Camera;
+
 /// A switch time that never comes: the cell does not take part in the event.
 pub const NEVER: u8 = u8::MAX;
 
@@ -61,6 +63,9 @@ pub struct EditList {
     pub warp: bool,
     /// Share the lowest frequencies between clips.
     pub low_band: bool,
+    /// Where the camera looks, if its motion is taken out and put back. The grid
+    /// then lies on the steadied picture.
+    pub camera: Option<Camera>,
 }
 
 impl EditList {

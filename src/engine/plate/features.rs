@@ -40,12 +40,13 @@ pub(super) struct Features {
 }
 
 impl Features {
-    /// The frames `range` of an analysed plate on its grid.
-    pub(super) fn new(analysis: &Analysis, range: FrameRange) -> Self {
+    /// The frames `range` of an analysed plate on its grid, as they are or
+    /// steadied.
+    pub(super) fn new(analysis: &Analysis, range: FrameRange, steady: bool) -> Self {
         let from = (range.first - analysis.info.range.first).max(0) as usize;
         let frames = range.count();
         let width = analysis.cells() * 3;
-        let colour: Vec<f32> = analysis.colour[from * width..(from + frames) * width]
+        let colour: Vec<f32> = analysis.colour(steady)[from * width..(from + frames) * width]
             .iter()
             .map(|&c| f32::from(c) / UNIT)
             .collect();
@@ -54,7 +55,12 @@ impl Features {
     }
 
     /// The same on a grid of at most `rows` rows.
-    pub(super) fn coarser(analysis: &Analysis, range: FrameRange, rows: usize) -> Self {
+    pub(super) fn coarser(
+        analysis: &Analysis,
+        range: FrameRange,
+        rows: usize,
+        steady: bool,
+    ) -> Self {
         let from = (range.first - analysis.info.range.first).max(0) as usize;
         let frames = range.count();
         let rows = rows.min(analysis.rows);
@@ -62,8 +68,9 @@ impl Features {
         let width = analysis.cells() * 3;
         let (across, down) = (share(analysis.cols, cols), share(analysis.rows, rows));
         let mut colour = Vec::with_capacity(frames * cols * rows * 3);
+        let all = analysis.colour(steady);
         for t in from..from + frames {
-            let frame = &analysis.colour[t * width..(t + 1) * width];
+            let frame = &all[t * width..(t + 1) * width];
             for &(y0, y1, ref wy) in &down {
                 for &(x0, x1, ref wx) in &across {
                     let mut sum = [0.0f64; 3];

@@ -7,7 +7,7 @@ use super::edit_list::Event;
 use super::plan::{Stretch, plan};
 use super::playing::Playing;
 use super::score::Marker;
-use super::settings::Settings;
+use super::settings::{Settings, Steady};
 use super::solve::{Ground, Style};
 use crate::device::Task;
 use crate::engine::{EngineError, Timeline};
@@ -36,7 +36,12 @@ impl Judge {
             ));
         };
         Ok(Self {
-            ground: make_ready(analysis, timeline, task)?,
+            ground: make_ready(
+                analysis,
+                timeline,
+                analysis.steadied(Steady::Auto).is_some(),
+                task,
+            )?,
             keep: kept.out().count(),
             length: free.out().count(),
         })

@@ -10,6 +10,7 @@
 
 mod analysis;
 mod asides;
+mod camera;
 mod carry;
 mod decide;
 mod edit_list;
@@ -30,16 +31,17 @@ mod trws;
 
 use std::sync::Arc;
 
-pub use analysis::{Analysis, fingerprint};
+pub use analysis::{Analysis, Steadied, fingerprint};
+pub use camera::{Camera, Pose};
 pub use edit_list::{EditList, Event, Kind, NEVER};
 pub use judge::Judge;
-pub use settings::Settings;
+pub use settings::{Settings, Steady};
 pub use suitability::{Concern, Suitability, suitability};
 
 use super::{Engine, EngineError, Sources, Timeline};
 use crate::device::Task;
 use crate::device::gpu::Choice;
-use crate::frame::{Picture, Window};
+use crate::frame::{Picture, PlateInfo, Window};
 
 /// The engine, with the settings it works under.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,12 @@ impl EditList {
     pub fn plate_indices(&self, frame: i32, width: usize, height: usize) -> Vec<i32> {
         gather::plate_indices(self, frame, width, height)
     }
+}
+
+/// `picture`, a frame of a plate like `info` that was taken from `taken`, as a
+/// camera at rest would have taken it: the same size, mirrored beyond its edges.
+pub fn at_rest(picture: &Arc<Picture>, taken: &Pose, info: &PlateInfo) -> Arc<Picture> {
+    gather::at_rest(picture, taken, info)
 }
 
 /// Dense optical flow from picture `a` to picture `b`, both one channel of
@@ -88,7 +96,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 2"
+        "plate 3"
     }
 
     fn settings_key(&self) -> String {

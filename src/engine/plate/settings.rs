@@ -15,6 +15,21 @@ pub struct Settings {
     pub warp: bool,
     /// Whether the lowest frequencies are shared between clips.
     pub low_band: bool,
+    /// Whether the camera's motion is taken out of the plate before anything is
+    /// decided, and put back on what is made.
+    pub steady: Steady,
+}
+
+/// When a plate is steadied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Steady {
+    /// Where its camera moves, and not so far that frames hardly overlap.
+    #[default]
+    Auto,
+    /// Wherever its camera can be followed.
+    On,
+    /// Never.
+    Off,
 }
 
 impl Default for Settings {
@@ -25,6 +40,7 @@ impl Default for Settings {
             plans: 6,
             warp: true,
             low_band: true,
+            steady: Steady::Auto,
         }
     }
 }

@@ -70,8 +70,11 @@ pub struct Suitability {
     /// above 3 is seen.
     pub jump: f64,
     /// Shift of the whole picture from frame to frame where it is liveliest, of
-    /// its height.
+    /// its height; what is left of it where the plate is steadied.
     pub camera: f64,
+    /// How far the camera goes from where it looks in the mean, of the picture's
+    /// height, where that is taken out and put back; else 0.
+    pub steadied: f64,
     /// How much farther apart the ends of the plate are than its frames are in
     /// general; 1 for a plate that comes back.
     pub one_way: f64,
@@ -90,6 +93,9 @@ impl Suitability {
             _ => "The plate does not lend itself well.",
         };
         match self.concerns.first() {
+            None if self.steadied > 0.0 => format!(
+                "{grade} Its camera moves: that is taken out first and put back on what is made."
+            ),
             None => grade.to_owned(),
             Some(c) => format!("{grade} {}", c.advice()),
         }
@@ -99,26 +105,29 @@ impl Suitability {
 /// Rows of the grid that this is judged on.
 const ROWS: usize = 24;
 
-/// Judges the frames `range` of an analysed plate.
+/// Judges the frames `range` of an analysed plate, steadied or as they are.
 ///
 /// # Errors
 /// Only where the work was asked to stop.
 pub fn suitability(
     analysis: &Analysis,
     range: FrameRange,
+    steady: bool,
     task: Task<'_>,
 ) -> Result<Suitability, EngineError> {
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
     let range = range
         .intersection(&analysis.info.range)
         .unwrap_or(analysis.info.range);
-    let f = Features::coarser(analysis, range, ROWS);
+    let steadied = analysis.steadied.as_ref().filter(|_| steady);
+    let f = Features::coarser(analysis, range, ROWS, steadied.is_some());
     let n = f.frames;
     let camera = camera(&f);
     let mut s = Suitability {
         score: 1.0,
         jump: 0.0,
         camera,
+        steadied: steadied.map_or(0.0, |s| s.travel),
         one_way: 1.0,
         passing: 0.0,
         concerns: Vec::new(),
@@ -340,13 +349,14 @@ mod tests {
             fingerprints: Vec::new(),
             duplicates: Vec::new(),
             not_finite: Vec::new(),
+            steadied: None,
         };
         let cancel = Cancel::default();
         let task = Task {
             cancel: &cancel,
             progress: &Silent,
         };
-        suitability(&analysis, analysis.info.range, task).unwrap()
+        suitability(&analysis, analysis.info.range, false, task).unwrap()
     }
 
     fn texture(x: f64, y: f64) -> f64 {

@@ -199,6 +199,7 @@ mod tests {
         let stages = ["analysis", "edit list"];
         let plan = plan::three(&engine, stages, &names, &timeline, 48, "");
         let mut edit = EditList {
+            camera: None,
             cols: 80,
             rows: 60,
             plate_frames: 90,

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::device::{Cancelled, Task};
+use crate::engine::plate::{Camera, Pose, at_rest};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
 use coherence::{Coherence, Coherent};
@@ -72,6 +73,10 @@ pub struct Subject<'a> {
     pub closed: bool,
     /// Where the pixels come from, if that is known.
     pub source: Option<SourceMap<'a>>,
+    /// Where the camera of plate and sequence looks, if its motion was taken out
+    /// and put back. Both are then measured as a camera at rest would have taken
+    /// them, grain and kept pixels apart.
+    pub camera: Option<&'a Camera>,
 }
 
 /// Why a sequence could not be measured.
@@ -223,6 +228,7 @@ pub fn report_to(
             let made = info.range.iter().filter(|&f| (subject.kept)(f).is_none());
             Some(Plate::measure(
                 &mut **plate,
+                subject.camera.map(|c| &c.plate[..]),
                 factor,
                 made.count(),
                 viewer,
@@ -246,7 +252,8 @@ pub fn report_to(
             p.profile.moving.clone(),
         )
     });
-    let mut cache = PlateCache::new(factor);
+    let mut cache = PlateCache::new(factor, subject.camera.map(|c| &c.plate[..]));
+    let poses = subject.camera.map(|c| &c.out[..]);
     let mut coherence = Coherence::new(made.clone());
     let mut grain = Grain::new(made.iter().filter(|&&m| m).count());
     let mut colours = Vec::new();
@@ -265,6 +272,10 @@ pub fn report_to(
         let encoded = Arc::new(encoded);
         not_finite += bad;
         viewer.output(frame, i, &encoded);
+        let encoded = match still(poses, i, &picture, &info) {
+            Some(still) => Arc::new(Encoded::of(&still, &info, factor).0),
+            None => encoded,
+        };
         profiler.push(&encoded);
         let (Some(plate), Some(reader)) = (&mut plate, &mut subject.plate) else {
             continue;
@@ -385,6 +396,7 @@ struct Plate {
 impl Plate {
     fn measure(
         reader: &mut dyn PlateReader,
+        poses: Option<&[Pose]>,
         factor: usize,
         made: usize,
         viewer: &mut dyn Viewer,
@@ -403,12 +415,15 @@ impl Plate {
             task.step("Measuring the plate", i, n)?;
             let picture = reader.read(frame)?;
             grain.push(&picture, &info);
-            let (encoded, bad) = Encoded::of(&picture, &info, factor);
+            let (mut encoded, bad) = Encoded::of(&picture, &info, factor);
+            not_finite += bad;
+            viewer.plate(frame, i, &encoded);
+            if let Some(still) = still(poses, i, &picture, &info) {
+                encoded = Encoded::of(&still, &info, factor).0;
+            }
             drop(picture);
             coherence.push(&encoded);
             diversity.plate(i, &encoded);
-            not_finite += bad;
-            viewer.plate(frame, i, &encoded);
             ghosts.push(&encoded);
             profiler.push(&Arc::new(encoded));
         }
@@ -424,15 +439,17 @@ impl Plate {
 }
 
 /// The plate frames used last, encoded.
-struct PlateCache {
+struct PlateCache<'a> {
     factor: usize,
+    poses: Option<&'a [Pose]>,
     frames: VecDeque<(usize, Arc<Encoded>)>,
 }
 
-impl PlateCache {
-    fn new(factor: usize) -> Self {
+impl<'a> PlateCache<'a> {
+    fn new(factor: usize, poses: Option<&'a [Pose]>) -> Self {
         Self {
             factor,
+            poses,
             frames: VecDeque::new(),
         }
     }
@@ -451,13 +468,26 @@ impl PlateCache {
         }
         let info = reader.info().clone();
         let picture = reader.read(info.range.first + index as i32)?;
-        let frame = Arc::new(Encoded::of(&picture, &info, self.factor).0);
+        let seen = still(self.poses, index, &picture, &info).unwrap_or(picture);
+        let frame = Arc::new(Encoded::of(&seen, &info, self.factor).0);
         if self.frames.len() >= PLATE_CACHE {
             self.frames.pop_front();
         }
         self.frames.push_back((index, frame.clone()));
         Ok(frame)
     }
+}
+
+/// Frame number `index` of those taken from `poses` as a camera at rest would have
+/// taken it, where it was not at rest.
+fn still(
+    poses: Option<&[Pose]>,
+    index: usize,
+    picture: &Arc<Picture>,
+    info: &PlateInfo,
+) -> Option<Arc<Picture>> {
+    let pose = poses?.get(index)?;
+    (*pose != Pose::REST).then(|| at_rest(picture, pose, info))
 }
 
 fn facts(info: &PlateInfo, not_finite: usize) -> Facts {

@@ -105,6 +105,7 @@ fn measure(
             kept: &|f| (f <= keep).then_some(f),
             closed,
             source,
+            camera: None,
         },
         task,
     )
@@ -485,6 +486,7 @@ fn another_size_is_refused_with_advice() {
             kept: &|_| None,
             closed: false,
             source: None,
+            camera: None,
         },
         task,
     );
@@ -531,6 +533,7 @@ fn the_page_shows_frames_measures_and_slices() {
             kept: &|_| None,
             closed: false,
             source: None,
+            camera: None,
         },
         &mut album,
         task,

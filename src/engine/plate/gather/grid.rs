@@ -44,6 +44,33 @@ impl Axis {
         }
     }
 
+    /// The axis where pixel positions are moved by `aside`, a share of its length,
+    /// before they are looked up.
+    pub(super) fn aside(cells: usize, pixels: usize, aside: f64) -> Self {
+        if aside == 0.0 {
+            return Self::new(cells, pixels);
+        }
+        let mut axis = Self {
+            cells,
+            interval: Vec::with_capacity(pixels),
+            part: Vec::with_capacity(pixels),
+            start: Vec::with_capacity(cells + 2),
+        };
+        for x in 0..pixels {
+            let position = ((x as f64 + 0.5) / pixels as f64 + aside) * cells as f64 - 0.5;
+            let position = position.clamp(-0.5, cells as f64 - 0.5);
+            let whole = position.floor();
+            let k = (whole + 1.0) as usize;
+            axis.interval.push(k as u32);
+            axis.part.push((position - whole) as f32);
+            while axis.start.len() <= k {
+                axis.start.push(x as u32);
+            }
+        }
+        axis.start.resize(cells + 2, pixels as u32);
+        axis
+    }
+
     /// The cells on either side of interval `k`, repeated at the borders.
     pub(super) fn ends(&self, k: usize) -> (usize, usize) {
         (k.saturating_sub(1), k.min(self.cells - 1))
@@ -112,6 +139,19 @@ mod tests {
         }
         assert_eq!(full.start[0], 0);
         assert_eq!(full.start[8], 64);
+    }
+
+    #[test]
+    fn an_axis_seen_from_aside_is_the_axis_moved() {
+        let (plain, moved) = (Axis::new(12, 96), Axis::aside(12, 96, 2.0 / 96.0));
+        for x in 0..94 {
+            assert_eq!(moved.interval[x], plain.interval[x + 2]);
+            assert!((moved.part[x] - plain.part[x + 2]).abs() < 1e-5);
+        }
+        assert_eq!(moved.start.len(), plain.start.len());
+        let far = Axis::aside(12, 96, 3.0);
+        assert!(far.interval.iter().all(|k| *k == 12));
+        assert_eq!((far.start[12], far.start[13]), (0, 96));
     }
 
     #[test]

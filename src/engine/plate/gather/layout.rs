@@ -10,10 +10,11 @@ use super::label::{CutRow, Mix, Run};
 use super::low_band::{Grade, LowBand};
 use super::moment::Moment;
 use super::warp::{self, Pair};
-use super::{BAND, first_channel, matte, sample};
+use super::{BAND, Coarse, first_channel, matte, sample};
 use crate::device::{Task, install};
 use crate::engine::EngineError;
 use crate::engine::plate::analysis::Analysis;
+use crate::engine::plate::camera;
 use crate::engine::plate::edit_list::EditList;
 use crate::frame::{Picture, PlateInfo, Window};
 
@@ -45,10 +46,17 @@ impl<'a> Layout<'a> {
         matte: Option<&Picture>,
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
-        let across = Axis::new(moment.cols, info.width);
-        let down = Axis::new(moment.rows, info.height);
+        // The grid lies on the steadied picture, which this frame's camera sees
+        // from a little aside. What it turns is far less than a cell.
+        let aside = edit.camera.as_ref().map_or((0.0, 0.0), |c| {
+            let back = c.out[moment.t as usize].inverse();
+            (back.x / camera::wide(info), back.y)
+        });
+        let across = Axis::aside(moment.cols, info.width, aside.0);
+        let down = Axis::aside(moment.rows, info.height, aside.1);
+        let plate = Coarse::of(analysis, edit);
         let band = if edit.low_band {
-            LowBand::new(edit, analysis, moment)
+            LowBand::new(edit, plate, moment)
         } else {
             None
         };
@@ -99,7 +107,7 @@ impl<'a> Layout<'a> {
                 .into_par_iter()
                 .map(|(a, b)| {
                     task.check()?;
-                    Ok(((a, b), Pair::between(analysis, a, b)))
+                    Ok(((a, b), Pair::between(plate, a, b)))
                 })
                 .collect::<Result<BTreeMap<_, _>, EngineError>>()
         })?;

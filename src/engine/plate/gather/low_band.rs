@@ -16,9 +16,10 @@
 
 use longtake_kernels::gather::{POWER, slope};
 
+use super::Coarse;
 use super::grid::{Axis, blur, lerp};
 use super::moment::Moment;
-use crate::engine::plate::analysis::{Analysis, UNIT};
+use crate::engine::plate::analysis::UNIT;
 use crate::engine::plate::edit_list::EditList;
 use crate::frame::{PlateInfo, Transfer};
 
@@ -40,7 +41,7 @@ pub(super) struct LowBand {
 
 impl LowBand {
     /// The corrections around `moment`, or `None` where there are none.
-    pub(super) fn new(edit: &EditList, analysis: &Analysis, moment: &Moment<'_>) -> Option<Self> {
+    pub(super) fn new(edit: &EditList, plate: Coarse<'_>, moment: &Moment<'_>) -> Option<Self> {
         let reach = reach(edit, moment.t);
         if reach < 1 || moment.cuts.is_empty() {
             return None;
@@ -63,7 +64,7 @@ impl LowBand {
             .enumerate()
             .filter(|(s, source)| source.live && seen[*s].iter().any(|&w| w > 0.0))
             .filter_map(|(s, source)| {
-                let colour = smooth_colour(analysis, source.index, cols, rows)?;
+                let colour = smooth_colour(plate, source.index)?;
                 Some((s, blur(&seen[s], cols, rows, SPREAD), colour))
             })
             .collect();
@@ -159,13 +160,9 @@ fn reach(edit: &EditList, t: i32) -> i32 {
 }
 
 /// The colour of plate index `index` on the grid, smoothed by a cell, white 1.
-fn smooth_colour(
-    analysis: &Analysis,
-    index: i32,
-    cols: usize,
-    rows: usize,
-) -> Option<Vec<[f32; 3]>> {
-    let frame = super::coarse(analysis, index, cols * rows)?;
+fn smooth_colour(plate: Coarse<'_>, index: i32) -> Option<Vec<[f32; 3]>> {
+    let (cols, rows) = (plate.cols, plate.rows);
+    let frame = plate.frame(index)?;
     let planes: [Vec<f32>; 3] = std::array::from_fn(|c| {
         let plane: Vec<f32> = frame
             .iter()

@@ -19,7 +19,9 @@ mod matte;
 mod moment;
 mod on_gpu;
 mod quad;
+mod resample;
 mod sample;
+mod view;
 mod warp;
 
 use std::collections::BTreeSet;
@@ -31,7 +33,9 @@ use self::grid::Axis;
 use self::label::CutRow;
 use self::layout::Layout;
 use self::moment::{Moment, Seam};
+pub(super) use self::view::{Seen, at_rest};
 use super::analysis::Analysis;
+use super::camera::Pose;
 use super::edit_list::EditList;
 use crate::device::gpu::{self, Choice};
 use crate::device::{Task, install};
@@ -132,7 +136,13 @@ pub(super) fn make(
         task,
     )?;
 
-    let read = |plate: &mut dyn PlateReader, source: usize| {
+    // The plate as the camera of this frame sees it.
+    let (poses, from) = edit
+        .camera
+        .as_ref()
+        .map_or((&[][..], Pose::REST), |c| (&c.plate[..], c.out[t as usize]));
+    let mut plate = Seen::new(&mut *sources.plate, edit.first_plate, poses, from);
+    let mut read = |source: usize| {
         let number = edit.first_plate + moment.sources[source].index;
         let picture = sized(plate.read(number)?, number, &info)?;
         if picture.channels() == channels {
@@ -146,7 +156,7 @@ pub(super) fn make(
         }
     };
     if let Some(source) = layout.single().filter(|_| matte.is_none()) {
-        return Ok(Picture::crop(&read(&mut *sources.plate, source)?, window));
+        return Ok(Picture::crop(&read(source)?, window));
     }
     let mut out = Picture::new(window.width(), window.height(), channels);
     if (choice == Choice::Gpu || out.data().len() >= SMALL) && gpu::is_worth_asking(choice) {
@@ -174,7 +184,7 @@ pub(super) fn make(
     }
     for source in 0..moment.sources.len() {
         if layout.shows(source) {
-            let picture = read(&mut *sources.plate, source)?;
+            let picture = read(source)?;
             install(|| layout.draw(&mut out, source, &picture, task))?;
         }
     }
@@ -213,13 +223,30 @@ fn plate_beneath(edit: &EditList, t: i32) -> i32 {
     edit.first_plate + (t + edit.offset).clamp(0, last)
 }
 
-/// The cells of plate index `index` on the grid, three values each; `None`
-/// where the analysis does not have them.
-fn coarse(analysis: &Analysis, index: i32, cells: usize) -> Option<&[i16]> {
-    let i = usize::try_from(index).ok()?;
-    (analysis.cols * analysis.rows == cells)
-        .then(|| analysis.colour.get(i * cells * 3..(i + 1) * cells * 3))
-        .flatten()
+/// What plate frames look like on the grid, steadied where the edit list is.
+#[derive(Clone, Copy)]
+struct Coarse<'a> {
+    colour: &'a [i16],
+    cols: usize,
+    rows: usize,
+}
+
+impl<'a> Coarse<'a> {
+    fn of(analysis: &'a Analysis, edit: &EditList) -> Self {
+        Self {
+            colour: analysis.colour(edit.camera.is_some()),
+            cols: analysis.cols,
+            rows: analysis.rows,
+        }
+    }
+
+    /// The cells of plate index `index`, three values each; `None` where the
+    /// analysis does not have them.
+    fn frame(&self, index: i32) -> Option<&'a [i16]> {
+        let i = usize::try_from(index).ok()?;
+        let width = self.cols * self.rows * 3;
+        self.colour.get(i * width..(i + 1) * width)
+    }
 }
 
 fn check(edit: &EditList) -> Result<(), EngineError> {
@@ -227,6 +254,9 @@ fn check(edit: &EditList) -> Result<(), EngineError> {
     let whole = cells > 0
         && edit.plate_frames > 0
         && edit.out_frames > 0
+        && edit.camera.as_ref().is_none_or(|c| {
+            c.plate.len() == edit.plate_frames as usize && c.out.len() == edit.out_frames as usize
+        })
         && edit.events.iter().all(|e| e.switch.len() == cells);
     if whole {
         Ok(())

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
+use super::Coarse;
 use super::flow::{Field, Plane, flow};
 use super::grid::{Axis, blur, lerp};
-use crate::engine::plate::analysis::{Analysis, UNIT};
+use crate::engine::plate::analysis::UNIT;
 
 /// Longest displacement, as a share of the picture's height.
 const LONGEST: f32 = 0.15;
@@ -31,12 +32,12 @@ pub(super) struct Pair {
 
 impl Pair {
     /// The displacements from plate index `from` to `to` between `frames` of
-    /// `analysis`, found or remembered.
-    pub(super) fn between(analysis: &Analysis, a: i32, b: i32) -> Option<Arc<Self>> {
-        let (cols, rows) = (analysis.cols, analysis.rows);
+    /// `plate`, found or remembered.
+    pub(super) fn between(plate: Coarse<'_>, a: i32, b: i32) -> Option<Arc<Self>> {
+        let (cols, rows) = (plate.cols, plate.rows);
         let (a, b) = (a.min(b), a.max(b));
-        let first = super::coarse(analysis, a, cols * rows)?;
-        let second = super::coarse(analysis, b, cols * rows)?;
+        let first = plate.frame(a)?;
+        let second = plate.frame(b)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(cols as u64).to_le_bytes());
         for frame in [first, second] {

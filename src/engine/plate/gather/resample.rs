@@ -1,0 +1,231 @@
+//! A whole picture read through an affine map, in two passes (Catmull and Smith
+//! 1980): along the rows, then down the columns. Each has eight taps of a sinc
+//! under a sinc (Lanczos), since a plate seen through it must keep its grain and
+//! its sharpness.
+//!
+//! The samples are scene-linear: beside a highlight of 50 a sinc would dip far
+//! below black. So a pass may leave the range of its four nearest taps by a quarter
+//! of it, which grain needs, but downward by no more than a quarter of the least
+//! of them. Where a tap is not finite the nearest pixel is taken. Beyond its edges
+//! the picture is mirrored.
+
+use once_cell::sync::Lazy;
+use rayon::prelude::*;
+
+use crate::frame::Picture;
+
+/// Taps of a pass.
+const TAPS: usize = 8;
+/// Steps from one pixel to the next at which the taps are known: half a step is
+/// two thousandths of a pixel.
+const PHASES: usize = 256;
+/// How far a result may leave the range of the pixels about it.
+const STRAY: f32 = 0.25;
+/// Rows that one thread works on at a time.
+const ROWS: usize = 64;
+
+/// Weights of the taps by phase; each sums to one.
+static WEIGHTS: Lazy<Vec<[f32; TAPS]>> = Lazy::new(|| {
+    let reach = (TAPS / 2) as f64;
+    let sinc = |x: f64| {
+        let x = std::f64::consts::PI * x;
+        if x.abs() < 1e-9 {
+            1.0
+        } else {
+            libm::sin(x) / x
+        }
+    };
+    (0..=PHASES)
+        .map(|phase| {
+            let part = phase as f64 / PHASES as f64;
+            let w: [f64; TAPS] = std::array::from_fn(|k| {
+                let x = k as f64 - (reach - 1.0) - part;
+                if phase % PHASES == 0 {
+                    // A pixel is itself, to the bit.
+                    f64::from(u8::from(x == 0.0))
+                } else if x.abs() < reach {
+                    sinc(x) * sinc(x / reach)
+                } else {
+                    0.0
+                }
+            });
+            let sum: f64 = w.iter().sum();
+            w.map(|v| (v / sum) as f32)
+        })
+        .collect()
+});
+
+/// A position on an axis: the pixel before it, and the taps.
+struct Place {
+    first: i64,
+    weights: &'static [f32; TAPS],
+    near: usize,
+}
+
+impl Place {
+    fn of(at: f64, table: &'static [[f32; TAPS]]) -> Self {
+        let whole = at.floor();
+        let phase = ((at - whole) * PHASES as f64).round() as usize;
+        Self {
+            first: whole as i64 - (TAPS as i64 / 2 - 1),
+            weights: &table[phase.min(PHASES)],
+            near: TAPS / 2 - 1 + usize::from(phase * 2 >= PHASES),
+        }
+    }
+}
+
+/// The pixel of an axis of `n` that stands for pixel `i`, mirrored at the ends.
+fn mirrored(i: i64, n: usize) -> usize {
+    let last = n as i64 - 1;
+    let i = if i < 0 { -i } else { i };
+    let i = if i > last { 2 * last - i } else { i };
+    i.clamp(0, last) as usize
+}
+
+/// Sum of the taps, kept near the range of the four nearest.
+#[inline(always)]
+fn blend(taps: impl Fn(usize) -> f32, place: &Place) -> f32 {
+    let mut sum = 0.0;
+    for (k, w) in place.weights.iter().enumerate() {
+        sum += w * taps(k);
+    }
+    if !sum.is_finite() {
+        return taps(place.near);
+    }
+    let middle = [taps(2), taps(3), taps(4), taps(5)];
+    let low = middle.iter().copied().fold(f32::MAX, f32::min);
+    let high = middle.iter().copied().fold(f32::MIN, f32::max);
+    let range = high - low;
+    let least = low - STRAY * range.min(low.abs());
+    sum.clamp(least, high + STRAY * range)
+}
+
+/// `picture`, each pixel read from where `map` takes it: column `x`, row `y` shows
+/// column `map[0] x + map[1] y + map[2]`, row `map[3] x + map[4] y + map[5]`. Maps
+/// that turn a picture by more than some degrees lose detail.
+pub(super) fn affine(picture: &Picture, map: [f64; 6]) -> Picture {
+    let (w, h, c) = (picture.width(), picture.height(), picture.channels());
+    let mut out = Picture::new(w, h, c);
+    let [a, b, left, d, e, up] = map;
+    if w == 0 || h == 0 || c == 0 || e.abs() < 0.1 {
+        return out;
+    }
+    let table: &'static [[f32; TAPS]] = &WEIGHTS;
+    out.data_mut()
+        .par_chunks_mut(w * c * ROWS)
+        .enumerate()
+        .for_each(|(band, rows)| {
+            let (y0, y1) = (band * ROWS, band * ROWS + rows.len() / (w * c));
+            // The rows of the picture that this band is made from.
+            let ends = [(0, y0), (w - 1, y0), (0, y1 - 1), (w - 1, y1 - 1)]
+                .map(|(x, y)| d * x as f64 + e * y as f64 + up);
+            let reach = TAPS as i64 / 2;
+            let top = ends.iter().copied().fold(f64::MAX, f64::min).floor() as i64 - reach;
+            let bottom = ends.iter().copied().fold(f64::MIN, f64::max).floor() as i64 + reach + 1;
+            let mut across = vec![0.0f32; (bottom - top + 1) as usize * w * c];
+            for (v, line) in (top..=bottom).zip(across.chunks_exact_mut(w * c)) {
+                let row = picture.row(mirrored(v, h));
+                for (x, to) in line.chunks_exact_mut(c).enumerate() {
+                    let y = (v as f64 - d * x as f64 - up) / e;
+                    along(row, a * x as f64 + b * y + left, w, to, table);
+                }
+            }
+            for (i, row) in rows.chunks_exact_mut(w * c).enumerate() {
+                let y = (y0 + i) as f64;
+                for (x, to) in row.chunks_exact_mut(c).enumerate() {
+                    let place = Place::of(d * x as f64 + e * y + up, table);
+                    let base = (place.first - top) as usize * w * c + x * c;
+                    for (k, to) in to.iter_mut().enumerate() {
+                        *to = blend(|tap| across[base + tap * w * c + k], &place);
+                    }
+                }
+            }
+        });
+    out
+}
+
+/// The pixel at column `at` of a row of `w` pixels.
+#[inline(always)]
+fn along(row: &[f32], at: f64, w: usize, to: &mut [f32], table: &'static [[f32; TAPS]]) {
+    let c = to.len();
+    let place = Place::of(at, table);
+    if place.first >= 0 && place.first as usize + TAPS <= w {
+        let taps = &row[place.first as usize * c..][..TAPS * c];
+        for (k, to) in to.iter_mut().enumerate() {
+            *to = blend(|tap| taps[tap * c + k], &place);
+        }
+    } else {
+        let columns: [usize; TAPS] =
+            std::array::from_fn(|tap| mirrored(place.first + tap as i64, w) * c);
+        for (k, to) in to.iter_mut().enumerate() {
+            *to = blend(|tap| row[columns[tap] + k], &place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(w: usize, h: usize, look: impl Fn(f64, f64) -> f64) -> Picture {
+        let mut p = Picture::new(w, h, 3);
+        for y in 0..h {
+            for x in 0..w {
+                let v = look(x as f64, y as f64) as f32;
+                p.row_mut(y)[3 * x..3 * x + 3].copy_from_slice(&[v, 2.0 * v, 50.0 - v]);
+            }
+        }
+        p
+    }
+
+    const MAP: [f64; 6] = [1.004, -0.006, 1.3, 0.005, 0.997, -2.45];
+
+    #[test]
+    fn fine_waves_come_out_where_the_map_says_and_as_high() {
+        // A wave of four and a half pixels.
+        let wave = |x: f64, y: f64| 2.0 + libm::sin(1.4 * x) * libm::cos(0.9 * y);
+        let got = affine(&picture(140, 150, wave), MAP);
+        for y in 12..136 {
+            for x in 12..126 {
+                let (fx, fy) = (x as f64, y as f64);
+                let want = wave(
+                    MAP[0] * fx + MAP[1] * fy + MAP[2],
+                    MAP[3] * fx + MAP[4] * fy + MAP[5],
+                );
+                let p = got.pixel(x, y);
+                assert!((f64::from(p[0]) - want).abs() < 0.06, "{x} {y}");
+                assert!((f64::from(p[2]) - 50.0 + want).abs() < 0.06, "{x} {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn edges_are_mirrored_and_whole_steps_give_the_pixels() {
+        let p = picture(40, 30, |x, y| 10.0 * x + y);
+        let got = affine(&p, [1.0, 0.0, -3.0, 0.0, 1.0, 2.0]);
+        assert_eq!(got.pixel(10, 5), p.pixel(7, 7));
+        assert_eq!(got.pixel(1, 5), p.pixel(2, 7));
+        assert_eq!(got.pixel(10, 29), p.pixel(7, 27));
+        assert!(affine(&p, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).data() == p.data());
+    }
+
+    #[test]
+    fn a_highlight_does_not_ring_and_a_bad_pixel_stays_small() {
+        let mut p = picture(40, 40, |_, _| 0.1);
+        p.row_mut(20)[3 * 20] = 60.0;
+        let got = affine(&p, [1.0, 0.0, 0.4, 0.0, 1.0, 0.3]);
+        let least = got
+            .data()
+            .iter()
+            .step_by(3)
+            .copied()
+            .fold(f32::MAX, f32::min);
+        assert!(least >= 0.05, "{least}");
+        p.row_mut(20)[3 * 20] = f32::NAN;
+        let bad = affine(&p, [1.0, 0.0, 0.4, 0.0, 1.0, 0.3]);
+        let nans = bad.data().iter().filter(|v| v.is_nan()).count();
+        assert!((1..=4).contains(&nans), "{nans}");
+        let tiny = picture(1, 1, |_, _| 3.0);
+        assert_eq!(affine(&tiny, MAP).pixel(0, 0), tiny.pixel(0, 0));
+    }
+}

@@ -1,0 +1,189 @@
+//! Plate frames as another camera would have seen them: read through an affine
+//! map.
+
+use std::sync::Arc;
+
+use super::resample;
+use crate::device::install;
+use crate::engine::plate::camera::{self, Pose};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
+
+/// A plate whose frames are seen from one pose of the camera. A frame that was
+/// taken from that very pose is passed on as it is. Beyond its edges a frame is
+/// mirrored.
+pub(in crate::engine::plate) struct Seen<'a> {
+    plate: &'a mut dyn PlateReader,
+    /// Number of the plate frame that the first pose belongs to.
+    first: i32,
+    poses: &'a [Pose],
+    from: Pose,
+}
+
+impl<'a> Seen<'a> {
+    /// `plate`, whose frame `first` and those after it were taken from `poses`,
+    /// seen from `from`. Frames beyond the poses are as if taken from there.
+    pub(in crate::engine::plate) fn new(
+        plate: &'a mut dyn PlateReader,
+        first: i32,
+        poses: &'a [Pose],
+        from: Pose,
+    ) -> Self {
+        Self {
+            plate,
+            first,
+            poses,
+            from,
+        }
+    }
+}
+
+impl PlateReader for Seen<'_> {
+    fn info(&self) -> &PlateInfo {
+        self.plate.info()
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        let picture = self.plate.read(frame)?;
+        let taken = usize::try_from(frame - self.first)
+            .ok()
+            .and_then(|i| self.poses.get(i))
+            .unwrap_or(&self.from);
+        if *taken == self.from {
+            return Ok(picture);
+        }
+        let wide = camera::wide(self.plate.info());
+        let way = taken.after(&self.from.inverse());
+        Ok(Arc::new(install(|| seen(&picture, &way, wide))))
+    }
+
+    fn prefetch(&mut self, frames: &[i32]) {
+        self.plate.prefetch(frames);
+    }
+}
+
+/// `picture`, a frame of a plate like `info` that was taken from `taken`, as a
+/// camera at rest would have taken it.
+pub(in crate::engine::plate) fn at_rest(
+    picture: &Arc<Picture>,
+    taken: &Pose,
+    info: &PlateInfo,
+) -> Arc<Picture> {
+    if *taken == Pose::REST {
+        return Arc::clone(picture);
+    }
+    Arc::new(install(|| seen(picture, taken, camera::wide(info))))
+}
+
+/// `picture`, `wide` heights across, each pixel read from where `way` takes it.
+fn seen(picture: &Picture, way: &Pose, wide: f64) -> Picture {
+    // From pixels to places and back.
+    let (w, h) = (picture.width() as f64, picture.height() as f64);
+    let (sx, sy) = (wide / w, 1.0 / h);
+    let (cx, cy) = ((0.5 / w - 0.5) * wide, 0.5 / h - 0.5);
+    let (x, y) = way.apply(cx, cy);
+    resample::affine(
+        picture,
+        [
+            way.xx,
+            way.xy * sy / sx,
+            (x - cx) / sx,
+            way.yx * sx / sy,
+            way.yy,
+            (y - cy) / sy,
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameRange, Transfer};
+
+    struct Plate(PlateInfo, Arc<Picture>);
+
+    impl PlateReader for Plate {
+        fn info(&self) -> &PlateInfo {
+            &self.0
+        }
+
+        fn read(&mut self, _frame: i32) -> Result<Arc<Picture>, FrameError> {
+            Ok(Arc::clone(&self.1))
+        }
+    }
+
+    fn slope(x: f64, y: f64) -> [f32; 2] {
+        [(2.0 + x + 3.0 * y) as f32, (5.0 - 2.0 * x + y) as f32]
+    }
+
+    fn plate(w: usize, h: usize, pixel_aspect: f64) -> Plate {
+        let mut p = Picture::new(w, h, 2);
+        for y in 0..h {
+            for x in 0..w {
+                let v = slope(
+                    ((x as f64 + 0.5) / w as f64 - 0.5) * w as f64 * pixel_aspect / h as f64,
+                    (y as f64 + 0.5) / h as f64 - 0.5,
+                );
+                p.row_mut(y)[2 * x..2 * x + 2].copy_from_slice(&v);
+            }
+        }
+        let info = PlateInfo {
+            range: FrameRange { first: 7, last: 9 },
+            width: w,
+            height: h,
+            full_size: (w, h),
+            channels: vec!["R".to_owned(), "G".to_owned()],
+            fps: 25.0,
+            transfer: Transfer::Linear,
+            pixel_aspect,
+        };
+        Plate(info, Arc::new(p))
+    }
+
+    #[test]
+    fn a_frame_seen_from_elsewhere_lies_where_the_poses_say() {
+        for aspect in [1.0, 2.0] {
+            let mut plate = plate(64, 48, aspect);
+            let wide = camera::wide(&plate.0);
+            let taken = Pose {
+                xx: 1.01,
+                xy: -0.02,
+                yx: 0.015,
+                yy: 0.99,
+                x: 0.03,
+                y: -0.02,
+            };
+            let from = Pose {
+                x: -0.01,
+                y: 0.015,
+                ..Pose::REST
+            };
+            let poses = [from, taken, from];
+            let got = Seen::new(&mut plate, 7, &poses, from).read(8).unwrap();
+            let way = taken.after(&from.inverse());
+            for (x, y) in [(20, 20), (40, 30), (32, 12)] {
+                let at = way.apply(
+                    ((x as f64 + 0.5) / 64.0 - 0.5) * wide,
+                    (y as f64 + 0.5) / 48.0 - 0.5,
+                );
+                let want = slope(at.0, at.1);
+                for (g, w) in got.pixel(x, y).iter().zip(want) {
+                    assert!((g - w).abs() < 3e-3, "{x} {y}: {g} for {w}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_taken_from_there_and_one_beyond_the_poses_are_the_plates() {
+        let mut plate = plate(16, 12, 1.0);
+        let whole = Arc::clone(&plate.1);
+        let poses = [Pose {
+            x: 0.1,
+            ..Pose::REST
+        }];
+        for frame in [7, 8] {
+            let mut seen = Seen::new(&mut plate, 7, &poses, poses[0]);
+            assert!(Arc::ptr_eq(&seen.read(frame).unwrap(), &whole));
+        }
+    }
+}
