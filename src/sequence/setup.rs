@@ -103,6 +103,7 @@ impl Setup {
                     plans: u32::try_from(positive("plans")).unwrap_or(u32::MAX).max(1),
                     warp: values.bool("warp"),
                     low_band: values.bool("lowBand"),
+                    leave_out: values.text("leaveOut").to_owned(),
                     steady: match values.text("steady") {
                         "on" => Steady::On,
                         "off" => Steady::Off,

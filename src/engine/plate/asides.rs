@@ -137,6 +137,11 @@ impl Carrier<'_> {
             .collect();
         task.check()?;
         let mut costs = agreement(look, &sources, &weight, landings);
+        for (cost, run) in costs.iter_mut().zip(self.g.jumps.runs()) {
+            if *run <= need {
+                *cost = i64::from(i32::MAX);
+            }
+        }
         let scale = self.g.jumps.scale();
         let close = 0.3 * self.g.fps;
         for u in [0, window / 2, window] {

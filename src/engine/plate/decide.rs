@@ -1,6 +1,8 @@
 //! Decides the edit list: what the timeline leaves free is solved stretch by
 //! stretch.
 
+use std::collections::BTreeSet;
+
 use super::analysis::Analysis;
 use super::camera::Camera;
 use super::carry::Level;
@@ -33,6 +35,7 @@ pub(super) fn decide(
     // Offsets between numbers, and between indices.
     let index = |offset: i32| offset + first_out - first_plate;
     let steadied = analysis.steadied(settings.steady);
+    let left_out = settings.left_out(timeline.plate)?;
     let mut edit = EditList {
         cols: analysis.cols as u16,
         rows: analysis.rows as u16,
@@ -89,7 +92,13 @@ pub(super) fn decide(
                 };
                 let ground = match &mut ground {
                     Some(g) => g,
-                    none => none.insert(make_ready(analysis, timeline, steadied.is_some(), task)?),
+                    none => none.insert(make_ready(
+                        analysis,
+                        timeline,
+                        steadied.is_some(),
+                        &left_out,
+                        task,
+                    )?),
                 };
                 let solution = solve(ground, &stretch, settings, i as u32, task)?;
                 let shift = from as i32;
@@ -105,7 +114,33 @@ pub(super) fn decide(
             }
         }
     }
+    if left_out.contains(&true) {
+        none_shown(&edit, timeline, &left_out)?;
+    }
     Ok(edit)
+}
+
+/// That no frame which was to be made shows a plate frame that is left out.
+fn none_shown(edit: &EditList, timeline: &Timeline, left_out: &[bool]) -> Result<(), EngineError> {
+    for span in &timeline.spans {
+        let Span::Free { out } = span else { continue };
+        for frame in out.iter() {
+            let t = (frame - edit.first_out) as u32;
+            let labels: BTreeSet<u16> = edit.labels(t).into_iter().collect();
+            let shown = |label: u16| usize::try_from(t as i32 + edit.offset_of(label)).ok();
+            if labels
+                .into_iter()
+                .filter_map(shown)
+                .any(|k| left_out.get(k) == Some(&true))
+            {
+                return Err(EngineError::Request(format!(
+                    "frame {frame} cannot be made without the plate frames that are to be left \
+                     out: leave out fewer, keep fewer plate frames, or give a longer plate"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The events that keep the matte out of sight in output indices `[from, to)`.
@@ -128,9 +163,19 @@ fn fill_matte(
     let first = (timeline.plate.first - analysis.info.range.first).max(0) as usize;
     let cells = analysis.cells();
     let shift = from as i32;
+    let mut matte =
+        analysis.matte(steady)[first * cells..(first + features.frames) * cells].to_vec();
+    for (frame, out) in matte
+        .chunks_exact_mut(cells)
+        .zip(settings.left_out(timeline.plate)?)
+    {
+        if out {
+            frame.fill(true);
+        }
+    }
     let covered = Covered {
         features: &features,
-        matte: &analysis.matte(steady)[first * cells..(first + features.frames) * cells],
+        matte: &matte,
         fps: analysis.info.fps.clamp(1.0, 1000.0),
         length: to - from,
         home: home + shift,
@@ -151,6 +196,7 @@ pub(super) fn make_ready(
     analysis: &Analysis,
     timeline: &Timeline,
     steady: bool,
+    left_out: &[bool],
     task: Task<'_>,
 ) -> Result<Ground, EngineError> {
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
@@ -175,7 +221,7 @@ pub(super) fn make_ready(
     let trust = (b / a.max(1e-3)).clamp(0.25, 1.0);
     coarse.own.trust = trust;
     fine.own.trust = trust;
-    let jumps = Jumps::new(&coarse.features, window, fps, task)?;
+    let jumps = Jumps::new(&coarse.features, window, fps, left_out, task)?;
     Ok(Ground {
         fine,
         coarse,
@@ -361,6 +407,85 @@ mod tests {
         gaps.sort_unstable();
         let most = gaps.chunk_by(|a, b| a == b).map(<[u32]>::len).max();
         assert!(most.unwrap_or(0) * 3 < gaps.len(), "{gaps:?}");
+    }
+
+    #[test]
+    fn frames_left_out_are_shown_nowhere() {
+        let a = waves(96);
+        let leave_out = |text: &str| Settings {
+            leave_out: text.to_owned(),
+            novelty: 1.0,
+            ..two()
+        };
+        let out = |text: &str| -> BTreeSet<i32> {
+            text.parse::<crate::frame::FrameList>()
+                .unwrap()
+                .iter()
+                .map(|f| f - 1001)
+                .collect()
+        };
+        let timeline = |free: FrameRange, closed: bool| Timeline {
+            plate: range(1001, 1096),
+            out: range(1001, free.last),
+            spans: [
+                (free.first > 1001).then(|| Span::Kept {
+                    out: range(1001, free.first - 1),
+                    offset: 0,
+                }),
+                Some(Span::Free { out: free }),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            closed,
+        };
+        for (t, text) in [
+            (timeline(range(1021, 1220), false), "1060-1063"),
+            (timeline(range(1021, 1220), false), "1050,1071-1072"),
+            (timeline(range(1001, 1100), true), "1050"),
+        ] {
+            let e = decided(&a, &t, &leave_out(text));
+            let left = out(text);
+            let free = t.spans.last().map(Span::out).unwrap();
+            let mut shown = BTreeSet::new();
+            for frame in free.iter() {
+                shown.extend(sources(&e, (frame - e.first_out) as u32));
+            }
+            assert!(shown.is_disjoint(&left), "{text}: {shown:?}");
+            assert!(shown.len() > 30, "{text}: {shown:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_left_out_is_told() {
+        let a = waves(48);
+        let timeline = Timeline {
+            plate: range(1001, 1048),
+            out: range(1001, 1100),
+            spans: vec![
+                Span::Kept {
+                    out: range(1001, 1020),
+                    offset: 0,
+                },
+                Span::Free {
+                    out: range(1021, 1100),
+                },
+            ],
+            closed: false,
+        };
+        let cancel = Cancel::default();
+        let task = Task {
+            cancel: &cancel,
+            progress: &Silent,
+        };
+        for (text, says) in [("1021-1048", "frame 1021"), ("1021-", "frame range")] {
+            let settings = Settings {
+                leave_out: text.to_owned(),
+                ..two()
+            };
+            let error = decide(&a, &timeline, &settings, task).unwrap_err();
+            assert!(error.to_string().contains(says), "{text}: {error}");
+        }
     }
 
     #[test]

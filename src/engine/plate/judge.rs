@@ -40,6 +40,7 @@ impl Judge {
                 analysis,
                 timeline,
                 analysis.steadied(Steady::Auto).is_some(),
+                &[],
                 task,
             )?,
             keep: kept.out().count(),

@@ -31,6 +31,8 @@ pub(super) struct Jumps {
     pub(super) frames: usize,
     /// Frames that a jump takes at most.
     pub(super) window: usize,
+    /// See [`run`](Self::run).
+    run: Vec<usize>,
     /// For each frame that a jump may start from, the cheapest landings.
     pub(super) from: Vec<Vec<Landing>>,
     /// Median over frames of the best jump: what is natural for this plate.
@@ -41,12 +43,13 @@ pub(super) struct Jumps {
 
 impl Jumps {
     /// Compares windows of `window` frames. `fps` tells how close in time two
-    /// frames must be to be called the same moment; `eager` (0 to 1) is how
-    /// many natural jumps a jump may cost before it is dear.
+    /// frames must be to be called the same moment. Frames `left_out` (none where
+    /// empty) are never shown, so no jump comes near them.
     pub(super) fn new(
         features: &Features,
         window: usize,
         fps: f64,
+        left_out: &[bool],
         task: Task<'_>,
     ) -> Result<Self, Cancelled> {
         let n = features.frames;
@@ -105,10 +108,17 @@ impl Jumps {
             .collect();
         let natural = f64::from(middle(&mut best)).max(1.0);
         let median = full.max(natural);
+        let mut run = vec![0; n];
+        for i in (0..n).rev() {
+            if left_out.get(i) != Some(&true) {
+                run[i] = 1 + run.get(i + 1).copied().unwrap_or(0);
+            }
+        }
         let from = (0..n)
             .into_par_iter()
             .map(|i| {
                 let mut landings: Vec<Landing> = (0..n)
+                    .filter(|j| run[i] > window && run[*j] > window)
                     .filter_map(|j| {
                         let b = dear(i, j)?;
                         let q = (b / natural).min(WORST);
@@ -126,10 +136,22 @@ impl Jumps {
         Ok(Self {
             frames: n,
             window,
+            run,
             from,
             natural,
             median,
         })
+    }
+
+    /// How many frames may be shown in a row from frame `i` on, up to one that is
+    /// left out or to the end.
+    pub(super) fn run(&self, i: usize) -> usize {
+        self.run.get(i).copied().unwrap_or(0)
+    }
+
+    /// For each frame, in order, what [`run`](Self::run) tells.
+    pub(super) fn runs(&self) -> &[usize] {
+        &self.run
     }
 
     /// The spread between a good jump and an ordinary one.

@@ -42,9 +42,34 @@ impl Carrier<'_> {
             out.extend(landings.into_iter().take(others + 1).map(|o| (at, o)));
         }
         out.retain(|(at, offset)| *at as i32 + offset >= 0);
+        out.retain(|c| *c == (at, offset) || self.clear(changes, index, before, *c));
         let mut seen = std::collections::HashSet::new();
         out.retain(|c| seen.insert(*c));
         out
+    }
+
+    /// Whether neither the clip that ends (`before`) nor the one that begins shows
+    /// a frame that is left out, if the change is `at` and to `offset`.
+    fn clear(
+        &self,
+        changes: &[Change],
+        index: usize,
+        before: i32,
+        (at, offset): (usize, i32),
+    ) -> bool {
+        let jumps = &self.g.jumps;
+        // The end of the plate is minded elsewhere.
+        let shows = |from: i32, count: usize| {
+            let from = from.max(0) as usize;
+            let run = jumps.run(from);
+            from + run >= jumps.frames || run >= count
+        };
+        let next = changes
+            .get(index + 1)
+            .map_or(self.stretch.length, |c| c.at + jumps.window);
+        let planned = changes[index].at.min(at);
+        shows(planned as i32 + before, at - planned + jumps.window + 1)
+            && shows(at as i32 + offset, next - at)
     }
 
     /// Offsets that would do for a change that begins at `at`, the planned one
@@ -71,7 +96,7 @@ impl Carrier<'_> {
         let mut found: Vec<(i32, i32)> = Vec::new();
         for l in &jumps.from[from as usize] {
             let to = l.to as i32;
-            if to + need >= n {
+            if need >= jumps.run(l.to as usize) as i32 {
                 continue;
             }
             let out = match next {

@@ -81,10 +81,11 @@ impl Future {
     }
 
     /// Whether the clip may simply run on to the end.
-    fn runs_out(s: &Stretch, end: Option<usize>, frames: usize, t: usize, j: usize) -> bool {
+    fn runs_out(s: &Stretch, end: Option<usize>, jumps: &Jumps, t: usize, j: usize) -> bool {
+        let left = s.length - t;
         match end {
-            None => j + (s.length - t) <= frames - 1 + usize::from(s.length > t),
-            Some(e) => j + (s.length - t) == e,
+            None => jumps.run(j) >= left.max(1),
+            Some(e) => j + left == e && jumps.run(j) >= left,
         }
     }
 
@@ -107,11 +108,11 @@ impl Future {
             }
             for j in 0..n {
                 let mut best = BLOCKED;
-                if Self::runs_out(s, end, n, t, j) {
+                if Self::runs_out(s, end, jumps, t, j) {
                     best = 0;
                 }
                 let (q, i) = (t + taste.shortest, j + taste.shortest);
-                if q <= s.length && i < n {
+                if q <= s.length && jumps.run(j) > taste.shortest {
                     best = best.min(ahead[q * n + i]);
                 }
                 cost[t * n + j] = best;
@@ -124,7 +125,7 @@ impl Future {
                         best = best.min(i64::from(l.cost) - bonus + ((after * FUTURE) >> 8));
                     }
                 }
-                if t < s.length && i + 1 < n {
+                if t < s.length && jumps.run(i) > 1 {
                     best = best.min(ahead[(t + 1) * n + i + 1]);
                 }
                 ahead[t * n + i] = best;
@@ -314,7 +315,7 @@ fn walk(
     let mut worst = f64::MIN;
     let (mut t, mut j) = (0usize, start);
     loop {
-        let done = Future::runs_out(s, end, n, t, j);
+        let done = Future::runs_out(s, end, jumps, t, j);
         // A stretch with a way out of its first clip takes it, so that what is
         // made is not merely the plate.
         if done && (t > 0 || s.start.is_none() && !s.closed && end.is_some()) {
@@ -348,7 +349,7 @@ fn walk(
             let mut r = shortest;
             // A clip runs on for some seconds; for longer if it must.
             let reach = shortest + 8 * jumps.window;
-            while j + r < n
+            while r < jumps.run(j)
                 && (r <= reach || costs.is_empty())
                 && t + r + jumps.window <= s.length + if end.is_none() { jumps.window } else { 0 }
                 && t + r < s.length
@@ -388,7 +389,7 @@ fn walk(
         });
     }
     Walk {
-        arrived: Future::runs_out(s, end, n, t, j),
+        arrived: Future::runs_out(s, end, jumps, t, j),
         changes,
         worst,
     }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::EngineError;
+use crate::frame::{FrameList, FrameListError, FrameRange};
+
 /// Settings of the plate engine. The defaults are those of the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -18,6 +21,9 @@ pub struct Settings {
     /// Whether the camera's motion is taken out of the plate before anything is
     /// decided, and put back on what is made.
     pub steady: Steady,
+    /// Plate frames that are shown nowhere but in their own places, as an artist
+    /// writes them (`1010-1014,1050`); none where empty.
+    pub leave_out: String,
 }
 
 /// When a plate is steadied.
@@ -41,11 +47,26 @@ impl Default for Settings {
             warp: true,
             low_band: true,
             steady: Steady::Auto,
+            leave_out: String::new(),
         }
     }
 }
 
 impl Settings {
+    /// For each frame of `plate` whether it is left out; empty where none is.
+    ///
+    /// # Errors
+    /// Where the list is none.
+    pub(super) fn left_out(&self, plate: FrameRange) -> Result<Vec<bool>, EngineError> {
+        if self.leave_out.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let list: FrameList = self.leave_out.parse().map_err(|e: FrameListError| {
+            EngineError::Request(format!("frames to leave out: {e}"))
+        })?;
+        Ok(plate.iter().map(|f| list.contains(f)).collect())
+    }
+
     /// A text that differs where the settings do.
     pub fn key(&self) -> String {
         format!("{self:?}")
