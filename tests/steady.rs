@@ -113,6 +113,7 @@ fn make(moves: bool, mode: Mode, count: i32, steady: Steady) -> Made {
             plans: 2,
             ..Settings::default()
         },
+        ..PlateEngine::default()
     };
     let cancel = Cancel::default();
     let task = Task {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use longtake::device::{Cancel, Silent, Task};
-use longtake::engine::plate::{Analysis, Event, Judge, Kind, PlateEngine, Settings};
 use longtake::engine::Sources;
+use longtake::engine::plate::{Analysis, Event, Judge, Kind, PlateEngine, Settings};
 use longtake::frame::{FrameRange, Picture};
 use longtake::sequence::{Mode, Request};
 

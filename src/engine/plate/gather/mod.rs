@@ -142,8 +142,7 @@ pub(super) fn make(
         .as_ref()
         .map_or((&[][..], Pose::REST), |c| (&c.plate[..], c.out[t as usize]));
     let mut plate = Seen::new(&mut *sources.plate, edit.first_plate, poses, from);
-    let mut read = |source: usize| {
-        let number = edit.first_plate + moment.sources[source].index;
+    let mut read = |number: i32| {
         let picture = sized(plate.read(number)?, number, &info)?;
         if picture.channels() == channels {
             Ok(picture)
@@ -155,8 +154,9 @@ pub(super) fn make(
             )))
         }
     };
+    let number = |source: usize| edit.first_plate + moment.sources[source].index;
     if let Some(source) = layout.single().filter(|_| matte.is_none()) {
-        return Ok(Picture::crop(&read(source)?, window));
+        return Ok(Picture::crop(&read(number(source))?, window));
     }
     let mut out = Picture::new(window.width(), window.height(), channels);
     if (choice == Choice::Gpu || out.data().len() >= SMALL) && gpu::is_worth_asking(choice) {
@@ -166,13 +166,11 @@ pub(super) fn make(
         };
         for source in 0..moment.sources.len() {
             if layout.shows(source) {
-                shown.sources[source] = Some(read(&mut *sources.plate, source)?);
+                shown.sources[source] = Some(read(number(source))?);
             }
         }
         if let Some(matte) = &matte {
-            let number = plate_beneath(edit, t);
-            let plate = sized(sources.plate.read(number)?, number, &info)?;
-            shown.matte = Some((matte.clone(), plate));
+            shown.matte = Some((matte.clone(), read(plate_beneath(edit, t))?));
         }
         task.check()?;
         if let Some(tables) = on_gpu::tables(&layout, &info, edit.warp) {
@@ -184,13 +182,12 @@ pub(super) fn make(
     }
     for source in 0..moment.sources.len() {
         if layout.shows(source) {
-            let picture = read(source)?;
+            let picture = read(number(source))?;
             install(|| layout.draw(&mut out, source, &picture, task))?;
         }
     }
     if let Some(matte) = matte {
-        let number = plate_beneath(edit, t);
-        let plate = sized(sources.plate.read(number)?, number, &info)?;
+        let plate = read(plate_beneath(edit, t))?;
         install(|| composite(&mut out, &plate, &matte, window, task))?;
     }
     Ok(Arc::new(out))
