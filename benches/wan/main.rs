@@ -81,6 +81,8 @@ fn ours(model: &Transformer, frames: usize) -> Result<Figure> {
         text: &text,
         image: None,
         control: None,
+        regions: None,
+        subjects: &[],
     };
     forget_peak().ok();
     let before = megabytes("VmRSS");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::request::{Mode, Request, RequestError};
 use crate::device::gpu::Choice;
 use crate::engine::plate::{PlateEngine, Settings, Steady};
-use crate::engine::wan::{self, LoraFile, ModelFiles, WanEngine, Way};
+use crate::engine::wan::{self, LoraFile, ModelFiles, Subject, WanEngine, Way};
 use crate::engine::{AnyEngine, Keep, Timeline};
 use crate::frame::{FrameRange, PlateInfo, Transfer};
 use crate::manifest::Values;
@@ -275,7 +275,16 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
             .filter(|r| !r.is_empty())
             .map(PathBuf::from)
             .collect(),
-        subjects: Vec::new(),
+        subjects: (1..=3)
+            .filter_map(|i| {
+                let value = |what: &str| path(&format!("subject{i}{what}"));
+                Some(Subject {
+                    matte: value("Matte")?.into(),
+                    prompt: value("Prompt").unwrap_or_default().to_owned(),
+                    reference: value("Reference").map(PathBuf::from),
+                })
+            })
+            .collect(),
         noise: file("latents"),
     })
 }

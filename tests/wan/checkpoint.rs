@@ -26,6 +26,8 @@ fn output(model: &Transformer, reference: &HashMap<String, Tensor>) -> Tensor {
         text: &reference["prompt"],
         image: None,
         control: None,
+        regions: None,
+        subjects: &[],
     };
     model.forward(&inputs, &mut |_, _| Ok(())).unwrap()
 }

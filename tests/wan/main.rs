@@ -4,6 +4,7 @@
 mod checkpoint;
 mod pipeline;
 mod sampler;
+mod subjects;
 mod support;
 mod take;
 mod transformer;

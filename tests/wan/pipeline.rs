@@ -93,6 +93,7 @@ impl Case {
             negative: self.kept.get("negative"),
             image: self.kept.get("clip"),
             start: None,
+            subjects: None,
             condition: match (self.kept.get("condition"), self.kept.get("free")) {
                 (Some(latents), Some(free)) => Condition::Given { latents, free },
                 (Some(channels), None) => Condition::Channels(channels),

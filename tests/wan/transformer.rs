@@ -55,6 +55,8 @@ impl Case {
                 latents,
                 scales: &scales,
             }),
+            regions: None,
+            subjects: &[],
         };
         let mut parts = HashMap::new();
         let output = self.model.forward(&inputs, &mut |part, x| {
@@ -222,6 +224,8 @@ fn latents_that_do_not_fit_are_told_and_not_run() {
             text,
             image: None,
             control: None,
+            regions: None,
+            subjects: &[],
         };
         let result = case.model.forward(&inputs, &mut |_, _| Ok(()));
         result.unwrap_err().to_string()

@@ -13,6 +13,7 @@ use super::reference;
 use super::settings::{Settings, Way};
 use super::shot::{STEP, Shot};
 use super::studio::{Kind, Studio};
+use super::subjects;
 use super::vae::{self, VaeEncoder};
 use crate::device::Task;
 use crate::device::ops::FeatureMap;
@@ -49,6 +50,9 @@ pub struct Given {
     pub start: Option<Array>,
     /// CLIP's states of the first frame, or of the first and the last.
     pub clip: Option<Array>,
+    /// For each token the bits of the subjects that it belongs to; none where there
+    /// are no subjects.
+    pub members: Option<Vec<u32>>,
 }
 
 /// A shot's frames at the model's size, in the values of where they come from, as far
@@ -96,13 +100,14 @@ pub fn learn(
     };
     let references = if studio.kind() == Kind::Vace {
         let mut read = Vec::new();
-        for path in &settings.references {
+        for (path, _) in settings.all_references() {
             read.push(reference::read(path, fit.canvas)?);
         }
         read
     } else {
         Vec::new()
     };
+    let owners: Vec<usize> = settings.all_references().map(|(_, owner)| owner).collect();
     let mut given = Vec::new();
     for (shot, seen) in shots.into_iter().zip(seen) {
         let seen = Seen {
@@ -110,7 +115,12 @@ pub fn learn(
             behind: displayed(seen.behind, &space),
             covered: seen.covered,
         };
-        given.push(one(&mut encoder, settings, shot, &seen, &references, fit)?);
+        let mut one = one(&mut encoder, settings, shot, &seen, &references, fit)?;
+        if !settings.subjects.is_empty() {
+            let (all, shot) = (&settings.subjects, &one.shot);
+            one.members = Some(subjects::members(studio, all, &owners, shot, fit, task)?);
+        }
+        given.push(one);
     }
     let mut conditions = Conditions {
         fit,
@@ -236,6 +246,7 @@ fn one(
         control: None,
         start: None,
         clip: None,
+        members: None,
         shot,
     };
     let blank = || FeatureMap::zeros(fit.canvas[1], fit.canvas[0], 3, 0);

@@ -23,14 +23,14 @@ use super::develop::{Desk, Exposed, Latents, Wanted};
 use super::error::WanError;
 use super::fit::Fit;
 use super::identity::identity;
-use super::pipeline::{Condition, Run, Start};
+use super::pipeline::{Condition, Run, Start, Subjects};
 use super::settings::Settings;
 use super::shot::{STEP, Shot};
 use super::studio::Studio;
-use super::transformer::Control;
+use super::transformer::{Control, Regions};
 use crate::device::Task;
 use crate::engine::{Engine, EngineError, Keep, Sources, Timeline};
-use crate::frame::{Picture, PlateInfo, Window};
+use crate::frame::{FilePlate, Picture, PlateInfo, PlateOptions, Window};
 use crate::sampler::{Place, noise};
 
 /// The engine, with the settings it works under.
@@ -80,7 +80,16 @@ impl WanEngine {
         let files = &self.settings.files;
         let parts = [&files.vae, &files.image_encoder].into_iter().flatten();
         let paths = [&files.model].into_iter().chain(parts);
-        names(paths.chain(&self.settings.references).map(PathBuf::as_path))
+        let references = self.settings.all_references();
+        let owners: Vec<_> = references.map(|(_, owner)| owner).collect();
+        let references = self.settings.all_references().map(|(path, _)| path);
+        let mattes = self.settings.subjects.iter().map(|s| matte_name(&s.matte));
+        let mattes: Vec<_> = mattes.collect();
+        let files = names(paths.chain(references).map(PathBuf::as_path));
+        match mattes.is_empty() {
+            true => files,
+            false => format!("{files} {owners:?} {mattes:?}"),
+        }
     }
 
     /// The latents of all shots.
@@ -96,7 +105,11 @@ impl WanEngine {
             true => &[&settings.prompt, &settings.negative],
             false => &[&settings.prompt],
         };
-        let texts = studio.texts(texts, task)?;
+        let main = texts.len();
+        let subjects = settings.subjects.iter().map(|s| &s.prompt[..]);
+        let texts: Vec<&str> = texts.iter().copied().chain(subjects).collect();
+        let texts = studio.texts(&texts, task)?;
+        let (texts, of_subjects) = texts.split_at(main);
         let experts = studio.experts()?;
         let scheduler = studio.scheduler(settings);
         let scales = [settings.control as f32];
@@ -115,7 +128,15 @@ impl WanEngine {
                 Some((latents, free)) => Some((latents.tensor()?, free.tensor()?)),
                 None => None,
             };
+            let regions = match &given.members {
+                Some(members) => Some(Regions::new(members, &Device::Cpu)?),
+                None => None,
+            };
             let run = Run {
+                subjects: regions.as_ref().map(|regions| Subjects {
+                    regions,
+                    texts: of_subjects,
+                }),
                 noise: &noise,
                 prompt: &texts[0],
                 negative: texts.get(1),
@@ -174,16 +195,20 @@ impl WanEngine {
         let studio = self.studio()?;
         studio.readable(&settings.prompt)?;
         studio.readable(&settings.negative)?;
+        for subject in &settings.subjects {
+            studio.readable(&subject.prompt)?;
+        }
         studio.can(&shots, settings)?;
         let fit = Fit::new(plate, settings.size, studio.step());
-        studio.fits(fit.canvas, &shots, settings.references.len())?;
+        let references = settings.all_references().count();
+        studio.fits(fit.canvas, &shots, references)?;
         if let Some(path) = &settings.noise {
             let [shot] = &shots[..] else {
                 let text = "noise is given for one shot and this take has several: ask for one end at a time";
                 return Err(WanError::Request(text.to_owned()));
             };
             let [rows, columns] = studio.latent_size(fit.canvas);
-            let frames = shot.latents() + settings.references.len();
+            let frames = shot.latents() + references;
             read_noise(path, [studio.vae().z_dim, frames, rows, columns])?;
         }
         Ok(())
@@ -249,15 +274,17 @@ impl Engine for WanEngine {
         let told = Settings {
             files: Default::default(),
             references: Vec::new(),
+            subjects: Vec::new(),
             noise: None,
             ..self.settings.clone()
         };
+        let prompts: Vec<_> = self.settings.subjects.iter().map(|s| &s.prompt).collect();
         let more = [&files.low, &files.text_encoder, &files.tokenizer, noise];
         let more = more.into_iter().flatten();
         let loras = files.loras.iter().map(|l| &l.path);
         let how: Vec<_> = files.loras.iter().map(|l| (l.strength, l.part)).collect();
         format!(
-            "{told:?} {} {} {how:?}",
+            "{told:?} {} {} {how:?} {prompts:?}",
             self.sources_key(),
             names(more.chain(loras).map(PathBuf::as_path))
         )
@@ -342,6 +369,15 @@ fn names<'a>(paths: impl Iterator<Item = &'a Path>) -> String {
         Err(_) => path.display().to_string(),
     };
     paths.map(name).collect::<Vec<_>>().join(" ")
+}
+
+/// Names a matte's files: where they lie, their sizes and times.
+fn matte_name(path: &Path) -> String {
+    let options = PlateOptions::default();
+    match FilePlate::open(path, &options) {
+        Ok(matte) => matte.key().to_hex().to_string(),
+        Err(_) => path.display().to_string(),
+    }
 }
 
 /// Channels, frames, rows and columns of a shot's latents.

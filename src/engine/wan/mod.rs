@@ -19,6 +19,7 @@ mod reference;
 mod settings;
 mod shot;
 mod studio;
+mod subjects;
 pub mod text;
 pub mod transformer;
 pub mod vae;

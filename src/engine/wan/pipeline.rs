@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::transformer::{Control, Inputs, Timesteps, Transformer};
+use super::transformer::{Control, Inputs, Regions, Timesteps, Transformer};
 use crate::device::{Cancelled, Task};
 use crate::sampler::{EasyCache, Guidance, SchedulerConfig, Solver};
 
@@ -58,6 +58,16 @@ pub struct Start<'a> {
     pub strength: f64,
 }
 
+/// Parts of the picture with texts of their own. What a text says stays in its part, see
+/// [`Regions`]; a step cache, which looks at all of the picture, must be off for that.
+#[derive(Clone, Copy)]
+pub struct Subjects<'a> {
+    /// Which tokens belong to which.
+    pub regions: &'a Regions,
+    /// [1, m, text_dim] of each; padded here.
+    pub texts: &'a [Tensor],
+}
+
 /// A run from noise to latents.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
@@ -75,6 +85,8 @@ pub struct Run<'a> {
     pub condition: Condition<'a>,
     /// What VACE is to follow.
     pub control: Option<Control<'a>>,
+    /// Parts of the picture with texts of their own.
+    pub subjects: Option<Subjects<'a>>,
     /// Solver and shift.
     pub scheduler: &'a SchedulerConfig,
     /// Number of steps.
@@ -116,6 +128,10 @@ impl Experts {
 
     fn run(&self, run: &Run<'_>, task: Task<'_>) -> Result<Made, PipelineError> {
         let prompt = padded(run.prompt)?;
+        let subjects = match &run.subjects {
+            Some(subjects) => subjects.texts.iter().map(padded).collect(),
+            None => Ok(Vec::new()),
+        }?;
         let negative = match (run.guidance.is_used(), run.negative) {
             (false, _) => None,
             (true, Some(negative)) => Some(padded(negative)?),
@@ -148,8 +164,10 @@ impl Experts {
             let outputs = match reused {
                 Some(outputs) => outputs,
                 None => {
-                    let mut texts = vec![&prompt];
-                    texts.extend(negative.as_ref().filter(|_| guided.is_some()));
+                    // What is not wanted is not wanted anywhere.
+                    let mut texts = vec![(&prompt, &subjects[..])];
+                    let negative = negative.as_ref().filter(|_| guided.is_some());
+                    texts.extend(negative.map(|text| (text, &[][..])));
                     let outputs = texts
                         .into_iter()
                         .map(|text| ask(model, run, &latents, text, time, task))
@@ -203,12 +221,12 @@ impl Condition<'_> {
     }
 }
 
-/// The velocity that `model` gives for one text.
+/// The velocity that `model` gives for one text, and for those of the subjects.
 fn ask(
     model: &Transformer,
     run: &Run<'_>,
     latents: &Tensor,
-    text: &Tensor,
+    (text, subjects): (&Tensor, &[Tensor]),
     time: f32,
     task: Task<'_>,
 ) -> candle_core::Result<Tensor> {
@@ -229,6 +247,8 @@ fn ask(
         text,
         image: run.image,
         control: run.control,
+        regions: run.subjects.map(|s| s.regions),
+        subjects,
     };
     model.forward(&inputs, &mut |_, _| {
         task.check().map_err(candle_core::Error::wrap)

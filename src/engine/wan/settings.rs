@@ -133,6 +133,16 @@ pub struct Settings {
     pub noise: Option<PathBuf>,
 }
 
+impl Settings {
+    /// All reference pictures, each with the subject that it is of: 0 for none, 1 for
+    /// the first.
+    pub fn all_references(&self) -> impl Iterator<Item = (&PathBuf, usize)> {
+        let of_subjects = self.subjects.iter().zip(1..);
+        let of_subjects = of_subjects.filter_map(|(s, i)| Some((s.reference.as_ref()?, i)));
+        self.references.iter().map(|r| (r, 0)).chain(of_subjects)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -254,7 +254,12 @@ impl Studio {
             }
             _ => {}
         }
-        if !settings.references.is_empty() && self.kind != Kind::Vace {
+        if settings.cache.is_some() && !settings.subjects.is_empty() {
+            return refuse(
+                "the step cache looks at the whole picture, and subjects are kept apart: leave out one of the two",
+            );
+        }
+        if settings.all_references().next().is_some() && self.kind != Kind::Vace {
             return refuse("reference pictures take a VACE model: choose one, or leave them out");
         }
         Ok(())

@@ -4,6 +4,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::regions::Regions;
 use super::rope::Rope;
 use crate::device::ops::{Activation, Linear, attention, full, rms_norm};
 use crate::engine::wan::config::TransformerConfig;
@@ -69,21 +70,67 @@ impl Attention {
         })
     }
 
-    /// Tokens `x` [batch, n, dim] to one another, turned by their positions.
-    pub fn among(&self, x: &Tensor, rope: &Rope) -> Result<Tensor> {
+    /// Tokens `x` [batch, n, dim] to one another, turned by their positions; where
+    /// there are regions, to those that they may see.
+    pub fn among(&self, x: &Tensor, rope: &Rope, regions: Option<&Regions>) -> Result<Tensor> {
         let query = rope.apply(&self.query(x)?)?;
         let (key, value) = self.source.read(x, self.eps)?;
         let key = rope.apply(&key)?;
-        self.out
-            .forward(&attention(&query, &key, &value, self.heads)?)
+        let found = match regions {
+            None => attention(&query, &key, &value, self.heads)?,
+            Some(regions) => {
+                let parts = regions.groups.iter().map(|group| {
+                    attention(
+                        &query.index_select(&group.tokens, 1)?,
+                        &key.index_select(&group.sees, 1)?,
+                        &value.index_select(&group.sees, 1)?,
+                        self.heads,
+                    )
+                });
+                regions.gathered(&parts.collect::<Result<Vec<_>>>()?)?
+            }
+        };
+        self.out.forward(&found)
     }
 
-    /// Tokens `x` [batch, n, dim] to `text` [batch, m, dim] and `image`
-    /// [batch, i, dim]; what both say is added.
-    pub fn across(&self, x: &Tensor, text: &Tensor, image: Option<&Tensor>) -> Result<Tensor> {
+    /// Tokens `x` [batch, n, dim] to `texts` [batch, m, dim] and `image`
+    /// [batch, i, dim]; what both say is added. All tokens read the first text, or, where
+    /// there are regions and further texts, those of their subjects.
+    pub fn across(
+        &self,
+        x: &Tensor,
+        texts: &[Tensor],
+        image: Option<&Tensor>,
+        regions: Option<&Regions>,
+    ) -> Result<Tensor> {
         let query = self.query(x)?;
-        let (key, value) = self.source.read(text, self.eps)?;
-        let mut found = attention(&query, &key, &value, self.heads)?;
+        let read = texts.iter().map(|text| self.source.read(text, self.eps));
+        let read = read.collect::<Result<Vec<_>>>()?;
+        let Some((key, value)) = read.first() else {
+            candle_core::bail!("there is no text");
+        };
+        let mut found = match regions.filter(|_| read.len() > 1) {
+            None => attention(&query, key, value, self.heads)?,
+            Some(regions) => {
+                let mut parts = Vec::new();
+                for group in &regions.groups {
+                    let query = query.index_select(&group.tokens, 1)?;
+                    let mut sum: Option<Tensor> = None;
+                    for (key, value) in group.texts.iter().filter_map(|t| read.get(*t)) {
+                        let found = attention(&query, key, value, self.heads)?;
+                        sum = Some(match sum {
+                            Some(sum) => (sum + found)?,
+                            None => found,
+                        });
+                    }
+                    let Some(sum) = sum else {
+                        candle_core::bail!("a region has no text");
+                    };
+                    parts.push((sum / group.texts.len() as f64)?);
+                }
+                regions.gathered(&parts)?
+            }
+        };
         if let (Some(branch), Some(image)) = (&self.image, image) {
             let (key, value) = branch.read(image, self.eps)?;
             found = (found + attention(&query, &key, &value, self.heads)?)?;

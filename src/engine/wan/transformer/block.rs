@@ -6,14 +6,17 @@ use candle_nn::VarBuilder;
 
 use super::attention::Attention;
 use super::embed::PerToken;
+use super::regions::Regions;
 use super::rope::Rope;
 use crate::device::ops::{Activation, Linear, add_gated, full, layer_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// What every block of a run reads.
-pub struct Context {
-    /// [batch, m, dim]
-    pub text: Tensor,
+pub struct Context<'a> {
+    /// The main text and those of the subjects, [batch, m, dim] each.
+    pub texts: Vec<Tensor>,
+    /// Which tokens belong to which subjects.
+    pub regions: Option<&'a Regions>,
     /// [batch, i, dim]
     pub image: Option<Tensor>,
     /// [times, 6, dim]
@@ -58,13 +61,16 @@ impl Block {
     }
 
     /// `x` [batch, tokens, dim] → the same shape.
-    pub fn forward(&self, x: &Tensor, context: &Context) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, context: &Context<'_>) -> Result<Tensor> {
         // Shift, scale and gate of the first attention, then of the feed-forward.
         let part = |i: usize| context.time.part(i, &self.table.get(i)?);
         let modulated = |x: &Tensor, i: usize| -> Result<Tensor> {
             layer_norm(x, &(part(i + 1)? + 1.0)?, &part(i)?, self.eps)
         };
-        let found = self.among.among(&modulated(x, 0)?, &context.rope)?;
+        let regions = context.regions;
+        let found = self
+            .among
+            .among(&modulated(x, 0)?, &context.rope, regions)?;
         let x = add_gated(x, &found, &part(2)?)?;
         let normed = match &self.across_norm {
             Some((weight, bias)) => layer_norm(&x, weight, bias, self.eps)?,
@@ -72,7 +78,7 @@ impl Block {
         };
         let found = self
             .across
-            .across(&normed, &context.text, context.image.as_ref())?;
+            .across(&normed, &context.texts, context.image.as_ref(), regions)?;
         let x = (x + found)?;
         let thought = self
             .widen

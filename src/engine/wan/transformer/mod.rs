@@ -7,6 +7,7 @@ mod attention;
 mod block;
 mod embed;
 mod head;
+mod regions;
 mod rope;
 mod vace;
 
@@ -21,6 +22,7 @@ use rope::Rope;
 use vace::Vace;
 
 pub use embed::Timesteps;
+pub use regions::{MOST, Regions};
 pub use vace::Control;
 
 /// What one evaluation reads.
@@ -36,6 +38,10 @@ pub struct Inputs<'a> {
     pub image: Option<&'a Tensor>,
     /// What VACE is to follow.
     pub control: Option<Control<'a>>,
+    /// Which tokens belong to which subjects.
+    pub regions: Option<&'a Regions>,
+    /// The texts of the subjects, as `text`; none where all tokens read `text`.
+    pub subjects: &'a [Tensor],
 }
 
 /// A place in the transformer, for whoever watches a run.
@@ -120,8 +126,18 @@ impl Transformer {
         let time = self.time.forward(inputs.timesteps, grid.tokens(), device)?;
         watch(Part::Time, time.embedding.rows())?;
         watch(Part::TimeProjection, time.projection.rows())?;
-        let text = self.text.forward(inputs.text)?;
-        watch(Part::Text, &text)?;
+        if let Some(regions) = inputs.regions.filter(|r| r.tokens() != grid.tokens()) {
+            candle_core::bail!(
+                "regions of {} tokens for {}",
+                regions.tokens(),
+                grid.tokens()
+            );
+        }
+        let mut texts = vec![self.text.forward(inputs.text)?];
+        watch(Part::Text, &texts[0])?;
+        for subject in inputs.subjects {
+            texts.push(self.text.forward(subject)?);
+        }
         let image = match (&self.image, inputs.image) {
             (Some(embedding), Some(image)) => Some(embedding.forward(image)?),
             _ => None,
@@ -130,7 +146,8 @@ impl Transformer {
             watch(Part::Image, image)?;
         }
         let context = Context {
-            text,
+            texts,
+            regions: inputs.regions,
             image,
             time: time.projection,
             rope: Rope::new(&self.config, grid, device)?,

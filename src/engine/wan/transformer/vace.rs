@@ -56,7 +56,7 @@ impl Vace {
         &self,
         x: &Tensor,
         control: Control<'_>,
-        context: &Context,
+        context: &Context<'_>,
     ) -> Result<Vec<(usize, Tensor)>> {
         let count = self.blocks.len();
         if control.scales.len() != count && control.scales.len() != 1 {
