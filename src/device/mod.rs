@@ -6,11 +6,14 @@ pub mod gpu;
 pub mod memory;
 pub mod ops;
 mod share;
+mod stop;
 mod task;
 mod threads;
 
 pub use clock::disk_now;
 pub use share::{share, share_each};
+pub(crate) use stop::Stop;
+pub use stop::stoppable;
 pub use task::{Cancel, Cancelled, Progress, Silent, Task};
 pub(crate) use threads::{count as worker_count, spawn};
 pub use threads::{install, limit};

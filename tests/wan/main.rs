@@ -2,6 +2,7 @@
 //! `fixtures/` (`reference/` has the scripts that made them).
 
 mod checkpoint;
+mod loaders;
 mod pipeline;
 mod sampler;
 mod subjects;

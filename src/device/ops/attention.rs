@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::activation::attend_rows;
 use super::product::Packed;
 use super::values::{is_ours, tensor, with_values};
-use crate::device::install;
+use crate::device::{Stop, install};
 
 /// Queries and keys whose scores are in memory at once, for each thread: they stay in
 /// the second cache. The same for any number of threads, and so is the result.
@@ -33,6 +33,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Ten
     if !is_ours(q) || !is_ours(k) || !is_ours(v) {
         return plainly(q, k, v, heads);
     }
+    let stop = Stop::here();
+    stop.check()?;
     let mut out = vec![0f32; batch * n * channels];
     with_values(q, |q| {
         with_values(k, |k| {
@@ -45,13 +47,14 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Ten
                         out.par_chunks_mut(QUERIES * channels)
                             .zip(q.par_chunks(QUERIES * channels))
                             .for_each_init(Scratch::default, |scratch, (out, q)| {
-                                sources.answer(q, out, scratch);
+                                sources.answer(q, out, scratch, &stop);
                             });
                     });
                 }
             })
         })
     })???;
+    stop.check()?;
     tensor(out, &[batch, n, channels])
 }
 
@@ -103,7 +106,7 @@ impl Sources {
     }
 
     /// The answers to queries `q` into `out`, rows of all channels each.
-    fn answer(&self, q: &[f32], out: &mut [f32], scratch: &mut Scratch) {
+    fn answer(&self, q: &[f32], out: &mut [f32], scratch: &mut Scratch, stop: &Stop) {
         let (channels, d) = (self.channels, self.channels / self.heads);
         let n = q.len() / channels;
         scratch.found.resize(n * d, 0.0);
@@ -115,6 +118,9 @@ impl Sources {
             scratch.sums.clear();
             scratch.sums.resize(n, 0.0);
             for tile in tiles {
+                if stop.asked() {
+                    return;
+                }
                 scratch.scores.resize(n * tile.count, 0.0);
                 let (scores, found) = (&mut scratch.scores, &mut scratch.found);
                 tile.keys

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::activation::gelu_tanh_all;
 use super::product::Packed;
 use super::values::{is_ours, tensor, with_values};
-use crate::device::install;
+use crate::device::{Stop, install};
 
 /// Rows of input that a thread takes through all outputs at a time. The same for any
 /// number of threads, and so is the result.
@@ -71,15 +71,18 @@ impl Linear {
         }
         let rows = shape.iter().product::<usize>();
         shape.push(output);
+        let stop = Stop::here();
+        stop.check()?;
         let mut out = vec![0f32; rows * output];
         let layer = Ready::new(self)?;
         with_values(x, |x| {
             install(|| {
                 out.par_chunks_mut(ROWS * output)
                     .zip(x.par_chunks(ROWS * input))
-                    .for_each(|(out, x)| layer.apply(x, out));
+                    .for_each(|(out, x)| layer.apply(x, out, &stop));
             });
         })?;
+        stop.check()?;
         tensor(out, &shape)
     }
 
@@ -98,6 +101,8 @@ impl Linear {
         let rows = x.elem_count() / input;
         shape.pop();
         shape.push(output);
+        let stop = Stop::here();
+        stop.check()?;
         let mut out = vec![0f32; rows * output];
         let (first, second) = (Ready::new(self)?, Ready::new(next)?);
         with_values(x, |x| {
@@ -106,11 +111,12 @@ impl Linear {
                     .zip(x.par_chunks(ROWS * input))
                     .for_each_init(Vec::new, |hidden: &mut Vec<f32>, (out, x)| {
                         hidden.resize(x.len() / input * between, 0.0);
-                        first.apply(x, hidden);
-                        second.apply(hidden, out);
+                        first.apply(x, hidden, &stop);
+                        second.apply(hidden, out, &stop);
                     });
             });
         })?;
+        stop.check()?;
         tensor(out, &shape)
     }
 
@@ -162,10 +168,13 @@ impl Ready {
     }
 
     /// Rows `x` to rows `out`.
-    fn apply(&self, x: &[f32], out: &mut [f32]) {
+    fn apply(&self, x: &[f32], out: &mut [f32], stop: &Stop) {
         let [output, input] = self.sides;
         let rows = x.len() / input;
         for (i, group) in self.groups.iter().enumerate() {
+            if stop.asked() {
+                return;
+            }
             group.multiply(x, input, rows, &mut out[i * OUTPUTS..], output);
         }
         for row in out.chunks_mut(output) {

@@ -22,6 +22,13 @@ pub use normalise::normalise;
 pub use rotate::rotate;
 pub use self_attention::self_attention;
 
+/// What an error says, without the list of calls that candle puts behind it where the
+/// environment asks for such lists.
+pub fn plainly(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod testing {
     use candle_core::{Device, Tensor};

@@ -29,6 +29,7 @@ use super::shot::{STEP, Shot};
 use super::studio::Studio;
 use super::transformer::{Control, Regions};
 use crate::device::Task;
+use crate::device::ops::plainly;
 use crate::engine::{Engine, EngineError, Keep, Sources, Timeline};
 use crate::frame::{FilePlate, Picture, PlateInfo, PlateOptions, Window};
 use crate::sampler::{Place, noise};
@@ -409,10 +410,7 @@ fn read_noise(path: &Path, shape: [usize; 4]) -> Result<Tensor, WanError> {
     };
     let bytes = std::fs::read(path).map_err(|e| refuse(e.to_string()))?;
     let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-    let mut found = found.map_err(|e| {
-        let text = e.to_string();
-        refuse(text.lines().next().unwrap_or_default().to_owned())
-    })?;
+    let mut found = found.map_err(|e| refuse(plainly(&e)))?;
     let latents = found.remove("latents");
     let latents = latents.ok_or_else(|| refuse("it has no tensor 'latents'".to_owned()))?;
     let [c, t, h, w] = shape;

@@ -3,7 +3,8 @@
 use candle_core::{DType, Tensor};
 
 use super::transformer::{Control, Inputs, Regions, Timesteps, Transformer};
-use crate::device::{Cancelled, Task};
+use crate::device::ops::plainly;
+use crate::device::{Cancelled, Task, stoppable};
 use crate::sampler::{EasyCache, Guidance, SchedulerConfig, Solver};
 
 /// Text tokens that the published models were trained with; shorter prompts have
@@ -15,7 +16,7 @@ pub const TEXT_TOKENS: usize = 512;
 #[non_exhaustive]
 pub enum PipelineError {
     /// What was given does not go together, or memory is short.
-    #[error("the model cannot be run: {0}")]
+    #[error("the model cannot be run: {}", plainly(.0))]
     Tensor(#[from] candle_core::Error),
     /// The work was asked to stop.
     #[error(transparent)]
@@ -117,7 +118,7 @@ impl Run<'_> {
 impl Experts {
     /// Makes the latents of `run`.
     pub fn sample(&self, run: &Run<'_>, task: Task<'_>) -> Result<Made, PipelineError> {
-        self.run(run, task).map_err(|error| {
+        stoppable(task.cancel, || self.run(run, task)).map_err(|error| {
             // A stop inside the model comes out as an error of its own.
             match task.check() {
                 Err(cancelled) => cancelled.into(),

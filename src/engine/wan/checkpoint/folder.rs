@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::error::CheckpointError;
 use super::infer;
 use super::weights::{Weights, expected};
+use crate::device::ops::plainly;
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::pipeline::Experts;
 use crate::engine::wan::transformer::Transformer;
@@ -220,7 +221,7 @@ impl Model {
             .iter()
             .map(|part| {
                 let loaded = Transformer::load(&part.config, &part.weights.builder());
-                loaded.map_err(|e| broken(part.weights.path(), e))
+                loaded.map_err(|e| broken(part.weights.path(), plainly(&e)))
             })
             .collect::<Result<Vec<_>, _>>()?
             .into_iter();

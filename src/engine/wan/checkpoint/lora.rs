@@ -12,6 +12,7 @@ use super::error::CheckpointError;
 use super::file::File;
 use super::names;
 use super::stored;
+use crate::device::ops::plainly;
 
 /// What stands before the names.
 const PREFIXES: [&str; 4] = [
@@ -87,7 +88,7 @@ impl Lora {
             let value = file
                 .bytes(&listed.name)
                 .and_then(|b| stored::tensor(b, listed.kind, &listed.shape, None, DType::F32))
-                .map_err(|e| broken(e.to_string()))?;
+                .map_err(|e| broken(plainly(&e)))?;
             let change = lora.changes.entry(layer).or_default();
             match role {
                 Role::Down => change.down = Some(value),
@@ -96,7 +97,7 @@ impl Lora {
                 Role::Bias => change.bias = Some(value),
                 Role::Alpha => {
                     let values = value.flatten_all().and_then(|v| v.to_vec1::<f32>());
-                    let values = values.map_err(|e| broken(e.to_string()))?;
+                    let values = values.map_err(|e| broken(plainly(&e)))?;
                     change.alpha = values.first().copied();
                 }
             }

@@ -14,6 +14,7 @@ use super::file::File;
 use super::lora::Lora;
 use super::names;
 use super::stored::{self, Kind};
+use crate::device::ops::plainly;
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::transformer::Transformer;
 
@@ -63,7 +64,7 @@ impl Weights {
         };
         weights.list().map_err(|e| CheckpointError::Broken {
             path: path.to_owned(),
-            why: e.to_string(),
+            why: plainly(&e),
         })?;
         Ok(weights)
     }

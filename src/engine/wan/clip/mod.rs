@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use serde::Deserialize;
 
-use crate::device::ops::{Activation, FeatureMap, Linear, attention, layer_norm};
+use crate::device::ops::{Activation, FeatureMap, Linear, attention, layer_norm, plainly};
 use crate::device::{Cancelled, Task};
 use crate::engine::wan::checkpoint::{CheckpointError, TRANSFORMERS, Weights, files, text};
 
@@ -24,7 +24,7 @@ pub enum ImageError {
     #[error("the image encoder's config.json {0}")]
     Config(String),
     /// A weight is missing or of another shape; the text names it.
-    #[error("the image encoder's weights do not fit its config.json: {0}")]
+    #[error("the image encoder's weights do not fit its config.json: {}", plainly(.0))]
     Weights(#[from] candle_core::Error),
     /// A file cannot be read.
     #[error(transparent)]

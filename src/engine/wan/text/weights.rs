@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::TextError;
+use crate::device::ops::plainly;
 use crate::engine::wan::checkpoint::{TRANSFORMERS, Weights, files};
 
 /// Weights in open files.
@@ -49,7 +50,7 @@ impl Rows {
         out: &mut [f32],
     ) -> Result<(), TextError> {
         let read = self.weights.read_rows(&self.stored(name), rows, out);
-        read.map_err(|e| TextError::Weights(e.to_string()))
+        read.map_err(|e| TextError::Weights(plainly(&e)))
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::device::ops::FeatureMap;
+use crate::device::ops::{FeatureMap, plainly};
 use crate::device::{Cancelled, Task};
 use crate::engine::wan::checkpoint::{CheckpointError, DIFFUSERS, Weights, files, text};
 use decoder::{Area, Decoder, HeadPast, Plan, TailPast};
@@ -40,7 +40,7 @@ pub enum VaeError {
     #[error("the VAE's config.json {0}")]
     Config(String),
     /// A weight is missing or of another shape; the text names it.
-    #[error("the VAE's weights do not fit its config.json: {0}")]
+    #[error("the VAE's weights do not fit its config.json: {}", plainly(.0))]
     Weights(#[from] candle_core::Error),
     /// A file cannot be read.
     #[error(transparent)]
@@ -54,16 +54,24 @@ pub enum VaeError {
 }
 
 /// Opens a folder as diffusers saves it (`config.json` and weights, whole or in
-/// parts), or a single file of Wan 2.1's VAE, whose settings are the published
-/// ones. Nothing is loaded yet: see [`VaeDecoder::load`] and [`VaeEncoder::load`].
+/// parts), or a single file of Wan 2.1's or 2.2's VAE, whose settings are the published
+/// ones; its latents' channels tell which. Nothing is loaded yet: see [`VaeDecoder::load`] and [`VaeEncoder::load`].
 pub fn open(path: &Path) -> Result<(VaeConfig, VarBuilder<'static>), VaeError> {
     let (config, files) = if path.is_dir() {
         let config = VaeConfig::parse(&text(&path.join("config.json"))?)?;
-        (config, files(path, DIFFUSERS)?)
+        (Some(config), files(path, DIFFUSERS)?)
     } else {
-        (VaeConfig::default(), vec![path.to_owned()])
+        (None, vec![path.to_owned()])
     };
     let weights = Arc::new(Weights::open(path, &files)?);
+    let config = config.unwrap_or_else(|| {
+        let names = ["conv2.weight", "post_quant_conv.weight"];
+        let shape = names.iter().find_map(|name| weights.shape(name));
+        match shape.and_then(|s| s.first()) {
+            Some(48) => VaeConfig::of_2_2(),
+            _ => VaeConfig::default(),
+        }
+    });
     let vb = weights.builder().to_dtype(DType::F32);
     Ok((config, vb))
 }
@@ -78,7 +86,7 @@ impl VaeEncoder {
     /// Reads the encoder's weights, named as in a diffusers checkpoint or as in
     /// the published single file of Wan 2.1.
     pub fn load(config: &VaeConfig, vb: &VarBuilder<'_>) -> Result<Self, VaeError> {
-        let vb = names::as_diffusers(vb, config.num_res_blocks);
+        let vb = names::as_diffusers(vb, config);
         Ok(Self {
             config: config.clone(),
             weights: Encoder::load(&vb, config)?,
@@ -186,7 +194,7 @@ impl VaeDecoder {
     /// Reads the decoder's weights, named as in a diffusers checkpoint or as in
     /// the published single file of Wan 2.1.
     pub fn load(config: &VaeConfig, vb: &VarBuilder<'_>) -> Result<Self, VaeError> {
-        let vb = names::as_diffusers(vb, config.num_res_blocks);
+        let vb = names::as_diffusers(vb, config);
         Ok(Self {
             config: config.clone(),
             weights: Decoder::load(&vb, config)?,

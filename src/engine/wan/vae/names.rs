@@ -1,20 +1,25 @@
-//! The names of the weights in the published single file of Wan 2.1's VAE.
+//! The names of the weights in the published single files of the VAEs of Wan 2.1 and
+//! 2.2.
 
 use candle_nn::VarBuilder;
 
+use super::VaeConfig;
+
 /// `vb` under diffusers' names, whichever of the two kinds the file has.
-/// `blocks` is how many residual blocks a level of the encoder has.
-pub(super) fn as_diffusers<'a>(vb: &VarBuilder<'a>, blocks: usize) -> VarBuilder<'a> {
+pub(super) fn as_diffusers<'a>(vb: &VarBuilder<'a>, config: &VaeConfig) -> VarBuilder<'a> {
+    let (blocks, nested) = (config.num_res_blocks, config.is_residual);
     if vb.contains_tensor("conv2.weight") && !vb.contains_tensor("post_quant_conv.weight") {
         vb.clone()
-            .rename_f(move |name| original(name, blocks).unwrap_or_else(|| name.to_owned()))
+            .rename_f(move |name| original(name, blocks, nested).unwrap_or_else(|| name.to_owned()))
     } else {
         vb.clone()
     }
 }
 
-/// The original name of what diffusers calls `name`.
-fn original(name: &str, blocks: usize) -> Option<String> {
+/// The original name of what diffusers calls `name`. `blocks` is how many residual
+/// blocks a level of the encoder has; in 2.2 layers are `nested` in levels, in 2.1 those
+/// of all levels are counted through.
+fn original(name: &str, blocks: usize, nested: bool) -> Option<String> {
     let (part, rest) = name.split_once('.')?;
     match part {
         "quant_conv" => return Some(format!("conv1.{rest}")),
@@ -34,6 +39,22 @@ fn original(name: &str, blocks: usize) -> Option<String> {
                 // Residual blocks and what lies between them are counted through.
                 "resnets" => format!("middle.{}.{}", 2 * index, residual(rest)),
                 _ => format!("middle.{}.{rest}", 2 * index + 1),
+            }
+        }
+        "down_blocks" | "up_blocks" if nested => {
+            let (side, last) = match layer {
+                "down_blocks" => ("downsamples", blocks),
+                // The decoder's levels have one block more.
+                _ => ("upsamples", blocks + 1),
+            };
+            let mut words = rest.splitn(3, '.');
+            let (level, kind, rest) = (words.next()?, words.next()?, words.next()?);
+            match kind {
+                "resnets" => {
+                    let (index, rest) = rest.split_once('.')?;
+                    format!("{side}.{level}.{side}.{index}.{}", residual(rest))
+                }
+                _ => format!("{side}.{level}.{side}.{last}.{rest}"),
             }
         }
         "down_blocks" => {
@@ -93,20 +114,62 @@ mod tests {
         let names: BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
         assert_eq!(names.len(), 194);
         for (name, expected) in names {
-            assert_eq!(original(&name, 2).as_deref(), Some(&expected[..]), "{name}");
+            let got = original(&name, 2, false);
+            assert_eq!(got.as_deref(), Some(&expected[..]), "{name}");
+        }
+    }
+
+    #[test]
+    fn layers_of_the_newer_one_are_nested_in_levels() {
+        for (name, expected) in [
+            (
+                "encoder.down_blocks.1.resnets.0.conv_shortcut.weight",
+                "encoder.downsamples.1.downsamples.0.shortcut.weight",
+            ),
+            (
+                "encoder.down_blocks.2.downsampler.time_conv.bias",
+                "encoder.downsamples.2.downsamples.2.time_conv.bias",
+            ),
+            (
+                "decoder.up_blocks.3.resnets.2.norm2.gamma",
+                "decoder.upsamples.3.upsamples.2.residual.3.gamma",
+            ),
+            (
+                "decoder.up_blocks.0.upsampler.resample.1.weight",
+                "decoder.upsamples.0.upsamples.3.resample.1.weight",
+            ),
+            (
+                "decoder.mid_block.attentions.0.to_qkv.bias",
+                "decoder.middle.1.to_qkv.bias",
+            ),
+            ("post_quant_conv.bias", "conv2.bias"),
+        ] {
+            assert_eq!(original(name, 2, true).as_deref(), Some(expected));
         }
     }
 
     #[test]
     fn a_file_with_original_names_is_read_as_the_other() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wan/fixtures/vae-2.1");
+        for version in ["2.1", "2.2"] {
+            read_as_the_other(version);
+        }
+    }
+
+    fn read_as_the_other(version: &str) {
+        let folder = format!(
+            "{}/tests/wan/fixtures/vae-{version}",
+            env!("CARGO_MANIFEST_DIR")
+        );
         let text = std::fs::read_to_string(format!("{folder}/config.json")).unwrap();
         let config = VaeConfig::parse(&text).unwrap();
         let file = format!("{folder}/diffusion_pytorch_model.safetensors");
         let weights = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
         let renamed: HashMap<_, _> = weights
             .into_iter()
-            .map(|(name, t)| (original(&name, config.num_res_blocks).unwrap(), t))
+            .map(|(name, t)| {
+                let (blocks, nested) = (config.num_res_blocks, config.is_residual);
+                (original(&name, blocks, nested).unwrap(), t)
+            })
             .collect();
         let vb = VarBuilder::from_tensors(renamed, DType::F32, &Device::Cpu);
         assert!(VaeDecoder::load(&config, &vb).is_ok());

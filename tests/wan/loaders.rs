@@ -1,0 +1,140 @@
+//! Damaged and hostile files: whatever a loader is handed, it ends in an answer or a
+//! sentence, soon. A bounded number of changes, the same in every run.
+
+use std::path::Path;
+
+use longtake::engine::wan::clip::ImageEncoder;
+use longtake::engine::wan::text::{Prompts, TextEncoder};
+use longtake::engine::wan::vae::{self, VaeDecoder, VaeEncoder};
+
+use crate::support::fixture;
+
+/// Changes to each file.
+const TRIES: u64 = 150;
+
+/// A few bits from a place and a number (SplitMix64).
+fn mixed(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// `bytes` with one thing wrong: cut, a bit, a run, a number of a text. Most changes
+/// are among the first bytes, where headers are.
+fn spoilt(bytes: &[u8], seed: u64) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    let r = |i: u64| mixed(seed.wrapping_mul(31).wrapping_add(i));
+    let near = bytes.len().min(6000).max(1);
+    let at = match r(0) % 4 {
+        0 => r(1) as usize % bytes.len().max(1),
+        _ => r(1) as usize % near,
+    };
+    match r(2) % 5 {
+        0 => out.truncate(at),
+        1 => out[at] ^= 1 << (r(3) % 8),
+        2 => {
+            let end = (at + 1 + r(4) as usize % 16).min(out.len());
+            out[at..end].fill(r(5) as u8);
+        }
+        3 => {
+            // A digit becomes many.
+            if let Some(digit) = (at..out.len()).find(|i| out[*i].is_ascii_digit()) {
+                let many: &[u8] = [&b"99999999999999999999"[..], b"-1", b"0", b"1e400", b"null"]
+                    [r(6) as usize % 5];
+                out.splice(digit..digit + 1, many.iter().copied());
+            }
+        }
+        _ => {
+            let from = r(7) as usize % bytes.len().max(1);
+            let length = (1 + r(8) as usize % 40).min(bytes.len() - from.min(bytes.len()));
+            let piece = bytes[from..from + length].to_vec();
+            out.splice(at..at, piece);
+        }
+    }
+    out
+}
+
+/// Opens the folder `from` with each of `files` spoilt in turn.
+fn fuzz(from: &str, files: &[&str], open: impl Fn(&Path) -> Result<(), String>) {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture(from)).unwrap() {
+        let from = entry.unwrap().path();
+        if from.is_file() {
+            std::fs::copy(&from, folder.path().join(from.file_name().unwrap())).unwrap();
+        }
+    }
+    open(folder.path()).unwrap();
+    let (mut refused, mut tried) = (0, 0);
+    for file in files {
+        let path = folder.path().join(file);
+        let whole = std::fs::read(&path).unwrap();
+        for seed in 0..TRIES {
+            // Written anew: what is mapped must not change under a reader.
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, spoilt(&whole, seed)).unwrap();
+            tried += 1;
+            if let Err(text) = open(folder.path()) {
+                refused += 1;
+                assert!(text.len() > 15 && text.len() < 3000, "{text}");
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, whole).unwrap();
+    }
+    // Many changes touch what no loader looks at; many must be noticed.
+    assert!(refused * 4 > tried, "{refused} of {tried} were refused");
+}
+
+#[test]
+fn a_damaged_vae_ends_in_a_sentence() {
+    for from in ["vae-2.1", "vae-2.2"] {
+        fuzz(
+            from,
+            &["config.json", "diffusion_pytorch_model.safetensors"],
+            |folder| {
+                let (config, vb) = vae::open(folder).map_err(|e| e.to_string())?;
+                VaeDecoder::load(&config, &vb).map_err(|e| e.to_string())?;
+                VaeEncoder::load(&config, &vb).map_err(|e| e.to_string())?;
+                Ok(())
+            },
+        );
+    }
+}
+
+#[test]
+fn a_damaged_text_encoder_ends_in_a_sentence() {
+    fuzz(
+        "text/text_encoder",
+        &["config.json", "model.safetensors"],
+        |folder| {
+            TextEncoder::open(folder)
+                .map(drop)
+                .map_err(|e| e.to_string())
+        },
+    );
+}
+
+#[test]
+fn a_damaged_tokenizer_ends_in_a_sentence() {
+    let encoder = TextEncoder::open(&fixture("text/text_encoder")).unwrap();
+    let (words, end) = (encoder.config().vocab_size, encoder.config().eos_token_id);
+    fuzz("text/tokenizer", &["tokenizer.json"], |folder| {
+        let prompts = Prompts::open(&folder.join("tokenizer.json"), words, end);
+        let prompts = prompts.map_err(|e| e.to_string())?;
+        // What opened may be asked.
+        prompts
+            .ids("a cat walks", 512)
+            .map(drop)
+            .map_err(|e| e.to_string())
+    });
+}
+
+#[test]
+fn a_damaged_image_encoder_ends_in_a_sentence() {
+    fuzz("clip", &["config.json", "model.safetensors"], |folder| {
+        ImageEncoder::open(folder)
+            .map(drop)
+            .map_err(|e| e.to_string())
+    });
+}
