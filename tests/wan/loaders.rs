@@ -25,7 +25,7 @@ fn mixed(seed: u64) -> u64 {
 fn spoilt(bytes: &[u8], seed: u64) -> Vec<u8> {
     let mut out = bytes.to_vec();
     let r = |i: u64| mixed(seed.wrapping_mul(31).wrapping_add(i));
-    let near = bytes.len().min(6000).max(1);
+    let near = bytes.len().clamp(1, 6000);
     let at = match r(0) % 4 {
         0 => r(1) as usize % bytes.len().max(1),
         _ => r(1) as usize % near,
