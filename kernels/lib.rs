@@ -5,11 +5,15 @@
 //! `NAME.rs` the function `NAME` is the twin and `launch` queues the kernel. `README.md`
 //! tells how kernels are compiled and checked.
 
+pub mod agreement;
 pub mod driver;
+pub mod frame_distance;
 pub mod gather;
+pub mod modulate;
 pub mod noise;
 mod number;
 pub mod philox;
+pub mod rms_norm;
 pub mod sampler_step;
 
 pub use number::Number;

@@ -12,6 +12,10 @@ use longtake_kernels::philox::{normal, philox4x32};
 /// what lies between is aligned as an allocation is.
 const GUARD: usize = 256;
 
+/// What outputs and their guards hold at first: no result of a check, and no NaN, which
+/// a kernel that reads beside its inputs would hand on.
+pub const UNSEEN: f32 = -12288.0;
+
 /// Where checks run.
 pub struct Lab {
     pub stream: Stream,
@@ -131,7 +135,6 @@ pub fn same(what: &str, found: &[f32], twin: &[f32]) -> Result<(), Failed> {
 }
 
 /// Fails where `found` differs from `twin`.
-#[allow(dead_code)]
 pub fn equal<T: PartialEq + std::fmt::Debug>(
     what: &str,
     found: &[T],
@@ -150,7 +153,6 @@ pub fn equal<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-#[allow(dead_code)]
 /// Fails where a value of `found` is further than `bound` · (1 + |twin|) from the
 /// twin's.
 pub fn near<T: Number>(what: &str, found: &[T], twin: &[T], bound: f32) -> Result<(), Failed> {

@@ -130,22 +130,29 @@ bool run_waiting(unsigned count, unsigned seed) {
     f.state = State::ready;
     f.place = place(i);
   }
+  const unsigned warps = (count + 31) / 32;
+  const bool ahead = seed & 2;
   for (;;) {
     bool moved = false, left = false;
-    for (unsigned j = 0; j < count; ++j) {
-      // Forth, back, or forth from somewhere between.
-      const unsigned k = (j + seed * 37) % count;
-      const unsigned i = seed & 1 ? count - 1 - k : k;
-      if (fibers[i].state == State::ready) {
-        turn(i);
-        moved = true;
-      }
-      left = left || fibers[i].state != State::done;
+    for (unsigned j = 0; j < warps; ++j) {
+      // Forth or back, from somewhere between.
+      const unsigned k = (j + seed * 5) % warps;
+      const unsigned first = 32 * (seed & 1 ? warps - 1 - k : k);
+      const unsigned end = min(first + 32, count);
+      do
+        for (unsigned l = first; l < end; ++l) {
+          const unsigned i = seed & 4 ? first + end - 1 - l : l;
+          if (fibers[i].state == State::ready) {
+            turn(i);
+            moved = true;
+          }
+        }
+      while (release(first, end, State::at_warp) && ahead);
+      for (unsigned i = first; i < end; ++i)
+        left = left || fibers[i].state != State::done;
     }
     if (!left)
       return true;
-    for (unsigned w = 0; w < count; w += 32)
-      moved = release(w, min(w + 32, count), State::at_warp) || moved;
     moved = release(0, count, State::at_block) || moved;
     if (!moved)
       return false;
@@ -165,7 +172,7 @@ bool run(const Kernel &kernel, uint3 grid, uint3 size, void **arguments) {
   grid_size = grid;
   block_size = size;
   const unsigned count = size.x * size.y * size.z;
-  unsigned number = 0;
+  static unsigned number;
   for (block.z = 0; block.z < grid.z; ++block.z)
     for (block.y = 0; block.y < grid.y; ++block.y)
       for (block.x = 0; block.x < grid.x; ++block.x, ++number) {

@@ -4,7 +4,7 @@ use libtest_mimic::Failed;
 use longtake_kernels::gather::{Axis, Cut, Grade, Pictures, Scene, Tables, Window, gather, launch};
 
 use super::Check;
-use crate::lab::{Lab, same};
+use crate::lab::{Lab, UNSEEN, same};
 use crate::rate::Rate;
 
 pub const CHECK: Check = Check {
@@ -227,7 +227,7 @@ fn check(lab: &mut Lab, scene: &Random) -> Result<(), Failed> {
         .collect::<Result<Vec<_>, _>>()?;
     let matte = scene.matte.as_ref().map(|(m, _)| put(lab, m)).transpose()?;
     let beneath = put(lab, beneath)?;
-    let mut out = lab.room(samples, f32::NAN)?;
+    let mut out = lab.room(samples, UNSEEN)?;
     let pictures = Pictures {
         sources: sources
             .iter()

@@ -1,7 +1,11 @@
 //! The checks, a file for each kernel.
 
+mod agreement;
+mod frame_distance;
 mod gather;
+mod modulate;
 mod noise;
+mod rms_norm;
 mod sampler_step;
 
 use libtest_mimic::Failed;
@@ -20,4 +24,12 @@ pub struct Check {
 }
 
 /// All of them.
-pub static CHECKS: &[Check] = &[gather::CHECK, noise::CHECK, sampler_step::CHECK];
+pub static CHECKS: &[Check] = &[
+    agreement::CHECK,
+    frame_distance::CHECK,
+    gather::CHECK,
+    modulate::CHECK,
+    noise::CHECK,
+    rms_norm::CHECK,
+    sampler_step::CHECK,
+];

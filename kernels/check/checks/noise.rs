@@ -4,7 +4,7 @@ use libtest_mimic::Failed;
 use longtake_kernels::noise::{launch, noise};
 
 use super::Check;
-use crate::lab::{Lab, same};
+use crate::lab::{Lab, UNSEEN, same};
 use crate::rate::Rate;
 
 pub const CHECK: Check = Check {
@@ -24,7 +24,7 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
         let count = shape.iter().product();
         let mut twin = vec![0.0; count];
         noise(&mut twin, seed, place, shape);
-        let mut out = lab.room(count, f32::NAN)?;
+        let mut out = lab.room(count, UNSEEN)?;
         launch(&lab.stream, out.part_mut(), seed, place, shape)?;
         same(&format!("{shape:?}"), &lab.read(&out)?, &twin)?;
     }

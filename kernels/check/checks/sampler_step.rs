@@ -8,7 +8,7 @@ use longtake_kernels::sampler_step::{
 };
 
 use super::Check;
-use crate::lab::{Lab, same};
+use crate::lab::{Lab, UNSEEN, same};
 use crate::rate::Rate;
 
 pub const CHECK: Check = Check {
@@ -122,9 +122,9 @@ fn check<T: Number + PartialEq>(lab: &mut Lab, case: Case) -> Result<(), Failed>
         put(lab, &earlier[2])?,
     ];
     let mut found = [
-        lab.room(count, f32::NAN)?,
-        lab.room(count, f32::NAN)?,
-        lab.room(count, f32::NAN)?,
+        lab.room(count, UNSEEN)?,
+        lab.room(count, UNSEEN)?,
+        lab.room(count, UNSEEN)?,
     ];
     let corrects = matches!(case.order, Some((_, Some(_))));
     {

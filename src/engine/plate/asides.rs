@@ -2,6 +2,8 @@
 //! some seam risk. The clip is chosen by how well it agrees with what is
 //! playing there, place by place.
 
+use longtake_kernels::agreement::agreement;
+
 use super::carry::{Carrier, Wish, nearest};
 use super::edit_list::{Event, Kind, NEVER};
 use super::features::{Features, NATURAL};
@@ -40,32 +42,6 @@ pub(super) fn field(cols: usize, rows: usize, cell: f64, rng: &mut Philox) -> Ve
         ranks[*c] = (rank * 256 / (cols * rows)) as u8;
     }
     ranks
-}
-
-/// For each plate frame that could play from `at` on, how badly it agrees with
-/// what plays there (`sources`, frame by frame: plate indices) in the cells
-/// of weight above 0: a fifth of each cell's best moment and four fifths of the
-/// mean.
-fn agreement(look: &Features, sources: &[Vec<usize>], weight: &[u32], landings: usize) -> Vec<i64> {
-    let cells: Vec<usize> = (0..look.cells()).filter(|c| weight[*c] > 0).collect();
-    let total: i64 = cells.iter().map(|c| i64::from(weight[*c])).sum();
-    (0..landings)
-        .map(|j| {
-            let mut sum = 0i64;
-            for &c in &cells {
-                let (mut least, mut all) = (i32::MAX, 0i64);
-                for (i, source) in sources.iter().enumerate() {
-                    let frame = (j + 2 * i).min(look.frames - 1);
-                    let e = look.jump(c, source[c], frame).min(40 * NATURAL);
-                    least = least.min(e);
-                    all += i64::from(e);
-                }
-                let mean = all / sources.len().max(1) as i64;
-                sum += i64::from(weight[c]) * (i64::from(least) + 4 * mean) / 5;
-            }
-            sum / total.max(1)
-        })
-        .collect()
 }
 
 impl Carrier<'_> {
@@ -126,17 +102,16 @@ impl Carrier<'_> {
             .map(|c| u32::from(inside[nearest(c)]))
             .collect();
         let last = f.frames as i32 - 1;
-        let sources: Vec<Vec<usize>> = (0..=window)
+        let sources: Vec<u32> = (0..=window)
             .step_by(2)
-            .map(|u| {
+            .flat_map(|u| {
                 let old = playing.at(at + u);
-                (0..look.cells())
-                    .map(|c| ((at + u) as i32 + old[nearest(c)]).clamp(0, last) as usize)
-                    .collect()
+                let plays = |c| ((at + u) as i32 + old[nearest(c)]).clamp(0, last) as u32;
+                (0..look.cells()).map(plays).collect::<Vec<_>>()
             })
             .collect();
         task.check()?;
-        let mut costs = agreement(look, &sources, &weight, landings);
+        let mut costs = agreement(&look.motion, &sources, &weight, landings, 40 * NATURAL);
         for (cost, run) in costs.iter_mut().zip(self.g.jumps.runs()) {
             if *run <= need {
                 *cost = i64::from(i32::MAX);

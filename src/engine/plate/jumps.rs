@@ -2,6 +2,7 @@
 //! frames, not a frame, since each place takes it at its own best moment
 //! (after Schödl, Szeliski, Salesin and Essa, "Video textures", 2000).
 
+use longtake_kernels::frame_distance::frame_distance;
 use rayon::prelude::*;
 
 use super::features::{Features, NATURAL};
@@ -76,7 +77,7 @@ impl Jumps {
                 .par_iter()
                 .map(|&d| {
                     task.check()?;
-                    Ok(diagonal(&along, n, cells.len(), d, window))
+                    Ok(frame_distance(&along, n, d, window, CAP))
                 })
                 .collect::<Result<_, Cancelled>>()
         })?;
@@ -173,75 +174,4 @@ fn middle(values: &mut [u32]) -> u32 {
     }
     let k = values.len() / 2;
     *values.select_nth_unstable(k).1
-}
-
-/// For each frame `i` the cost of the jump between `i` and `i + d`: the mean
-/// over cells of a fifth of the best moment of the window and four fifths of
-/// the window's mean.
-fn diagonal(along: &[i16], n: usize, cells: usize, d: usize, window: usize) -> Vec<u32> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor was just found to have AVX2; the function is
-        // the portable one, compiled for it.
-        return unsafe { diagonal_avx2(along, n, cells, d, window) };
-    }
-    diagonal_any(along, n, cells, d, window)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn diagonal_avx2(along: &[i16], n: usize, cells: usize, d: usize, window: usize) -> Vec<u32> {
-    diagonal_any(along, n, cells, d, window)
-}
-
-#[inline(always)]
-fn diagonal_any(along: &[i16], n: usize, cells: usize, d: usize, window: usize) -> Vec<u32> {
-    let m = n - d;
-    if m <= window {
-        return Vec::new();
-    }
-    let starts = m - window;
-    let mut least = vec![0u64; starts];
-    let mut total = vec![0u64; m];
-    let mut c = vec![0i32; m];
-    let mut low = vec![0u16; m];
-    for q in 0..cells {
-        c.fill(0);
-        for k in 0..6 {
-            let line = &along[(q * 6 + k) * n..(q * 6 + k + 1) * n];
-            let (a, b) = (&line[..m], &line[d..]);
-            for ((c, a), b) in c.iter_mut().zip(a).zip(b) {
-                let e = i32::from(*a) - i32::from(*b);
-                *c += e * e;
-            }
-        }
-        for ((low, total), c) in low.iter_mut().zip(&mut total).zip(&c) {
-            let v = (*c).min(CAP);
-            *low = v as u16;
-            *total += v as u64;
-        }
-        // The least of each window, by doubling.
-        let (mut span, mut valid) = (1, m);
-        while span < window + 1 {
-            let hop = span.min(window + 1 - span);
-            valid -= hop;
-            for i in 0..valid {
-                low[i] = low[i].min(low[i + hop]);
-            }
-            span += hop;
-        }
-        for (s, l) in least.iter_mut().zip(&low) {
-            *s += u64::from(*l);
-        }
-    }
-    let mut sum: u64 = total[..window + 1].iter().sum();
-    let mut out = Vec::with_capacity(starts);
-    for i in 0..starts {
-        let mean = sum / (window as u64 + 1);
-        out.push(((least[i] + 4 * mean) / (5 * cells.max(1) as u64)) as u32);
-        if i + window + 1 < m {
-            sum = sum + total[i + window + 1] - total[i];
-        }
-    }
-    out
 }
