@@ -19,6 +19,7 @@ pub const UNSEEN: f32 = -12288.0;
 /// Where checks run.
 pub struct Lab {
     pub stream: Stream,
+    emulated: bool,
     counter: u32,
     key: u32,
 }
@@ -38,9 +39,16 @@ impl Lab {
         let stream = Stream::new(device)?;
         Ok(Self {
             stream,
+            emulated: device.is_emulation(),
             counter: 0,
             key,
         })
+    }
+
+    /// `size` where something is measured; in the emulation, where measuring is only
+    /// tried, `small`.
+    pub fn size<T>(&self, size: T, small: T) -> T {
+        if self.emulated { small } else { size }
     }
 
     pub fn word(&mut self) -> u32 {

@@ -4,7 +4,8 @@
 //! `cargo test -p longtake-kernels-check` runs the kernels in the emulation of
 //! `kernels/emulation`, and on a GPU where there is one; where there is none those
 //! checks are listed as ignored. `longtake-kernels-check --gpu` runs them on the GPU
-//! alone, and with `--rate` measures each beside what the machine can do.
+//! alone, and with `--rate` it also measures
+//! each beside what the machine can do (`--json FILE` keeps the figures).
 
 mod checks;
 mod lab;
@@ -39,7 +40,7 @@ pub fn main() -> ExitCode {
         }
     }
     if measure {
-        return rate::measure(json.as_deref());
+        return rate::bench(json.as_deref());
     }
     let arguments = Arguments::from_iter(rest);
     if gpu {
@@ -128,6 +129,10 @@ fn emulated(arguments: &Arguments) -> ExitCode {
         .iter()
         .map(|c| trial("emulated", c, device.clone()))
         .collect();
+    trials.push(Trial::test(
+        "emulated::what_the_bench_measures",
+        move || rate::rehearse(&mut Lab::new(&device, "rehearsal")?),
+    ));
     trials.extend(CHECKS.iter().map(|c| match has_gpu {
         true => Trial::test(format!("gpu::{}", c.name), move || alone(c)),
         false => ignored("gpu", c),

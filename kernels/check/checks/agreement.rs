@@ -55,7 +55,7 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
 }
 
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
-    let (frames, cells, moments) = (720, 43 * 24, 7);
+    let (frames, cells, moments) = lab.size((720, 43 * 24, 7), (20, 30, 3));
     let motion = lab.stream.room::<i16>(frames * cells * 8)?;
     // Zeros are frames of the plate, anything might not be.
     let sources = lab.stream.upload(&vec![0u32; moments * cells])?;

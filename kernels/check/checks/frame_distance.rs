@@ -53,7 +53,7 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
 
 /// Half a minute of plate on a whole grid.
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
-    let (n, cells, window) = (720, 107 * 60, 21);
+    let (n, cells, window) = lab.size((720, 107 * 60, 21), (40, 30, 5));
     let input = lab.stream.room::<i16>(cells * 6 * n)?;
     let mut out = lab.stream.room::<u32>((n - 1) * n)?;
     let seconds =

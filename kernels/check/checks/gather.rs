@@ -1,6 +1,7 @@
 //! `gather`: bit for bit, on scenes of all kinds.
 
 use libtest_mimic::Failed;
+use longtake_kernels::driver::Transfer;
 use longtake_kernels::gather::{Axis, Cut, Grade, Pictures, Scene, Tables, Window, gather, launch};
 
 use super::Check;
@@ -255,7 +256,7 @@ fn check(lab: &mut Lab, scene: &Random) -> Result<(), Failed> {
 
 /// Whole 4K frames of four channels, far from any cut and in the midst of one.
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
-    let (width, height, channels) = (3840, 2160, 4);
+    let (width, height, channels) = lab.size((3840, 2160, 4), (96, 54, 4));
     let grid = (107, 60);
     let cells = grid.0 * grid.1;
     let (across, down) = (axis(grid.0, width), axis(grid.1, height));
@@ -324,6 +325,33 @@ fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
             )
         })?;
         rates.push(Rate::memory(what, 8 * samples, seconds));
+        if eased {
+            // From plates in device memory to a frame in ordinary host memory.
+            let mut frame = vec![0.0f32; samples];
+            let mut transfer = Transfer::new(&lab.stream)?;
+            let seconds = lab.clock(|lab| {
+                let pictures = Pictures {
+                    sources: sources.iter().map(|s| Some(s.part())).collect(),
+                    matte: None,
+                };
+                let window = [0, 0, width, height];
+                let out = &mut out;
+                launch(
+                    &lab.stream,
+                    &tables,
+                    words.part(),
+                    window,
+                    &pictures,
+                    out.part_mut(),
+                )?;
+                transfer.download(out, &mut frame)
+            })?;
+            rates.push(Rate::to_host(
+                "4K frame into host memory",
+                4 * samples,
+                seconds,
+            ));
+        }
     }
     Ok(rates)
 }

@@ -78,7 +78,7 @@ fn check<T: Number + PartialEq>(
 
 /// Tokens of Wan 1.3B at 832 x 480 x 81.
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
-    let (tokens, channels) = (32_760, 1536);
+    let (tokens, channels) = lab.size((32_760, 1536), (3, 256));
     let count = tokens * channels;
     let (x, branch) = (
         lab.stream.room::<bf16>(count)?,

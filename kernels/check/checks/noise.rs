@@ -33,12 +33,12 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
 
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
     // Latents of 81 frames at 1280 x 720.
-    let shape = [16, 21, 90, 160];
+    let shape = lab.size([16, 21, 90, 160], [3, 2, 5, 7]);
     let count: usize = shape.iter().product();
     let mut out = lab.stream.room::<f32>(count)?;
     let seconds = lab.time(|lab| launch(&lab.stream, out.part_mut(), 1, [0; 3], shape))?;
     Ok(vec![Rate::memory(
-        "noise, f32, 16 x 21 x 90 x 160",
+        "f32, 16 x 21 x 90 x 160",
         4 * count,
         seconds,
     )])

@@ -71,7 +71,7 @@ fn check<T: Number + PartialEq>(
 
 /// Queries of Wan 1.3B at 832 x 480 x 81.
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
-    let (tokens, channels, half) = (32_760, 1536, 64);
+    let (tokens, channels, half) = lab.size((32_760, 1536, 64), (3, 256, 64));
     let x = lab.stream.room::<bf16>(tokens * channels)?;
     let mut out = lab.stream.room::<bf16>(tokens * channels)?;
     let weight = lab.stream.room::<f32>(channels)?;

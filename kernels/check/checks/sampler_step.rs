@@ -167,14 +167,12 @@ fn keep<A>(case: Case, matte: A, known: A) -> Option<Keep<A>> {
 }
 
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
-    let mut rates = vec![
+    Ok(vec![
         rate_of::<f32>(lab, None)?,
         rate_of::<f16>(lab, None)?,
         rate_of::<bf16>(lab, None)?,
         rate_of::<bf16>(lab, Some((1, Some(1))))?,
-    ];
-    rates.retain(|r| r.seconds > 0.0);
-    Ok(rates)
+    ])
 }
 
 /// Guided steps over as many numbers as a large latent has, many at once, so that
@@ -183,7 +181,7 @@ fn rate_of<T: Number>(
     lab: &mut Lab,
     order: Option<(usize, Option<usize>)>,
 ) -> Result<Rate, Failed> {
-    let count = 1 << 26;
+    let count = lab.size(1 << 26, 1 << 9);
     let case = Case {
         shape: [1, 1, 1, count],
         guided: true,

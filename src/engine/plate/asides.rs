@@ -6,7 +6,7 @@ use longtake_kernels::agreement::agreement;
 
 use super::carry::{Carrier, Wish, nearest};
 use super::edit_list::{Event, Kind, NEVER};
-use super::features::{Features, NATURAL};
+use super::features::NATURAL;
 use super::plan::{Change, draw};
 use super::playing::Playing;
 use super::switch::{Ask, Budget, COST, fit};
