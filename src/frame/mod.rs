@@ -17,8 +17,8 @@ mod sequence;
 pub use cached::CachedPlate;
 pub use encoding::{Transfer, to_display, to_linear};
 pub use file::{
-    ChannelFormat, Compression, FilePlate, FrameHeader, PlateOptions, SampleDepth, SequenceWriter,
-    TimeCode, WriteOptions,
+    ChannelFormat, Compression, FilePlate, FrameHeader, PlateOptions, Primaries, SampleDepth,
+    SequenceWriter, TimeCode, WriteOptions, provenance,
 };
 pub(crate) use finite::mend;
 pub use frame_list::{FrameList, FrameListError};

@@ -8,8 +8,8 @@ use super::{FrameError, FrameRange};
 
 /// The names of a sequence's files.
 ///
-/// A run of `#` or of `@` stands for a number of at least as many digits, as
-/// do `%04d` and `$F4` for four; `%d` and `$F` take any. A number below zero
+/// A run of `#` or of `@` stands for a number of at least as many digits, one `#`
+/// alone for four; so do `%04d` and `$F4`; `@`, `%d` and `$F` take any. A number below zero
 /// carries its sign before the padding (`-0005`). The token stands in
 /// the file name, never in a folder's. A name without a frame token is a single file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +173,8 @@ impl Sequence {
 impl std::fmt::Display for Sequence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self.padding {
+            // One # alone is four digits.
+            Some(1) => format!("{}@{}", self.before, self.after),
             Some(width) => format!("{}{}{}", self.before, "#".repeat(width), self.after),
             None => self.before.clone(),
         };
@@ -214,7 +216,12 @@ fn frame_tokens(name: &str) -> Vec<(usize, usize, usize)> {
         match bytes[i] {
             b @ (b'#' | b'@') => {
                 let end = run(i, &|c| c == b);
-                found.push((i, end, end - i));
+                let width = if b == b'#' && end - i == 1 {
+                    4
+                } else {
+                    end - i
+                };
+                found.push((i, end, width));
                 i = end;
             }
             b'%' => {
@@ -265,6 +272,7 @@ mod tests {
     fn every_way_to_write_a_number_names_the_same_file() {
         for pattern in [
             "a/p.####.exr",
+            "a/p.#.exr",
             "a/p.%04d.exr",
             "a/p.@@@@.exr",
             "a/p.$F4.exr",
@@ -278,7 +286,11 @@ mod tests {
         }
         assert_eq!(parse("p%d.PNG").path(12), Path::new("p12.PNG"));
         assert_eq!(parse("p%d.PNG").extension(), "png");
-        assert_eq!(parse("p.$F.exr").path(3), Path::new("p.3.exr"));
+        for pattern in ["p.$F.exr", "p.@.exr", "p.%d.exr"] {
+            assert_eq!(parse(pattern).path(3), Path::new("p.3.exr"));
+            let told = parse(pattern).to_string();
+            assert_eq!(parse(&told), parse(pattern), "{told}");
+        }
         assert_eq!(parse("100%.exr").path(3), Path::new("100%.exr"));
         assert!(parse("still.exr").is_single());
     }

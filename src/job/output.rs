@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{JobError, Kind};
 use super::spec::Job;
-use crate::frame::{
-    Compression, FilePlate, FrameError, SampleDepth, Sequence, SequenceWriter, WriteOptions,
-};
+use crate::frame::{FilePlate, FrameError, SampleDepth, Sequence, SequenceWriter, WriteOptions};
 
 /// How a job's frames are written. `take` names their pixels.
 ///
@@ -19,11 +17,9 @@ pub fn writer(job: &Job, plate: &FilePlate, take: &str) -> Result<SequenceWriter
     let of_plate = Sequence::find(&job.plate).map(|s| s.extension());
     let options = WriteOptions {
         depth,
-        compression: match job.compression.as_str() {
-            "none" => Compression::None,
-            "zips" => Compression::Zips,
-            _ => Compression::Zip,
-        },
+        compression: job.compression,
+        tiles: job.tiles,
+        primaries: job.primaries,
         // Into files of the plate's own kind samples go as they are.
         transfer: of_plate
             .is_ok_and(|e| e == extension)
@@ -37,7 +33,12 @@ pub fn writer(job: &Job, plate: &FilePlate, take: &str) -> Result<SequenceWriter
 /// How frames are written, in a few words: all that their bytes depend on
 /// beside the take and the plate's header.
 pub fn written(job: &Job) -> String {
-    format!("1/{} {} {}", job.reduce, job.pixel_type, job.compression)
+    let layout = if job.tiles { "tiles" } else { "lines" };
+    let (packing, primaries) = (job.compression, job.primaries);
+    format!(
+        "1/{} {} {packing:?} {layout} {primaries:?}",
+        job.reduce, job.pixel_type
+    )
 }
 
 /// A name that cannot be written to is a fault of the job's.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::{JobError, Kind};
 use super::spec::Job;
-use crate::frame::{FilePlate, SampleDepth, Sequence, SequenceWriter};
+use crate::frame::{Compression, FilePlate, SampleDepth, Sequence, SequenceWriter};
 
 /// Files of the plate that are looked at for their size.
 const LOOKED_AT: usize = 32;
@@ -53,7 +53,9 @@ impl Space {
     ) -> Self {
         let most = uncompressed(job, plate);
         let (frame_bytes, basis) = match like_plate(job, plate) {
-            _ if job.compression == "none" && extension(&job.out) == "exr" => (most, Basis::Exact),
+            _ if job.compression == Compression::None && extension(&job.out) == "exr" => {
+                (most, Basis::Exact)
+            }
             Some(bytes) if bytes < most => (bytes, Basis::Plate),
             _ => (most, Basis::Most),
         };

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use super::error::{JobError, Kind};
 use super::options::options;
 use super::report::Looks;
-use crate::frame::{FilePlate, FrameError, FrameList, FrameListError, PlateOptions};
+use crate::frame::{
+    Compression, FilePlate, FrameError, FrameList, FrameListError, PlateOptions, Primaries,
+};
 use crate::manifest::{Manifest, ParamKind, Value, ValueError, Values};
 use crate::sequence::{Mode, Setup};
 use crate::store::DiskStore;
@@ -42,8 +44,12 @@ pub struct Job {
     pub only: Option<FrameList>,
     /// Sample type of EXR files: `auto`, `half`, `float`.
     pub pixel_type: String,
-    /// Compression of EXR files, by its name in the manifest.
-    pub compression: String,
+    /// Compression of EXR files.
+    pub compression: Compression,
+    /// EXR files in tiles.
+    pub tiles: bool,
+    /// What EXR files tell of their colours; `None` for what the plate's do.
+    pub primaries: Option<Primaries>,
     /// The output is the plate's size over this: 1, 2 or 4.
     pub reduce: u32,
     /// Frames in a block of the plan.
@@ -56,6 +62,8 @@ pub struct Job {
     pub threads: Option<usize>,
     /// What was said that has no effect, a sentence each.
     pub idle: Vec<String>,
+    /// The values that all this came from.
+    pub values: Values,
 }
 
 /// What a report needs to know beside the sequence.
@@ -157,7 +165,22 @@ impl Draft {
             out,
             only: frame_list(values.text("only"))?,
             pixel_type: values.text("pixelType").to_owned(),
-            compression: values.text("compression").to_owned(),
+            compression: match values.text("compression") {
+                "none" => Compression::None,
+                "zips" => Compression::Zips,
+                "piz" => Compression::Piz,
+                "dwaa" => Compression::Dwaa(values.double("dwaaLevel") as f32),
+                _ => Compression::Zip,
+            },
+            tiles: values.text("exrLayout") == "tiles",
+            primaries: match values.text("primaries") {
+                "rec709" => Some(Primaries::Rec709),
+                "p3" => Some(Primaries::P3),
+                "rec2020" => Some(Primaries::Rec2020),
+                "acescg" => Some(Primaries::AcesCg),
+                "aces2065-1" => Some(Primaries::Aces),
+                _ => None,
+            },
             reduce: match values.text("scale") {
                 "1/2" => 2,
                 "1/4" => 4,
@@ -168,6 +191,7 @@ impl Draft {
             looks: Looks::of(values),
             threads: threads(values),
             idle: self.idle(),
+            values: self.values.clone(),
             setup,
         })
     }

@@ -12,8 +12,8 @@ use ::exr::meta::header::{ImageAttributes, LayerAttributes};
 use ::exr::meta::{BlockDescription, MetaData};
 use ::exr::prelude::WritableImage;
 use longtake::frame::{
-    Compression, FrameHeader, PlateReader, SampleDepth, SequenceWriter, TimeCode, Transfer,
-    Warning, Window, WriteOptions, to_linear,
+    Compression, FrameHeader, PlateReader, Primaries, SampleDepth, SequenceWriter, TimeCode,
+    Transfer, Warning, Window, WriteOptions, to_linear,
 };
 
 use super::*;
@@ -128,22 +128,31 @@ fn highlights_shadows_and_every_channel_survive_in_their_order() {
 #[test]
 fn ffmpeg_agrees_on_every_sample() {
     let folder = tempfile::tempdir().unwrap();
-    for (compression, depth) in [
-        (Compression::Zip, SampleDepth::Half),
-        (Compression::Zips, SampleDepth::Half),
-        (Compression::Zip, SampleDepth::Float),
-        (Compression::None, SampleDepth::Float),
+    // Neither side is a multiple of a tile's.
+    let (width, height) = (150, 91);
+    for (compression, depth, tiles) in [
+        (Compression::Zip, SampleDepth::Half, false),
+        (Compression::Zips, SampleDepth::Half, false),
+        (Compression::Zip, SampleDepth::Float, false),
+        (Compression::None, SampleDepth::Float, false),
+        (Compression::Piz, SampleDepth::Half, false),
+        (Compression::Piz, SampleDepth::Float, true),
+        (Compression::Zip, SampleDepth::Half, true),
+        (Compression::None, SampleDepth::Half, true),
     ] {
-        let picture = picture(61, 43, 3, 9);
-        let header = FrameHeader::new(&info(61, 43, &["R", "G", "B"]));
+        let picture = picture(width, height, 3, 9);
+        let header = FrameHeader::new(&info(width, height, &["R", "G", "B"]));
         let options = WriteOptions {
             compression,
             depth: Some(depth),
+            tiles,
             ..WriteOptions::default()
         };
         let path = folder.path().join("ours.####.exr");
         let writer = SequenceWriter::new(&path, header, options).unwrap();
         let file = writer.write(1, &picture).unwrap();
+        let is_tiled = matches!(header_of(&file).blocks, BlockDescription::Tiles(_));
+        assert_eq!(is_tiled, tiles);
         let raw = ffmpeg(&[
             "-i",
             file.to_str().unwrap(),
@@ -153,7 +162,7 @@ fn ffmpeg_agrees_on_every_sample() {
             "gbrpf32le",
             "-",
         ]);
-        let plane = 61 * 43;
+        let plane = width * height;
         assert_eq!(raw.len(), 3 * plane * 4);
         let samples: Vec<u32> = raw
             .as_chunks()
@@ -166,7 +175,7 @@ fn ffmpeg_agrees_on_every_sample() {
             assert_eq!(
                 theirs,
                 [0, 1, 2].map(|c| pixel[c].to_bits()),
-                "{compression:?} {depth:?}"
+                "{compression:?} {depth:?} {tiles}"
             );
         }
         // Theirs, made of ours.
@@ -185,6 +194,103 @@ fn ffmpeg_agrees_on_every_sample() {
         let read = open(&copy).unwrap().read(1).unwrap();
         assert_eq!(bits(&read), bits(&picture));
     }
+}
+
+#[test]
+fn dwaa_rounds_a_little_and_by_its_level() {
+    let folder = tempfile::tempdir().unwrap();
+    let (width, height) = (256, 96);
+    // Soft forms with some grain, over several stops.
+    let value = |i: usize| {
+        let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
+        let soft = ((x as f32 / 31.0).sin() + (y as f32 / 17.0 + c as f32).cos() + 2.2) / 2.0;
+        let grain = ((i * 7919) % 101) as f32 / 101.0 - 0.5;
+        half::f16::from_f32(soft * soft + 0.02 * grain).to_f32()
+    };
+    let data: Vec<f32> = (0..width * height * 3).map(value).collect();
+    let picture = Arc::new(Picture::from_data(width, height, 3, data).unwrap());
+    let write = |compression: Compression, name: &str| {
+        let options = WriteOptions {
+            compression,
+            ..WriteOptions::default()
+        };
+        let header = FrameHeader::new(&info(width, height, &["R", "G", "B"]));
+        let writer = SequenceWriter::new(&folder.path().join(name), header, options).unwrap();
+        writer.write(1, &picture).unwrap()
+    };
+    let error = |file: &Path| {
+        let read = open(file).unwrap().read(1).unwrap();
+        let pairs = read.data().iter().zip(picture.data());
+        pairs
+            .map(|(a, b)| (a - b).abs() / b.max(0.1))
+            .fold(0.0f32, f32::max)
+    };
+    let size = |file: &Path| fs::metadata(file).unwrap().len();
+    let piz = write(Compression::Piz, "piz.exr");
+    let (fine, coarse) = (
+        write(Compression::Dwaa(45.0), "fine.exr"),
+        write(Compression::Dwaa(400.0), "coarse.exr"),
+    );
+    assert_eq!(error(&piz), 0.0);
+    let (e, f) = (error(&fine), error(&coarse));
+    assert!(0.0 < e && e < 0.05 && e < f && f < 0.5, "{e} {f}");
+    assert!(size(&coarse) < size(&fine) && size(&fine) < size(&piz));
+    assert_eq!(
+        header_of(&fine).compression,
+        ExrCompression::DWAA(Some(45.0))
+    );
+    // Another program reads it as we do.
+    let raw = ffmpeg(&[
+        "-i",
+        fine.to_str().unwrap(),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gbrpf32le",
+        "-",
+    ]);
+    let plane = width * height;
+    let read = open(&fine).unwrap().read(1).unwrap();
+    let samples: Vec<f32> = raw
+        .as_chunks()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect();
+    for (i, pixel) in read.data().chunks_exact(3).enumerate() {
+        let theirs = [samples[2 * plane + i], samples[i], samples[plane + i]];
+        for (a, b) in pixel.iter().zip(theirs) {
+            // Decoders may differ in the last bits of a half.
+            assert!((a - b).abs() <= 0.004 * a.abs().max(0.1), "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn chromaticities_are_told_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.####.exr");
+    let options = WriteOptions {
+        primaries: Some(Primaries::AcesCg),
+        ..WriteOptions::default()
+    };
+    let header = FrameHeader::new(&info(8, 8, &["R", "G", "B"]));
+    let writer = SequenceWriter::new(&path, header, options).unwrap();
+    let file = writer.write(1, &picture(8, 8, 3, 1)).unwrap();
+    let told = header_of(&file).shared_attributes.chromaticities.unwrap();
+    assert_eq!(
+        (told.red, told.white),
+        (Vec2(0.713, 0.293), Vec2(0.32168, 0.33767))
+    );
+    // Where nobody says otherwise, what the plate says goes on.
+    let header = open(&path).unwrap().header().clone();
+    let out = folder.path().join("d.####.exr");
+    let writer = SequenceWriter::new(&out, header, WriteOptions::default()).unwrap();
+    let file = writer.write(1, &picture(8, 8, 3, 1)).unwrap();
+    assert_eq!(
+        header_of(&file).shared_attributes.chromaticities,
+        Some(told)
+    );
 }
 
 fn window(x0: i32, y0: i32, x1: i32, y1: i32) -> Window {

@@ -23,6 +23,8 @@ use crate::frame::{FrameError, Picture, Transfer, Window};
 
 /// Attribute under which a written frame tells what it was made from.
 pub(super) const TAKE: &str = "longtake:take";
+/// Attribute under which a written frame tells where it comes from.
+pub(super) const PROVENANCE: &str = "longtake:provenance";
 
 /// The header of a file, and what of the file it leaves out.
 pub(super) struct Found {
@@ -105,6 +107,20 @@ pub(super) fn take(path: &Path) -> Option<String> {
         Ok(whole.then_some(take))
     });
     take.ok().flatten()
+}
+
+/// The text of the attribute `name` in the header of a file, if it has one.
+pub(super) fn told(path: &Path, name: &str) -> Result<Option<String>, FrameError> {
+    guarded(path, || {
+        let reader = block::read(BufReader::new(File::open(path)?), false)?;
+        let attributes = reader.headers().iter().map(|h| &h.own_attributes.other);
+        let name = Text::new_or_none(name);
+        let found = name.and_then(|n| attributes.filter_map(|a| a.get(&n)).next().cloned());
+        Ok(match found {
+            Some(AttributeValue::Text(text)) => Some(text.to_string()),
+            _ => None,
+        })
+    })
 }
 
 /// Reads the picture of `path` with the channels that `plate` names, in that

@@ -1,40 +1,48 @@
-//! Writes OpenEXR files: scan lines, increasing, one part.
+//! Writes OpenEXR files: scan lines, increasing, or tiles; one part.
 
 use std::io::{self, Seek, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use ::exr::block;
-use ::exr::block::chunk::{Chunk, CompressedBlock, CompressedScanLineBlock};
+use ::exr::block::chunk::{Chunk, CompressedBlock, CompressedScanLineBlock, CompressedTileBlock};
 use ::exr::block::writer::ChunksWriter;
+use ::exr::block::{BlockIndex, UncompressedBlock};
 use ::exr::error::Error as ExrError;
-use ::exr::meta::BlockDescription;
+use ::exr::math::{RoundingMode, Vec2};
 use ::exr::meta::attribute::{
-    AttributeValue, ChannelDescription, ChannelList, Compression as ExrCompression, IntegerBounds,
-    LineOrder, SampleType, Text,
+    AttributeValue, ChannelDescription, ChannelList, Chromaticities, Compression as ExrCompression,
+    IntegerBounds, LevelMode, LineOrder, SampleType, Text, TileDescription,
 };
 use ::exr::meta::header::{Header, ImageAttributes, LayerAttributes};
+use ::exr::meta::{BlockDescription, TileIndices};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::exr_read::TAKE;
+use super::exr_head::OrderedHead;
+use super::exr_read::{PROVENANCE, TAKE};
 use super::header::{FrameHeader, SampleDepth};
 use super::time_code;
-use super::writer::Compression;
+use super::writer::{Compression, Primaries, WriteOptions};
 use super::zip;
 use crate::device;
 use crate::frame::{FrameError, Picture, Window};
 
+/// Width and height of a tile.
+const TILE: usize = 64;
+
 /// Writes `picture` (linear, the size of the header's data window) as `path`.
+/// `provenance` tells where the frame comes from.
 pub(super) fn write(
     path: &Path,
     frame: i32,
     picture: Arc<Picture>,
     header: &FrameHeader,
-    compression: Compression,
-    take: Option<&str>,
+    options: &WriteOptions,
+    provenance: Option<&str>,
 ) -> Result<(), FrameError> {
-    let header = Arc::new(Layout::new(path, frame, header, compression, take)?);
+    let header = Arc::new(Layout::new(path, frame, header, options, provenance)?);
     super::atomic::write(path, |out| {
         fill(out, picture, header).map_err(|e| match e {
             ExrError::Io(e) => e,
@@ -49,6 +57,8 @@ struct Layout {
     /// For each channel of the file, in its order: the place in a pixel of the
     /// picture.
     places: Vec<usize>,
+    /// The blocks of the file, in its order.
+    blocks: Vec<TileIndices>,
 }
 
 impl Layout {
@@ -56,8 +66,8 @@ impl Layout {
         path: &Path,
         frame: i32,
         plate: &FrameHeader,
-        compression: Compression,
-        take: Option<&str>,
+        options: &WriteOptions,
+        provenance: Option<&str>,
     ) -> Result<Self, FrameError> {
         let text = |s: &str| {
             Text::new_or_none(s).ok_or_else(|| FrameError::Unsupported {
@@ -103,9 +113,17 @@ impl Layout {
         own.film_key_code = None;
         own.original_data_window = None;
         own.software_name = Some(text(concat!("Longtake ", env!("CARGO_PKG_VERSION")))?);
-        if let Some(take) = take {
-            own.other
-                .insert(text(TAKE)?, AttributeValue::Text(text(take)?));
+        if let Some(primaries) = options.primaries {
+            shared.chromaticities = Some(chromaticities(primaries));
+        }
+        let told = [(TAKE, options.take.as_deref()), (PROVENANCE, provenance)];
+        for (name, said) in told {
+            // What a plate that Longtake wrote says is not true of this frame.
+            own.other.remove(&text(name)?);
+            if let Some(said) = said {
+                own.other
+                    .insert(text(name)?, AttributeValue::Text(text(said)?));
+            }
         }
         let header = Header::new(
             own.layer_name.clone().unwrap_or_default(),
@@ -115,49 +133,91 @@ impl Layout {
         .with_attributes(own)
         .with_shared_attributes(shared)
         .with_encoding(
-            match compression {
+            match options.compression {
                 Compression::Zip => ExrCompression::ZIP16,
                 Compression::Zips => ExrCompression::ZIP1,
                 Compression::None => ExrCompression::Uncompressed,
+                Compression::Piz => ExrCompression::PIZ,
+                Compression::Dwaa(level) => ExrCompression::DWAA(Some(level)),
             },
-            BlockDescription::ScanLines,
+            match options.tiles {
+                false => BlockDescription::ScanLines,
+                true => BlockDescription::Tiles(TileDescription {
+                    tile_size: Vec2(TILE, TILE),
+                    level_mode: LevelMode::Singular,
+                    rounding_mode: RoundingMode::Down,
+                }),
+            },
             LineOrder::Increasing,
         );
+        let blocks = header.blocks_increasing_y_order().collect();
         Ok(Self {
             header: [header],
             places,
+            blocks,
         })
     }
 
-    /// The block of lines `index` of the file, as it is stored.
-    fn chunk(&self, picture: &Picture, index: usize) -> Chunk {
+    /// The block `index` of the file, as it is stored.
+    fn chunk(&self, picture: &Picture, index: usize) -> Result<Chunk, ExrError> {
         let header = &self.header[0];
-        let lines = header.compression.scan_lines_per_block();
-        let first = index * lines;
-        let raw = self.samples(picture, first..(first + lines).min(picture.height()));
+        let place = self.blocks.get(index).ok_or(ExrError::Aborted)?;
+        let most = header.max_block_pixel_size();
+        let Vec2(x, y) = place.location.tile_index * most;
+        // The library's own size of the last blocks reaches beyond the picture.
+        let width = most.width().min(picture.width() - x);
+        let height = most.height().min(picture.height() - y);
+        let raw = self.samples(picture, x..x + width, y..y + height);
         let packed = match header.compression {
             ExrCompression::ZIP1 | ExrCompression::ZIP16 => zip::pack(&raw),
-            _ => None,
+            ExrCompression::Uncompressed => None,
+            _ => {
+                // The EXR library packs from samples in the machine's own order.
+                if cfg!(target_endian = "big") {
+                    let what = "this packing on a big-endian machine";
+                    return Err(ExrError::NotSupported(what.into()));
+                }
+                let block = UncompressedBlock {
+                    index: BlockIndex {
+                        layer: 0,
+                        pixel_position: Vec2(x, y),
+                        pixel_size: Vec2(width, height),
+                        level: Vec2(0, 0),
+                    },
+                    data: raw,
+                };
+                return block.compress_to_chunk(&self.header);
+            }
         };
-        Chunk {
+        // What does not shrink is stored as it is.
+        let compressed_pixels_le = packed.unwrap_or(raw);
+        Ok(Chunk {
             layer_index: 0,
-            compressed_block: CompressedBlock::ScanLine(CompressedScanLineBlock {
-                y_coordinate: header.own_attributes.layer_position.y() + first as i32,
-                // What does not shrink is stored as it is.
-                compressed_pixels_le: packed.unwrap_or(raw),
-            }),
-        }
+            compressed_block: match header.blocks {
+                BlockDescription::ScanLines => CompressedBlock::ScanLine(CompressedScanLineBlock {
+                    y_coordinate: header.own_attributes.layer_position.y() + y as i32,
+                    compressed_pixels_le,
+                }),
+                BlockDescription::Tiles(_) => CompressedBlock::Tile(CompressedTileBlock {
+                    coordinates: place.location,
+                    compressed_pixels_le,
+                }),
+            },
+        })
     }
 
-    /// The samples of `rows`, little-endian: for each line, channel by channel.
-    fn samples(&self, picture: &Picture, rows: std::ops::Range<usize>) -> Vec<u8> {
+    /// The samples of `rows` from `columns`, little-endian: for each line, channel
+    /// by channel.
+    fn samples(&self, picture: &Picture, columns: Range<usize>, rows: Range<usize>) -> Vec<u8> {
         let header = &self.header[0];
-        let width = picture.width();
+        let width = columns.len();
         let mut data = Vec::with_capacity(header.channels.bytes_per_pixel * width * rows.len());
         let mut line = vec![0.0f32; width];
         let mut halves = vec![f16::ZERO; width];
         for y in rows {
-            let pixels = picture.row(y).chunks_exact(picture.channels());
+            let channels = picture.channels();
+            let row = &picture.row(y)[columns.start * channels..columns.end * channels];
+            let pixels = row.chunks_exact(channels);
             for (channel, &place) in header.channels.list.iter().zip(&self.places) {
                 for (sample, pixel) in line.iter_mut().zip(pixels.clone()) {
                     *sample = pixel[place];
@@ -195,11 +255,11 @@ fn fill(
     layout: Arc<Layout>,
 ) -> Result<(), ExrError> {
     let headers = layout.header.iter().cloned().collect();
-    block::write(out, headers, true, |_, writer| {
+    block::write(OrderedHead::new(out), headers, true, |_, writer| {
         let count = writer.total_chunks_count();
         let chunks = device::share(count, move |i| layout.chunk(&picture, i));
         for (i, chunk) in chunks.into_iter().enumerate() {
-            writer.write_chunk(i, chunk.ok_or(ExrError::Aborted)?)?;
+            writer.write_chunk(i, chunk.ok_or(ExrError::Aborted)??)?;
         }
         Ok(())
     })
@@ -207,4 +267,17 @@ fn fill(
 
 fn bounds(window: Window) -> IntegerBounds {
     IntegerBounds::new((window.x0, window.y0), (window.width(), window.height()))
+}
+
+/// The corners of `primaries` and the white point, in CIE xy, as their standards
+/// have them.
+fn chromaticities(primaries: Primaries) -> Chromaticities {
+    let [red, green, blue, white] = primaries.corners();
+    let xy = |(x, y): (f32, f32)| Vec2(x, y);
+    Chromaticities {
+        red: xy(red),
+        green: xy(green),
+        blue: xy(blue),
+        white: xy(white),
+    }
 }

@@ -1,6 +1,7 @@
 //! Plates from files and frames to files: EXR, PNG, and movies by ffmpeg.
 
 mod atomic;
+mod exr_head;
 mod exr_read;
 mod exr_write;
 mod header;
@@ -17,7 +18,7 @@ use std::path::Path;
 pub use header::{ChannelFormat, FrameHeader, SampleDepth};
 pub use plate::{FilePlate, PlateOptions};
 pub use time_code::TimeCode;
-pub use writer::{Compression, SequenceWriter, WriteOptions};
+pub use writer::{Compression, Primaries, SequenceWriter, WriteOptions, provenance};
 
 use super::FrameError;
 

@@ -86,13 +86,14 @@ pub(super) fn read(path: &Path, plate: &FrameHeader) -> Result<Picture, FrameErr
 }
 
 /// Writes `picture` (display values) with its grey or colour channels and its
-/// alpha; other channels have no place in a PNG.
+/// alpha; other channels have no place in a PNG. `texts` are names and texts that
+/// are left in the file, in Latin letters.
 pub(super) fn write(
     path: &Path,
     picture: &Picture,
     header: &FrameHeader,
     depth: SampleDepth,
-    take: Option<&str>,
+    texts: &[(&str, &str)],
 ) -> Result<(), FrameError> {
     let place = |name: &str| header.channels.iter().position(|c| c.name == name);
     let colour = [place("R"), place("G"), place("B")];
@@ -141,9 +142,9 @@ pub(super) fn write(
                 unit: ::png::Unit::Unspecified,
             }));
         }
-        if let Some(take) = take {
+        for (name, text) in texts {
             encoder
-                .add_text_chunk(TAKE.to_owned(), take.to_owned())
+                .add_text_chunk((*name).to_owned(), (*text).to_owned())
                 .map_err(io::Error::other)?;
         }
         let mut writer = encoder.write_header().map_err(to_io)?;
@@ -162,12 +163,15 @@ pub(super) fn take(path: &Path) -> Option<String> {
     if end != *b"IEND\xae\x42\x60\x82" {
         return None;
     }
-    let reader = open(path).ok()?;
+    told(path, TAKE).ok().flatten()
+}
+
+/// The text called `name` before the pixels of a file, if it has one.
+pub(super) fn told(path: &Path, name: &str) -> Result<Option<String>, FrameError> {
+    let reader = open(path)?;
     let texts = &reader.info().uncompressed_latin1_text;
-    texts
-        .iter()
-        .find(|t| t.keyword == TAKE)
-        .map(|t| t.text.clone())
+    let found = texts.iter().find(|t| t.keyword == name);
+    Ok(found.map(|t| t.text.clone()))
 }
 
 fn open(path: &Path) -> Result<::png::Reader<BufReader<File>>, FrameError> {

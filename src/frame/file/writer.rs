@@ -8,8 +8,8 @@ use super::header::{FrameHeader, SampleDepth};
 use super::{atomic, exr_read, exr_write, png};
 use crate::frame::{FrameError, Picture, Sequence, Transfer, to_display, to_linear};
 
-/// How EXR files are packed; all of these are exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How EXR files are packed; all but DWAA are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Compression {
     /// ZIP over 16 lines.
     #[default]
@@ -18,6 +18,42 @@ pub enum Compression {
     Zips,
     /// None: large files, written and read fast.
     None,
+    /// PIZ, wavelets: small for grain, slower.
+    Piz,
+    /// DWAA at a level, 45 by custom, higher for smaller: rounds colour as a JPEG
+    /// does.
+    Dwaa(f32),
+}
+
+/// The colours that values 1,0,0 and so on stand for, told in EXR files. A label:
+/// no value is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Primaries {
+    /// ITU-R BT.709, D65; also sRGB's.
+    Rec709,
+    /// SMPTE EG 432-1, D65.
+    P3,
+    /// ITU-R BT.2020, D65.
+    Rec2020,
+    /// AP1 with the white of ACES: ACEScg.
+    AcesCg,
+    /// AP0 with the white of ACES: ACES2065-1.
+    Aces,
+}
+
+impl Primaries {
+    /// Red, green, blue and white in CIE xy.
+    pub(super) fn corners(self) -> [(f32, f32); 4] {
+        const D65: (f32, f32) = (0.3127, 0.3290);
+        const ACES: (f32, f32) = (0.32168, 0.33767);
+        match self {
+            Self::Rec709 => [(0.64, 0.33), (0.30, 0.60), (0.15, 0.06), D65],
+            Self::P3 => [(0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65],
+            Self::Rec2020 => [(0.708, 0.292), (0.170, 0.797), (0.131, 0.046), D65],
+            Self::AcesCg => [(0.713, 0.293), (0.165, 0.830), (0.128, 0.044), ACES],
+            Self::Aces => [(0.7347, 0.2653), (0.0, 1.0), (0.0001, -0.077), ACES],
+        }
+    }
 }
 
 /// How frames are written.
@@ -33,6 +69,10 @@ pub struct WriteOptions {
     /// A short text left in each frame that names what it was made from, so
     /// that [`SequenceWriter::is_made`] can tell. Latin letters.
     pub take: Option<String>,
+    /// EXR files in tiles of 64 by 64, not in scan lines.
+    pub tiles: bool,
+    /// What EXR files tell of their colours; by default what the plate's did.
+    pub primaries: Option<Primaries>,
 }
 
 /// Writes frames as EXR or PNG, each whole or not at all. Shared by threads.
@@ -99,6 +139,17 @@ impl SequenceWriter {
     /// Writes `picture`, of the size and channels of the header, as `frame`.
     /// Returns the file.
     pub fn write(&self, frame: i32, picture: &Arc<Picture>) -> Result<PathBuf, FrameError> {
+        self.write_told(frame, picture, None)
+    }
+
+    /// As [`write`](Self::write), with a text in the file that tells where the
+    /// frame comes from, for [`provenance`]. Latin letters.
+    pub fn write_told(
+        &self,
+        frame: i32,
+        picture: &Arc<Picture>,
+        provenance: Option<&str>,
+    ) -> Result<PathBuf, FrameError> {
         let path = self.path(frame);
         let window = self.header.data_window;
         let expected = (window.width(), window.height());
@@ -115,12 +166,10 @@ impl SequenceWriter {
             Kind::Png => Transfer::Display,
         });
         let picture = self.converted(picture, file_transfer);
-        let take = self.options.take.as_deref();
         match self.kind {
             Kind::Exr => {
                 let header = self.with_depth();
-                let packing = self.options.compression;
-                exr_write::write(&path, frame, picture, &header, packing, take)?;
+                exr_write::write(&path, frame, picture, &header, &self.options, provenance)?;
             }
             Kind::Png => {
                 let depth = self.options.depth.unwrap_or_else(|| {
@@ -132,7 +181,13 @@ impl SequenceWriter {
                     SampleDepth::Bits16 => depth,
                     _ => SampleDepth::Bits8,
                 };
-                png::write(&path, &picture, &self.header, depth, take)?;
+                let take = self.options.take.as_deref();
+                let texts = [(exr_read::TAKE, take), (exr_read::PROVENANCE, provenance)];
+                let texts = texts
+                    .into_iter()
+                    .filter_map(|(name, text)| Some((name, text?)));
+                let texts: Vec<_> = texts.collect();
+                png::write(&path, &picture, &self.header, depth, &texts)?;
             }
         }
         Ok(path)
@@ -168,5 +223,21 @@ impl SequenceWriter {
             }
         }
         Arc::new(picture)
+    }
+}
+
+/// The text that [`SequenceWriter::write_told`] left in the frame `path`, if any.
+///
+/// # Errors
+/// Where the file is missing, damaged, or neither EXR nor PNG.
+pub fn provenance(path: &Path) -> Result<Option<String>, FrameError> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    match extension.to_ascii_lowercase().as_str() {
+        "exr" => exr_read::told(path, exr_read::PROVENANCE),
+        "png" => png::told(path, exr_read::PROVENANCE),
+        _ => Err(FrameError::Unsupported {
+            path: path.to_owned(),
+            message: "only .exr and .png frames tell where they come from; name one".to_owned(),
+        }),
     }
 }
