@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::{JobError, Kind};
+use super::estimate::Estimate;
 use super::frames::Stages;
 use super::output;
 use super::run::{self, Open};
@@ -12,7 +13,7 @@ use super::shot::Shot;
 use super::space::Space;
 use super::spec::Job;
 use super::watch::{Event, Watch};
-use crate::device::{Cancel, Task};
+use crate::device::{self, Cancel, Task};
 use crate::engine::{AnyDecision, Sources};
 use crate::frame::{FrameList, PlateReader};
 use crate::sequence::plan::{self, Block, Level, Plan};
@@ -26,21 +27,25 @@ pub struct Outlook {
     pub plan: Plan,
     /// The room that it needs on the disk.
     pub space: Space,
+    /// What it comes to on this machine, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
 }
 
 /// Lays the plan of `job` and draws it as `picture`, where one is asked for.
-/// Reads headers, no pixels, and makes nothing.
+/// Makes nothing and reads headers, no pixels; two frames where `estimate`.
 ///
 /// # Errors
 /// Where plate, range and mode do not go together, or the picture cannot be
 /// written. A plan that does not fit the disk is told all the same.
-pub fn outlook(job: &Job, picture: Option<&Path>) -> Result<Outlook, JobError> {
+pub fn outlook(job: &Job, picture: Option<&Path>, estimate: bool) -> Result<Outlook, JobError> {
+    device::limit(job.threads.unwrap_or(0));
     let shot = Shot::open(job)?;
     let frames = shot.frames()?;
+    let store = job.setup.disk_store();
     if let Some(path) = picture {
         // Drawn with what each place plays where that is known already.
-        let store = job.setup.disk_store();
-        let known = store.and_then(|s| s.get(&shot.names.take));
+        let known = store.as_ref().and_then(|s| s.get(&shot.names.take));
         let decided: Option<AnyDecision> = known.and_then(|b| postcard::from_bytes(&b).ok());
         let edit = decided.as_ref().and_then(AnyDecision::edit_list);
         let png = plan::chart(&shot.plan, edit).png();
@@ -48,6 +53,10 @@ pub fn outlook(job: &Job, picture: Option<&Path>) -> Result<Outlook, JobError> {
     }
     Ok(Outlook {
         space: shot.space(&frames),
+        estimate: match estimate {
+            true => Some(shot.estimate(&frames, &store)?),
+            false => None,
+        },
         plan: shot.plan,
     })
 }

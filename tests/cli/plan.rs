@@ -161,3 +161,28 @@ fn a_plan_is_drawn_and_tells_what_does_not_fit_the_disk() {
         "before work"
     );
 }
+
+#[test]
+fn an_estimate_grows_with_the_work_and_remembers_the_machine() {
+    let work = Work::new();
+    let plate = plate();
+    let estimate = |more: &[&str]| {
+        let mut words = words(&["plan", "--estimate"], &plate);
+        words.extend(more.iter().map(|&m| m.to_owned()));
+        let out = work.run(&words);
+        assert_eq!(out.code, 0, "{}", out.stderr);
+        out.events_of("plan")[0]["plan"]["estimate"].clone()
+    };
+    let number = |e: &Json, name: &str| e[name].as_f64().unwrap();
+    let first = estimate(&[]);
+    assert_eq!(first["blocks"], 8);
+    assert!(number(&first, "seconds") > 0.0 && number(&first, "frames") > 0.0);
+    // The machine was measured once: what does not depend on reading is the same.
+    assert_eq!(estimate(&[])["decision"], first["decision"]);
+    let rest = work.run(&words(&["generate"], &plate));
+    assert_eq!(rest.code, 0, "{}", rest.stderr);
+    assert_eq!(number(&estimate(&[]), "frames"), 0.0, "all are there");
+    let threads = |n: &str| number(&estimate(&["--threads", n]), "memory");
+    assert!(threads("8") > threads("1"));
+    assert_eq!(first["scratch"], 0);
+}

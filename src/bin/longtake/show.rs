@@ -147,6 +147,9 @@ impl Show {
             all - made
         );
         let _ = writeln!(out, "{}", outlook.space);
+        if let Some(estimate) = &outlook.estimate {
+            let _ = writeln!(out, "{estimate}");
+        }
         for (k, level) in plan.levels.iter().enumerate() {
             let blocks = level.blocks.len();
             let each = if blocks == 1 { "block" } else { "blocks" };
