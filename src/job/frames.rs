@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::error::{JobError, Kind};
+use super::provenance::Origin;
 use super::shared_plate::SharedPlate;
 use super::shot::Matte;
 use super::spec::Job;
@@ -79,6 +80,8 @@ pub struct Work<'a, E: Engine> {
     pub plate: &'a SharedPlate<'a>,
     /// Where frames go.
     pub writer: &'a SequenceWriter,
+    /// What frames tell of where they come from.
+    pub origin: &'a Origin,
     /// Opens the matte, for each thread its own.
     pub matte: &'a (dyn Fn() -> Result<Option<Matte>, FrameError> + Sync),
     /// Told of each frame.
@@ -219,7 +222,8 @@ fn one<E: Engine>(
         }
     };
     let made = begun.elapsed();
-    work.writer.write(frame, &picture)?;
+    let told = work.origin.text(frame, work.take.timeline().kept(frame));
+    work.writer.write_told(frame, &picture, Some(&told))?;
     let spent = Stages {
         reading: waited.as_secs_f64(),
         making: made.saturating_sub(waited).as_secs_f64(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::error::JobError;
 use super::frames::{self, Work};
 use super::latents;
+use super::provenance::Origin;
 use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::spec::Job;
@@ -80,14 +81,15 @@ pub(super) fn frames(
 
     // Decisions are made on the full size, so that every scale shows the same
     // motion; at full size what was read for them is not read again.
-    let mut matte = shot.matte()?;
-    let mut guide = job.open_guide()?;
-    let full = SharedPlate::new(shot.plate, 1, job.setup.memory, watch);
     let store = job.setup.disk_store();
     let vault: &dyn Vault = match &store {
         Some(store) => store,
         None => &(),
     };
+    let origin = Origin::of(&shot, vault)?;
+    let mut matte = shot.matte()?;
+    let mut guide = job.open_guide()?;
+    let full = SharedPlate::new(shot.plate, 1, job.setup.memory, watch);
     let mut sources = Sources {
         plate: &mut full.clone(),
         matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
@@ -142,6 +144,7 @@ pub(super) fn frames(
             plan: &shot.plan,
             plate: &shared,
             writer: &shot.writer,
+            origin: &origin,
             matte: &open_matte,
             watch,
             cancel,

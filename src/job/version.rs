@@ -8,8 +8,12 @@ use crate::engine::plate::PlateEngine;
 /// The version of the plans that this Longtake lays, as `plate 3, longtake 0.1.0`:
 /// the engine's, which names pixels, and the program's, which names files.
 pub fn plan_version() -> String {
-    let engine = PlateEngine::default().version();
-    format!("{engine}, longtake {}", env!("CARGO_PKG_VERSION"))
+    version_of(PlateEngine::default().version(), env!("CARGO_PKG_VERSION"))
+}
+
+/// The two versions as one text.
+pub(super) fn version_of(engine: &str, longtake: &str) -> String {
+    format!("{engine}, longtake {longtake}")
 }
 
 /// Checks that a plan of version `asked` can be carried out here.

@@ -125,6 +125,13 @@ pub struct Param {
     /// Engines that use it; empty means all.
     #[serde(default)]
     pub engines: Vec<String>,
+    /// Whether another value can make other frames or other files of them.
+    #[serde(default = "yes", rename = "changesFrames")]
+    pub changes_frames: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Kinds of parameter.

@@ -5,6 +5,7 @@ mod device;
 mod generate;
 mod model;
 mod plan;
+mod provenance;
 mod readme;
 mod report;
 mod stop;

@@ -41,7 +41,11 @@ fn opencue_makes_the_specification_without_a_server() {
     if std::env::var_os("LONGTAKE_WRITE_EXPECTED").is_some() {
         std::fs::write(expected, &made).unwrap();
     }
-    assert_eq!(made, std::fs::read_to_string(expected).unwrap());
+    assert_eq!(
+        made,
+        std::fs::read_to_string(expected).unwrap(),
+        "where it is meant to differ: LONGTAKE_WRITE_EXPECTED=1 cargo test --test farm opencue"
+    );
     // A part with steps is made frame by frame, by number.
     submit(&work, "opencue", "part", "--only 1001-1050x7");
     let out = run(&work, &python, &["part/job.py", "--xml"]);

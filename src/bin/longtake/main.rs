@@ -5,6 +5,7 @@ mod farm;
 mod memory;
 mod model;
 mod options;
+mod provenance;
 mod show;
 mod submit;
 
@@ -75,6 +76,7 @@ fn run(show: &Show, arguments: Vec<String>) -> Result<(), JobError> {
         Some(("block", m)) => block(show, m),
         Some(("submit", m)) => submit::run(show, m),
         Some(("report", m)) => report(show, m),
+        Some(("provenance", m)) => provenance::run(show, m, &cancel_on_signal()?),
         Some(("store", m)) => store(m),
         Some(("model", m)) => model::run(show, m),
         Some(("schema", _)) => {
@@ -116,7 +118,8 @@ fn plan(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
     let job = options::draft(options, matches)?.job()?;
     let picture = matches.get_one::<PathBuf>("picture");
-    let outlook = job::outlook(&job, picture.map(PathBuf::as_path))?;
+    let picture = picture.map(PathBuf::as_path);
+    let outlook = job::outlook(&job, picture, matches.get_flag("estimate"))?;
     show.plan(&outlook);
     Ok(())
 }

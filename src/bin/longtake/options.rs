@@ -9,7 +9,7 @@ use longtake::frame::FrameList;
 use longtake::job::{self, Draft, JobError, kebab};
 use longtake::manifest::{Manifest, Param, ParamKind, ValueError};
 
-use crate::{exit, farm, model, submit};
+use crate::{exit, farm, model, provenance, submit};
 
 const ABOUT: &str = "Turns a plate into a longer, looping, different or whole shot.";
 
@@ -60,6 +60,7 @@ pub fn command(options: &Manifest) -> Command {
         .subcommand(block(options).arg(json.clone()))
         .subcommand(submit::command(with_job, options).arg(json.clone()))
         .subcommand(report(options).arg(json.clone()))
+        .subcommand(provenance::command(json.clone()))
         .subcommand(store(options))
         .subcommand(model::command(json))
         .subcommand(Command::new("schema").about("Prints the JSON schema of job files"))
@@ -88,6 +89,16 @@ fn plan(options: &Manifest) -> Command {
              block'. The same options and the same files give the same plan on every machine.",
         )
         .after_long_help(exit::help())
+        .arg(
+            Arg::new("estimate")
+                .long("estimate")
+                .action(ArgAction::SetTrue)
+                .help("Also how long it takes on this machine and the memory it needs")
+                .long_help(
+                    "Also how long it takes on this machine and the memory it needs, from a \
+                     measurement of some seconds that is kept in the store.",
+                ),
+        )
         .arg(
             Arg::new("picture")
                 .long("picture")

@@ -1,0 +1,380 @@
+//! Where a written frame comes from, told in the frame itself, and the frame made
+//! again from that.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{JobError, Kind};
+use super::options::options;
+use super::run;
+use super::shot::Shot;
+use super::spec::{Draft, Job};
+use super::version::{plan_version, version_of};
+use super::watch::Watch;
+use crate::device::Cancel;
+use crate::engine::Engine as _;
+use crate::frame::{
+    self, FilePlate, FrameError, FrameRange, PlateOptions, PlateReader as _, Sequence,
+};
+use crate::manifest::{ParamKind, Value};
+use crate::sequence::key_of;
+use crate::store::Vault;
+
+/// Bytes at either end of a file that its fingerprint is taken from.
+const ENDS: u64 = 64 << 10;
+
+/// Where a frame comes from. In the frame it is a line of JSON in plain ASCII, in
+/// the EXR attribute or the PNG text `longtake:provenance`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    /// Whether the frame was made; a kept one is the plate's, untouched.
+    pub generated: bool,
+    /// The plate frame that a kept one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_from: Option<i32>,
+    /// The engine and its version.
+    pub engine: String,
+    /// The hash of the engine's weights; none where it has no weights.
+    pub weights: Option<String>,
+    /// The version of Longtake.
+    pub longtake: String,
+    /// The output frame.
+    pub frame: i32,
+    /// What the noise was drawn from.
+    pub seed: i64,
+    /// Names the files of the plate: their names, sizes, and first and last 64 KiB.
+    pub plate_hash: String,
+    /// The same of the matte, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matte_hash: Option<String>,
+    /// Names the parameters, wherever plate and matte lie.
+    pub parameters_hash: String,
+    /// The parameters that a frame depends on, paths in full.
+    pub parameters: BTreeMap<String, Value>,
+}
+
+/// What all frames of a take have in common.
+pub(super) struct Origin(Provenance);
+
+impl Origin {
+    /// Of the take of `shot`. What is found of the plate's files is kept in `vault`.
+    pub(super) fn of(shot: &Shot<'_>, vault: &dyn Vault) -> Result<Self, JobError> {
+        let job = shot.job;
+        let parameters = parameters(job, shot.timeline.out)?;
+        let file = |name: &str| options().is_ok_and(|o| o.param(name).is_some_and(is_file));
+        let mut placeless = parameters.clone();
+        placeless.retain(|name, _| !file(name));
+        let said = serde_json::to_string(&placeless);
+        let said = said.map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
+        let plate_key = shot.plate.key();
+        let name = key_of(&["fingerprint", plate_key.to_hex().as_str()]);
+        let plate_hash = match vault.get(&name).and_then(|b| String::from_utf8(b).ok()) {
+            Some(known) => known,
+            None => {
+                let found = fingerprint(&job.plate, shot.info.range)?;
+                vault.put(&name, found.as_bytes());
+                found
+            }
+        };
+        let matte = job.matte.as_ref();
+        let matte_hash = matte.map(|m| fingerprint(m, shot.info.range)).transpose()?;
+        Ok(Self(Provenance {
+            generated: true,
+            kept_from: None,
+            engine: job.setup.engine.version().to_owned(),
+            weights: None,
+            longtake: env!("CARGO_PKG_VERSION").to_owned(),
+            frame: 0,
+            seed: job.values.int("seed"),
+            plate_hash,
+            matte_hash,
+            parameters_hash: short(blake3::hash(said.as_bytes())),
+            parameters,
+        }))
+    }
+
+    /// What frame `frame` tells, which is plate frame `kept` where it is one.
+    pub(super) fn text(&self, frame: i32, kept: Option<i32>) -> String {
+        let told = Provenance {
+            generated: kept.is_none(),
+            kept_from: kept,
+            frame,
+            ..self.0.clone()
+        };
+        // A plain tree of texts and numbers always serialises.
+        ascii(&serde_json::to_string(&told).unwrap_or_default())
+    }
+}
+
+/// The values that frames depend on: those that have a meaning in the mode, said or
+/// not, so that equal takes tell equal things.
+fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, JobError> {
+    let options = options().map_err(|e| JobError::new(Kind::Internal, e))?;
+    let mode = job.values.text("mode");
+    let mut told = BTreeMap::new();
+    for param in &options.params {
+        let fits = param.modes.is_empty() || param.modes.iter().any(|m| m == mode);
+        let Some(value) = job.values.get(&param.name) else {
+            continue;
+        };
+        if !param.changes_frames || !fits {
+            continue;
+        }
+        let value = match value {
+            _ if param.name == "frames" => Value::Range([out.first.into(), out.last.into()]),
+            Value::Text(text) if text.is_empty() => continue,
+            Value::Range([a, b]) if a == b => continue,
+            // However its frames were named.
+            Value::Text(path) if is_file(param) => {
+                Value::Text(Sequence::find(&full(Path::new(path)))?.to_string())
+            }
+            other => other.clone(),
+        };
+        told.insert(param.name.clone(), value);
+    }
+    Ok(told)
+}
+
+fn is_file(param: &crate::manifest::Param) -> bool {
+    param.kind == ParamKind::File
+}
+
+fn full(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn short(hash: blake3::Hash) -> String {
+    hash.to_hex()[..32].to_owned()
+}
+
+/// `text` with letters beyond ASCII as JSON escapes them: image headers hold Latin
+/// letters only.
+fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
+}
+
+/// Names the files of `source` with frames in `range`, or its movie, wherever they
+/// lie.
+fn fingerprint(source: &Path, range: FrameRange) -> Result<String, JobError> {
+    let sequence = Sequence::find(source)?;
+    let single = sequence.is_single();
+    let mut hasher = blake3::Hasher::new();
+    for (frame, path) in sequence.files()? {
+        if single || range.contains(frame) {
+            add(&mut hasher, &path).map_err(|e| {
+                let text = format!("{} cannot be read ({e})", path.display());
+                JobError::new(Kind::Unreadable, text)
+            })?;
+        }
+    }
+    Ok(short(hasher.finalize()))
+}
+
+fn add(hasher: &mut blake3::Hasher, path: &Path) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(name);
+    hasher.update(&length.to_le_bytes());
+    io::copy(&mut (&mut file).take(ENDS), hasher)?;
+    file.seek(SeekFrom::Start(
+        length.saturating_sub(ENDS).max(ENDS.min(length)),
+    ))?;
+    io::copy(&mut file, hasher)?;
+    Ok(())
+}
+
+/// What the frame `path` tells of where it comes from.
+///
+/// # Errors
+/// Where it cannot be read or tells nothing.
+pub fn provenance(path: &Path) -> Result<Provenance, JobError> {
+    let nothing = |why: &str| {
+        let path = path.display();
+        JobError::new(
+            Kind::Unreadable,
+            format!("{path} does not tell where it comes from: {why}"),
+        )
+    };
+    let text = frame::provenance(path)?.ok_or_else(|| {
+        nothing("it was not written by Longtake, or another program dropped what it said")
+    })?;
+    serde_json::from_str(&text).map_err(|e| nothing(&format!("what it says is damaged ({e})")))
+}
+
+/// How a frame that was made again is like the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Likeness {
+    /// The files are the same, byte for byte.
+    Bytes,
+    /// The pixels are the same, bit for bit; the header tells another place of the
+    /// plate.
+    Pixels,
+}
+
+/// Where things lie now, for a frame that is made again.
+#[derive(Clone, Debug, Default)]
+pub struct Moved {
+    /// The plate, where it has moved.
+    pub plate: Option<PathBuf>,
+    /// The matte, where it has moved.
+    pub matte: Option<PathBuf>,
+}
+
+/// Makes the frame `path` again as `out` from what it tells, and holds the two
+/// against each other.
+///
+/// # Errors
+/// Where it tells nothing, was made by another version, plate or matte are others,
+/// or the frame comes out otherwise; and as [`generate`](super::generate).
+pub fn remake(
+    path: &Path,
+    out: &Path,
+    moved: &Moved,
+    cancel: &Cancel,
+    watch: &dyn Watch,
+) -> Result<Likeness, JobError> {
+    let told = provenance(path)?;
+    let made_by = version_of(&told.engine, &told.longtake);
+    if made_by != plan_version() {
+        return Err(JobError::new(
+            Kind::Elsewhere,
+            format!(
+                "{} was made by {made_by} and this is {}: make it again with that version",
+                path.display(),
+                plan_version()
+            ),
+        ));
+    }
+    let mut draft = Draft::new()?;
+    for (name, value) in &told.parameters {
+        draft.set(name, value.clone())?;
+    }
+    let text = |path: &Path| Value::Text(path.display().to_string());
+    for (name, place) in [("plate", &moved.plate), ("matte", &moved.matte)] {
+        if let Some(place) = place {
+            draft.set(name, text(place))?;
+        }
+    }
+    draft.set("out", text(&full(out)))?;
+    draft.set("only", Value::Text(told.frame.to_string()))?;
+    let job = draft.job()?;
+    let shot = Shot::open(&job)?;
+    let found = Origin::of(&shot, &())?.0;
+    for (what, found, told) in [
+        ("plate", Some(&found.plate_hash), Some(&told.plate_hash)),
+        ("matte", found.matte_hash.as_ref(), told.matte_hash.as_ref()),
+    ] {
+        if found != told {
+            return Err(JobError::new(
+                Kind::Mismatch,
+                format!(
+                    "the files of the {what} are others than those that {} was made from: name the right ones with --{what}",
+                    path.display()
+                ),
+            ));
+        }
+    }
+    drop(shot);
+    run::generate(&job, cancel, watch)?;
+    compare(path, out, told.frame)
+}
+
+fn compare(a: &Path, b: &Path, frame: i32) -> Result<Likeness, JobError> {
+    let bytes = |path: &Path| {
+        std::fs::read(path).map_err(|e| {
+            let text = format!("{} cannot be read ({e})", path.display());
+            JobError::new(Kind::Unreadable, text)
+        })
+    };
+    if bytes(a)? == bytes(b)? {
+        return Ok(Likeness::Bytes);
+    }
+    let (x, y) = (pixels(a, frame)?, pixels(b, frame)?);
+    if x == y {
+        return Ok(Likeness::Pixels);
+    }
+    Err(JobError::new(
+        Kind::Mismatch,
+        format!(
+            "{} came out otherwise than {}: the plate's files changed within, or the frame was edited after it was made",
+            b.display(),
+            a.display()
+        ),
+    ))
+}
+
+/// Size and samples, as bits.
+fn pixels(path: &Path, frame: i32) -> Result<(usize, usize, Vec<u32>), FrameError> {
+    let mut plate = FilePlate::open(path, &PlateOptions::default())?;
+    let range = plate.info().range;
+    let own = if range.contains(frame) {
+        frame
+    } else {
+        range.first
+    };
+    let picture = plate.read_untouched(own)?;
+    let bits = picture.data().iter().map(|v| v.to_bits()).collect();
+    Ok((picture.width(), picture.height(), bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_of_any_script_go_through_ascii() {
+        let text = serde_json::to_string("/shows/грім/雷🌩/plate").unwrap();
+        let plain = ascii(&text);
+        assert!(plain.is_ascii());
+        let back: String = serde_json::from_str(&plain).unwrap();
+        assert_eq!(back, "/shows/грім/雷🌩/plate");
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_names_sizes_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let range = FrameRange::new(1, 3).unwrap();
+        let print = |folder: &Path| fingerprint(&folder.join("p.####.exr"), range).unwrap();
+        let write = |folder: &Path, frame: u32, bytes: &[u8]| {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(folder.join(format!("p.{frame:04}.exr")), bytes).unwrap();
+        };
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        let long = vec![7u8; 300_000];
+        for place in [&a, &b] {
+            for frame in 1..=4 {
+                write(place, frame, &long);
+            }
+        }
+        assert_eq!(print(&a), print(&b), "wherever they lie");
+        let first = print(&a);
+        write(&a, 4, b"other");
+        assert_eq!(print(&a), first, "a frame that is not used");
+        for at in [0, 65_535, 300_000 - 65_536, 299_999] {
+            let mut other = long.clone();
+            other[at] = 8;
+            write(&a, 2, &other);
+            assert_ne!(print(&a), first, "byte {at}");
+        }
+        write(&a, 2, b"");
+        assert_ne!(print(&a), first);
+    }
+}

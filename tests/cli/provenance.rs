@@ -1,0 +1,104 @@
+//! `longtake provenance`: where a frame comes from, and the frame made again.
+
+use crate::work::{Work, copied_plate, plate};
+
+#[test]
+fn a_frame_tells_where_it_comes_from_and_is_made_again_from_that() {
+    let work = Work::new();
+    let plate = plate();
+    for ending in ["exr", "png"] {
+        work.generate(&format!(
+            "--plate {plate} --frames 1001-1060 --seed 4 --novelty .7 --out o/o.####.{ending}"
+        ));
+        let made = format!("o/o.1055.{ending}");
+        let out = work.run(&["provenance", &made, "--json"]);
+        assert_eq!(out.code, 0, "{}", out.stderr);
+        let told = &out.events_of("provenance")[0]["provenance"];
+        assert_eq!(told["generated"], true);
+        assert_eq!(told["frame"], 1055);
+        assert_eq!(told["seed"], 4);
+        assert_eq!(told["longtake"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(told["parameters"]["novelty"], 0.7);
+        assert_eq!(
+            told["parameters"]["frames"],
+            serde_json::json!([1001, 1060])
+        );
+        // Where it was made and on how many threads is nobody's business.
+        for name in ["threads", "store", "memory", "out"] {
+            assert!(told["parameters"][name].is_null(), "{name}");
+        }
+        let kept = work.run(&["provenance", &format!("o/o.1010.{ending}"), "--json"]);
+        let told = &kept.events_of("provenance")[0]["provenance"];
+        assert_eq!(told["generated"], false);
+        assert_eq!(told["keptFrom"], 1010);
+
+        let again = format!("again.{ending}");
+        let out = work.run(&["provenance", &made, "--remake", &again, "--json"]);
+        assert_eq!(out.code, 0, "{}", out.stderr);
+        assert_eq!(out.events_of("remade")[0]["same"], "bytes");
+        assert!(work.bytes(&again) == work.bytes(&made));
+    }
+    // For a person.
+    let out = work.run(&["provenance", "o/o.1055.exr"]);
+    assert!(out.stdout.contains("1055: generated"), "{}", out.stdout);
+}
+
+#[test]
+fn a_plate_that_moved_is_known_again_and_another_is_not() {
+    let work = Work::new();
+    let first = copied_plate(&work, "first");
+    let line = "--frames 1001-1060 --pixel-type float --compression piz --out o/o.####.exr";
+    work.generate(&format!("--plate {first} {line}"));
+    std::fs::rename(work.path("first"), work.path("second")).unwrap();
+    let remake = |plate: &str| {
+        let words = [
+            "provenance",
+            "o/o.1055.exr",
+            "--remake",
+            "r.exr",
+            "--json",
+            "--plate",
+        ];
+        work.run(&[&words[..], &[plate]].concat())
+    };
+    let out = remake("second/plate.####.png");
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(out.events_of("remade")[0]["same"], "pixels");
+
+    let file = work.path("second/plate.1033.png");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.push(0);
+    std::fs::write(&file, bytes).unwrap();
+    let out = remake("second/plate.####.png");
+    assert_eq!(out.code, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("plate are others"), "{}", out.stderr);
+}
+
+#[test]
+fn what_tells_nothing_is_refused_with_a_sentence() {
+    let work = Work::new();
+    let plate = copied_plate(&work, "p").replace("####", "1001");
+    let out = work.run(&["provenance", &plate]);
+    assert_eq!(out.code, 4, "{}", out.stderr);
+    assert!(
+        out.stderr.contains("not written by Longtake"),
+        "{}",
+        out.stderr
+    );
+    let out = work.run(&["provenance", "missing.exr"]);
+    assert_eq!(out.code, 3, "{}", out.stderr);
+    // By another version.
+    let line = "--frames 1001-1052 --only 1050 --out o/o.####.exr";
+    work.generate(&format!("--plate {} {line}", crate::work::plate()));
+    let mut bytes = work.bytes("o/o.1050.exr");
+    let version = format!("\"longtake\":\"{}", env!("CARGO_PKG_VERSION"));
+    let found = bytes
+        .windows(version.len())
+        .position(|w| w == version.as_bytes());
+    bytes[found.unwrap() + 12] = b'9';
+    std::fs::write(work.path("other.exr"), bytes).unwrap();
+    let out = work.run(&["provenance", "other.exr", "--remake", "r.exr"]);
+    assert_eq!(out.code, 13, "{}", out.stderr);
+    assert!(out.stderr.contains("with that version"), "{}", out.stderr);
+    assert!(!work.path("r.exr").exists());
+}
