@@ -4,6 +4,7 @@
 mod exits;
 mod faults;
 mod openjd;
+mod python;
 mod queues;
 mod tools;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
