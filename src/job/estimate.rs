@@ -10,10 +10,10 @@ use super::shot::Shot;
 use super::version::plan_version;
 use crate::device::{Cancel, Silent, Task};
 use crate::engine::plate::{PlateEngine, Settings};
-use crate::engine::{Engine as _, Sources};
+use crate::engine::{AnyEngine, Engine as _, Sources};
 use crate::frame::{
-    FilePlate, FrameError, FrameHeader, FrameRange, Picture, PlateInfo, PlateReader,
-    SequenceWriter, Transfer, Window, WriteOptions,
+    FrameError, FrameHeader, FrameRange, Picture, PlateInfo, PlateReader, SequenceWriter, Transfer,
+    Window, WriteOptions,
 };
 use crate::sequence::{Mode, Request, key_of};
 use crate::store::Vault;
@@ -32,8 +32,9 @@ const SPOOL: u64 = 16 << 30;
 pub struct Needs {
     /// Processor cores.
     pub cpus: usize,
-    /// Bytes of memory, at most.
-    pub memory: u64,
+    /// Bytes of memory, at most; `None` where a model is used, which 'longtake model
+    /// inspect' tells of.
+    pub memory: Option<u64>,
     /// Bytes in the folder for temporary files, at most.
     pub scratch: u64,
 }
@@ -43,14 +44,9 @@ pub struct Needs {
 pub struct Estimate {
     /// Blocks of the plan.
     pub blocks: usize,
-    /// Seconds of all stages, on this machine alone, nothing being there yet.
-    pub seconds: f64,
-    /// Seconds to study the plate.
-    pub analysis: f64,
-    /// Seconds to decide the take.
-    pub decision: f64,
-    /// Seconds to make and write the frames that are not there yet.
-    pub frames: f64,
+    /// How long it takes; `None` where a model is used, whose speed is not known
+    /// before it has run.
+    pub time: Option<Time>,
     /// Threads that this is for.
     pub threads: usize,
     /// What the machine has to have.
@@ -58,23 +54,37 @@ pub struct Estimate {
     pub needs: Needs,
 }
 
+/// How long a job takes on this machine alone, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Time {
+    /// All stages.
+    pub seconds: f64,
+    /// To study the plate, where that is not known already.
+    pub analysis: f64,
+    /// To decide the take, likewise.
+    pub decision: f64,
+    /// To make and write the frames that are not there yet.
+    pub frames: f64,
+}
+
 impl std::fmt::Display for Estimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mega = |bytes: u64| bytes as f64 / 1e6;
-        write!(
-            f,
-            "{} blocks, about {:.1} s on this machine with {} threads ({:.1} s to study the plate, {:.1} s to decide, {:.1} s to make frames), at most {:.0} MB of memory",
-            self.blocks,
-            self.seconds,
-            self.threads,
-            self.analysis,
-            self.decision,
-            self.frames,
-            mega(self.needs.memory)
-        )?;
+        let mega = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
+        write!(f, "{} blocks, ", self.blocks)?;
+        match &self.time {
+            Some(time) => write!(
+                f,
+                "about {:.1} s on this machine with {} threads ({:.1} s to study the plate, {:.1} s to decide, {:.1} s to make frames)",
+                time.seconds, self.threads, time.analysis, time.decision, time.frames
+            )?,
+            None => write!(f, "for a time that is not known before the model has run")?,
+        }
+        if let Some(bytes) = self.needs.memory {
+            write!(f, ", at most {} of memory", mega(bytes))?;
+        }
         match self.needs.scratch {
             0 => Ok(()),
-            bytes => write!(f, " and {:.0} MB of temporary files", mega(bytes)),
+            bytes => write!(f, ", up to {} of temporary files", mega(bytes)),
         }
     }
 }
@@ -89,7 +99,8 @@ impl Shot<'_> {
         let movie = self.plate.is_movie();
         Needs {
             cpus: self.job.threads.unwrap_or(1),
-            memory: BASE + plate.min(self.job.setup.memory) + threads * PICTURES * picture,
+            memory: matches!(self.job.setup.engine, AnyEngine::Plate(_))
+                .then(|| BASE + plate.min(self.job.setup.memory) + threads * PICTURES * picture),
             scratch: if movie { plate.min(SPOOL) } else { 0 },
         }
     }
@@ -102,11 +113,20 @@ impl Shot<'_> {
     /// Where the plate cannot be read, or nothing can be written to the folder of
     /// temporary files.
     pub fn estimate(&self, wanted: &[i32], vault: &dyn Vault) -> Result<Estimate, JobError> {
-        let machine = Calibration::kept(vault, self.threads())?;
+        let mut estimate = Estimate {
+            blocks: self.plan.blocks().count(),
+            time: None,
+            threads: self.threads(),
+            needs: self.needs(),
+        };
         let job = self.job;
+        let AnyEngine::Plate(engine) = &job.setup.engine else {
+            return Ok(estimate);
+        };
+        let machine = Calibration::kept(vault, &plan_version(&job.setup.engine), self.threads())?;
         let range = self.info.range;
         let samples = self.samples() as f64;
-        let mut plate = FilePlate::open(&job.plate, &job.options)?;
+        let mut plate = job.open_plate()?;
         // The first frame of a movie waits for the program that decodes it.
         plate.read(range.first)?;
         let begun = Instant::now();
@@ -114,9 +134,16 @@ impl Shot<'_> {
         let reading = begun.elapsed().as_secs_f64();
 
         let share = self.threads() as f64;
-        let analysis = range.count() as f64 * (reading + samples * machine.analyse);
-        let takes = f64::from(job.setup.engine.settings.plans) * self.timeline.out.count() as f64;
-        let decision = takes * machine.decide;
+        let known = |name| vault.get(name).is_some();
+        let mut analysis = range.count() as f64 * (reading + samples * machine.analyse);
+        let takes = f64::from(engine.settings.plans) * self.timeline.out.count() as f64;
+        let mut decision = takes * machine.decide;
+        if known(&self.names.analysis) {
+            analysis = 0.0;
+        }
+        if known(&self.names.take) {
+            (analysis, decision) = (0.0, 0.0);
+        }
         let there = |f: &&i32| !self.writer.path(**f).exists();
         let smaller = f64::from(job.reduce * job.reduce);
         let mut frames = 0.0;
@@ -128,15 +155,13 @@ impl Shot<'_> {
             frames += reading + samples / smaller * (make + machine.write);
         }
         let frames = frames / share;
-        Ok(Estimate {
-            blocks: self.plan.blocks().count(),
+        estimate.time = Some(Time {
             seconds: analysis + decision + frames,
             analysis,
             decision,
             frames,
-            threads: self.threads(),
-            needs: self.needs(),
-        })
+        });
+        Ok(estimate)
     }
 
     /// Samples of a full-size plate frame.
@@ -174,14 +199,14 @@ const MADE: i32 = 8;
 
 impl Calibration {
     /// What is kept of this machine, measured where nothing is.
-    fn kept(vault: &dyn Vault, threads: usize) -> Result<Self, JobError> {
+    fn kept(vault: &dyn Vault, version: &str, threads: usize) -> Result<Self, JobError> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .ok()
             .or_else(|| std::env::var("COMPUTERNAME").ok())
             .unwrap_or_default();
         let build = if cfg!(debug_assertions) { "debug" } else { "" };
-        let (version, threads) = (plan_version(), threads.to_string());
-        let key = key_of(&["calibration 1", &version, build, host.trim(), &threads]);
+        let threads = threads.to_string();
+        let key = key_of(&["calibration 1", version, build, host.trim(), &threads]);
         let known = vault.get(&key);
         if let Some(known) = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(known);
@@ -223,9 +248,10 @@ impl Calibration {
         let mut sources = Sources {
             plate: &mut drift,
             matte: None,
+            guide: None,
         };
         let begun = Instant::now();
-        let analysis = engine.analyse(&mut sources, task)?;
+        let analysis = engine.analyse(&timeline, &mut sources, task)?;
         let analyse = begun.elapsed().as_secs_f64() / (samples * f64::from(PLATE));
         let begun = Instant::now();
         let decision = engine.decide(&analysis, &timeline, task)?;

@@ -13,10 +13,10 @@ use super::options::options;
 use super::run;
 use super::shot::Shot;
 use super::spec::{Draft, Job};
-use super::version::{plan_version, version_of};
+use super::version::check_version;
 use super::watch::Watch;
 use crate::device::Cancel;
-use crate::engine::Engine as _;
+use crate::engine::{AnyEngine, Engine as _};
 use crate::frame::{
     self, FilePlate, FrameError, FrameRange, PlateOptions, PlateReader as _, Sequence,
 };
@@ -47,11 +47,15 @@ pub struct Provenance {
     pub frame: i32,
     /// What the noise was drawn from.
     pub seed: i64,
-    /// Names the files of the plate: their names, sizes, and first and last 64 KiB.
-    pub plate_hash: String,
+    /// Names the files of the plate: their names, sizes, and first and last 64 KiB;
+    /// none where there is no plate.
+    pub plate_hash: Option<String>,
     /// The same of the matte, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matte_hash: Option<String>,
+    /// The same of the guide, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guide_hash: Option<String>,
     /// Names the parameters, wherever plate and matte lie.
     pub parameters_hash: String,
     /// The parameters that a frame depends on, paths in full.
@@ -71,28 +75,41 @@ impl Origin {
         placeless.retain(|name, _| !file(name));
         let said = serde_json::to_string(&placeless);
         let said = said.map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
-        let plate_key = shot.plate.key();
-        let name = key_of(&["fingerprint", plate_key.to_hex().as_str()]);
-        let plate_hash = match vault.get(&name).and_then(|b| String::from_utf8(b).ok()) {
-            Some(known) => known,
-            None => {
-                let found = fingerprint(&job.plate, shot.info.range)?;
-                vault.put(&name, found.as_bytes());
-                found
+        let kept = |what: &Path, range: Option<FrameRange>, key: Option<blake3::Hash>| {
+            let name = key.map(|k| key_of(&["fingerprint", k.to_hex().as_str()]));
+            let known = name.and_then(|name| vault.get(&name));
+            if let Some(known) = known.and_then(|b| String::from_utf8(b).ok()) {
+                return Ok(known);
             }
+            let found = fingerprint(what, range)?;
+            if let Some(name) = name {
+                vault.put(&name, found.as_bytes());
+            }
+            Ok::<_, JobError>(found)
         };
+        let range = Some(shot.info.range);
+        let plate = Some(&job.plate).filter(|p| !p.as_os_str().is_empty());
+        let key = Some(shot.plate.key());
+        let plate_hash = plate.map(|p| kept(p, range, key)).transpose()?;
         let matte = job.matte.as_ref();
-        let matte_hash = matte.map(|m| fingerprint(m, shot.info.range)).transpose()?;
+        let matte_hash = matte.map(|m| kept(m, range, None)).transpose()?;
+        let guide = job.guide.as_ref();
+        let guide_hash = guide.map(|g| kept(g, None, None)).transpose()?;
+        let weights = match &job.setup.engine {
+            AnyEngine::Plate(_) => None,
+            AnyEngine::Wan(engine) => Some(engine.weights()),
+        };
         Ok(Self(Provenance {
             generated: true,
             kept_from: None,
             engine: job.setup.engine.version().to_owned(),
-            weights: None,
+            weights,
             longtake: env!("CARGO_PKG_VERSION").to_owned(),
             frame: 0,
             seed: job.values.int("seed"),
             plate_hash,
             matte_hash,
+            guide_hash,
             parameters_hash: short(blake3::hash(said.as_bytes())),
             parameters,
         }))
@@ -115,10 +132,9 @@ impl Origin {
 /// not, so that equal takes tell equal things.
 fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, JobError> {
     let options = options().map_err(|e| JobError::new(Kind::Internal, e))?;
-    let mode = job.values.text("mode");
     let mut told = BTreeMap::new();
     for param in &options.params {
-        let fits = param.modes.is_empty() || param.modes.iter().any(|m| m == mode);
+        let fits = param.fits(job.values.text("mode"), job.values.text("engine"));
         let Some(value) = job.values.get(&param.name) else {
             continue;
         };
@@ -129,9 +145,13 @@ fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, Job
             _ if param.name == "frames" => Value::Range([out.first.into(), out.last.into()]),
             Value::Text(text) if text.is_empty() => continue,
             Value::Range([a, b]) if a == b => continue,
-            // However its frames were named.
             Value::Text(path) if is_file(param) => {
-                Value::Text(Sequence::find(&full(Path::new(path)))?.to_string())
+                let path = full(Path::new(path));
+                Value::Text(match param.name.as_str() {
+                    // However its frames were named.
+                    "plate" | "matte" | "guide" => Sequence::find(&path)?.to_string(),
+                    _ => path.display().to_string(),
+                })
             }
             other => other.clone(),
         };
@@ -168,14 +188,14 @@ fn ascii(text: &str) -> String {
     out
 }
 
-/// Names the files of `source` with frames in `range`, or its movie, wherever they
-/// lie.
-fn fingerprint(source: &Path, range: FrameRange) -> Result<String, JobError> {
+/// Names the files of `source`, those with frames in `range` where there is one, or
+/// its movie, wherever they lie.
+fn fingerprint(source: &Path, range: Option<FrameRange>) -> Result<String, JobError> {
     let sequence = Sequence::find(source)?;
     let single = sequence.is_single();
     let mut hasher = blake3::Hasher::new();
     for (frame, path) in sequence.files()? {
-        if single || range.contains(frame) {
+        if single || range.is_none_or(|r| r.contains(frame)) {
             add(&mut hasher, &path).map_err(|e| {
                 let text = format!("{} cannot be read ({e})", path.display());
                 JobError::new(Kind::Unreadable, text)
@@ -236,6 +256,10 @@ pub struct Moved {
     pub plate: Option<PathBuf>,
     /// The matte, where it has moved.
     pub matte: Option<PathBuf>,
+    /// The guide, where it has moved.
+    pub guide: Option<PathBuf>,
+    /// The model, where it has moved.
+    pub model: Option<PathBuf>,
 }
 
 /// Makes the frame `path` again as `out` from what it tells, and holds the two
@@ -252,23 +276,25 @@ pub fn remake(
     watch: &dyn Watch,
 ) -> Result<Likeness, JobError> {
     let told = provenance(path)?;
-    let made_by = version_of(&told.engine, &told.longtake);
-    if made_by != plan_version() {
-        return Err(JobError::new(
-            Kind::Elsewhere,
-            format!(
-                "{} was made by {made_by} and this is {}: make it again with that version",
-                path.display(),
-                plan_version()
-            ),
-        ));
-    }
+    let made_by = format!("{}, longtake {}", told.engine, told.longtake);
+    check_version(&made_by).map_err(|_| {
+        let text = format!(
+            "{} was made by {made_by} and this is another version: make it again with that one",
+            path.display()
+        );
+        JobError::new(Kind::Elsewhere, text)
+    })?;
     let mut draft = Draft::new()?;
     for (name, value) in &told.parameters {
         draft.set(name, value.clone())?;
     }
     let text = |path: &Path| Value::Text(path.display().to_string());
-    for (name, place) in [("plate", &moved.plate), ("matte", &moved.matte)] {
+    for (name, place) in [
+        ("plate", &moved.plate),
+        ("matte", &moved.matte),
+        ("guide", &moved.guide),
+        ("model", &moved.model),
+    ] {
         if let Some(place) = place {
             draft.set(name, text(place))?;
         }
@@ -279,8 +305,10 @@ pub fn remake(
     let shot = Shot::open(&job)?;
     let found = Origin::of(&shot, &())?.0;
     for (what, found, told) in [
-        ("plate", Some(&found.plate_hash), Some(&told.plate_hash)),
-        ("matte", found.matte_hash.as_ref(), told.matte_hash.as_ref()),
+        ("plate", &found.plate_hash, &told.plate_hash),
+        ("matte", &found.matte_hash, &told.matte_hash),
+        ("guide", &found.guide_hash, &told.guide_hash),
+        ("model", &found.weights, &told.weights),
     ] {
         if found != told {
             return Err(JobError::new(
@@ -352,7 +380,7 @@ mod tests {
     fn a_fingerprint_is_of_names_sizes_and_ends() {
         let folder = tempfile::tempdir().unwrap();
         let range = FrameRange::new(1, 3).unwrap();
-        let print = |folder: &Path| fingerprint(&folder.join("p.####.exr"), range).unwrap();
+        let print = |folder: &Path| fingerprint(&folder.join("p.####.exr"), Some(range)).unwrap();
         let write = |folder: &Path, frame: u32, bytes: &[u8]| {
             std::fs::create_dir_all(folder).unwrap();
             std::fs::write(folder.join(format!("p.{frame:04}.exr")), bytes).unwrap();

@@ -134,6 +134,14 @@ fn yes() -> bool {
     true
 }
 
+impl Param {
+    /// Whether it has a meaning in mode `mode` of engine `engine`.
+    pub fn fits(&self, mode: &str, engine: &str) -> bool {
+        let has = |list: &[String], word: &str| list.is_empty() || list.iter().any(|w| w == word);
+        has(&self.modes, mode) && has(&self.engines, engine)
+    }
+}
+
 /// Kinds of parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use longtake::frame::{FilePlate, PlateOptions, PlateReader};
+
 use crate::tools::{alone, assert_same_frames, run, submit, tool};
 use crate::work::{Work, plate};
 
@@ -14,7 +16,7 @@ fn plain(text: &str, work: &Work) -> String {
         .replace(&work.path("").display().to_string(), "WORK/")
         .replace(&folder, "PLATE")
         .replace(env!("CARGO_BIN_EXE_longtake"), "LONGTAKE")
-        .replace(&longtake::job::plan_version(), "VERSION");
+        .replace(&longtake::job::plan_version(&Default::default()), "VERSION");
     for tag in ["user", "email", "uid", "memory"] {
         let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
         let mut from = 0;
@@ -166,4 +168,79 @@ fn deadline_jobs_are_submitted_in_order_and_make_the_frames() {
     );
     assert_eq!(work.bytes("done"), b"id0\nid1\nid2\n");
     assert_same_frames(&work, &alone(""));
+}
+
+/// A whole small model of random weights, as `model` in the folder of `work`.
+fn small_model(work: &Work) {
+    let parts = [
+        ("whole", "model"),
+        ("whole/transformer", "model/transformer"),
+        ("whole/scheduler", "model/scheduler"),
+        ("text/text_encoder", "model/text_encoder"),
+        ("text/tokenizer", "model/tokenizer"),
+        ("vae-2.1", "model/vae"),
+    ];
+    for (from, to) in parts {
+        let from = format!("{}/tests/wan/fixtures/{from}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::create_dir_all(work.path(to)).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let file = entry.unwrap().path();
+            if file.is_file() {
+                std::fs::copy(&file, work.path(to).join(file.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_wan_engine_s_takes_are_handed_out_too() {
+    let line = "--engine wan --model model --prompt steam --steps 2 --guidance 1 --size 48x32 \
+                --frames 1001-1009 --block-frames 4 --threads 1 --out o/o.####.exr";
+    let line: Vec<&str> = line.split_whitespace().collect();
+    let (farm, alone) = (Work::new(), Work::new());
+    small_model(&farm);
+    small_model(&alone);
+    let start = ["submit", "--json", "--to", "commands", "--out-dir", "q"];
+    let program = ["--program", env!("CARGO_BIN_EXE_longtake")];
+    let out = farm.run(&[&start[..], &program, &line].concat());
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    let event = &out.events_of("submission")[0];
+    let files: Vec<&str> = event["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        files,
+        ["q/1-conditions.sh", "q/2-latents.sh", "q/3-frames.sh"]
+    );
+    for file in files {
+        lines(&farm, file);
+    }
+    let out = alone.run(&[&["generate"][..], &line].concat());
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    assert_eq!(farm.files("o").len(), 9);
+    // The model lies elsewhere, which the header tells; the pixels are the same.
+    let read = |work: &Work, frame: i32| {
+        let path = work.path("o/o.####.exr");
+        FilePlate::open(&path, &PlateOptions::default())
+            .unwrap()
+            .read(frame)
+            .unwrap()
+    };
+    for frame in [1001, 1004, 1009] {
+        assert_eq!(read(&farm, frame), read(&alone, frame));
+    }
+    let told = farm.run(&["provenance", "--json", "o/o.1004.exr"]);
+    let told = &told.events_of("provenance")[0]["provenance"];
+    assert_eq!(told["engine"], "wan 1");
+    assert!(
+        told["weights"].as_str().is_some_and(|w| w.len() == 32),
+        "{told}"
+    );
+    assert_eq!(told["parameters"]["prompt"], "steam");
+    let out = farm.run(&["provenance", "o/o.1004.exr", "--remake", "r.exr", "--json"]);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(out.events_of("remade")[0]["same"], "bytes");
 }

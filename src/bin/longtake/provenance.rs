@@ -39,6 +39,16 @@ pub fn command(json: Arg) -> Command {
                 .long("matte")
                 .requires("remake"),
         )
+        .arg(
+            file("guide", "FILE", "Where the guide lies now, if it has moved")
+                .long("guide")
+                .requires("remake"),
+        )
+        .arg(
+            file("model", "FILE", "Where the model lies now, if it has moved")
+                .long("model")
+                .requires("remake"),
+        )
         .arg(json)
 }
 
@@ -57,6 +67,8 @@ pub fn run(show: &Show, matches: &ArgMatches, cancel: &Cancel) -> Result<(), Job
     let moved = Moved {
         plate: path("plate").cloned(),
         matte: path("matte").cloned(),
+        guide: path("guide").cloned(),
+        model: path("model").cloned(),
     };
     let likeness = job::remake(frame, out, &moved, cancel, show)?;
     show.clear();
@@ -89,9 +101,14 @@ fn text(told: &Provenance) -> String {
             told.weights.clone().unwrap_or_else(|| "none".to_owned()),
         ),
         ("seed", told.seed.to_string()),
-        ("plate", told.plate_hash.clone()),
     ];
-    lines.extend(told.matte_hash.clone().map(|m| ("matte", m)));
+    for (name, hash) in [
+        ("plate", &told.plate_hash),
+        ("matte", &told.matte_hash),
+        ("guide", &told.guide_hash),
+    ] {
+        lines.extend(hash.clone().map(|h| (name, h)));
+    }
     lines.push(("parameters", told.parameters_hash.clone()));
     let mut out: Vec<String> = lines.iter().map(|(a, b)| format!("{a:<11}{b}")).collect();
     out.extend(

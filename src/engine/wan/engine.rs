@@ -266,7 +266,7 @@ impl Engine for WanEngine {
     type Decision = Latents;
 
     fn version(&self) -> &'static str {
-        "wan 1"
+        VERSION
     }
 
     fn settings_key(&self) -> String {
@@ -351,6 +351,27 @@ impl Engine for WanEngine {
             self.shown(analysis, decision, frame, window, sources, task),
             task,
         )
+    }
+}
+
+/// Name and version, as of every engine.
+pub const VERSION: &str = "wan 1";
+
+impl WanEngine {
+    /// Names the numbers of the model and of what changes them, wherever the files lie.
+    pub fn weights(&self) -> String {
+        let files = &self.settings.files;
+        let parts = [
+            &files.low,
+            &files.vae,
+            &files.text_encoder,
+            &files.image_encoder,
+        ];
+        let more = parts.into_iter().flatten();
+        let loras = files.loras.iter().map(|l| &l.path);
+        let all = [&files.model].into_iter().chain(more).chain(loras);
+        let named = names(all.map(PathBuf::as_path));
+        blake3::hash(named.as_bytes()).to_hex()[..32].to_owned()
     }
 }
 

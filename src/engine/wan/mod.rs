@@ -27,7 +27,7 @@ pub mod vae;
 pub use array::Array;
 pub use conditions::{Conditions, Given};
 pub use develop::{Exposed, Latents};
-pub use engine::WanEngine;
+pub use engine::{VERSION, WanEngine};
 pub use error::WanError;
 pub use fit::Fit;
 pub use settings::{LoraFile, ModelFiles, Settings, Subject, Way};

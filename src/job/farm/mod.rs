@@ -113,7 +113,7 @@ pub fn submit(
     let job = draft.clone().job()?;
     let shot = Shot::open(&job)?;
     let wanted = shot.frames()?;
-    let farm = Farm::of(&draft, &shot, &wanted, program)?;
+    let farm = Farm::of(draft.options(), &shot, &wanted, program)?;
     let mut notes = job.idle.clone();
     notes.extend(farm.note.clone());
     let written = match queue {

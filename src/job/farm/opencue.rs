@@ -88,7 +88,11 @@ pub fn files(farm: &Farm) -> Result<Vec<(String, String)>, JobError> {
             python(&after)?
         );
     }
-    let memory = format!("{}m", farm.needs.memory.div_ceil(1 << 20));
+    // Where it is not known the service's own counts.
+    let memory = farm
+        .needs
+        .memory
+        .map(|b| format!("{}m", b.div_ceil(1 << 20)));
     let title: String = farm
         .title
         .chars()
@@ -97,7 +101,10 @@ pub fn files(farm: &Farm) -> Result<Vec<(String, String)>, JobError> {
     let script = SCRIPT
         .replace("@TITLE@", &python(&title)?)
         .replace("@LAYERS@", &layers)
-        .replace("@MEMORY@", &python(&memory)?)
+        .replace(
+            "@MEMORY@",
+            &memory.map_or(Ok("None".to_owned()), |m| python(&m))?,
+        )
         .replace("@CORES@", &farm.needs.cpus.to_string());
     Ok(vec![("job.py".to_owned(), script)])
 }

@@ -270,16 +270,14 @@ fn step(farm: &Farm, step: &Step) -> JobStep {
     let mut args = farm.command(step, piece.as_deref(), |s| reference(&s.param.name));
     args.extend(["--progress-style", "openjd"].map(str::to_owned));
     let needs = &farm.needs;
-    let mut amounts = vec![
-        Amount {
-            name: "amount.worker.vcpu",
-            min: needs.cpus as u64,
-        },
-        Amount {
-            name: "amount.worker.memory",
-            min: needs.memory.div_ceil(1 << 20),
-        },
-    ];
+    let mut amounts = vec![Amount {
+        name: "amount.worker.vcpu",
+        min: needs.cpus as u64,
+    }];
+    amounts.extend(needs.memory.map(|bytes| Amount {
+        name: "amount.worker.memory",
+        min: bytes.div_ceil(1 << 20),
+    }));
     if needs.scratch > 0 {
         amounts.push(Amount {
             name: "amount.worker.disk.scratch",
@@ -369,7 +367,10 @@ fn parameter(setting: &Setting) -> Parameter {
 
 /// Files that a job writes.
 fn is_written(name: &str) -> bool {
-    !matches!(name, "plate" | "matte")
+    matches!(
+        name,
+        "out" | "contactSheet" | "preview" | "report" | "page" | "saveLatents"
+    )
 }
 
 /// A value as a parameter of the format has it: numbers as numbers, all else as the

@@ -3,12 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use super::super::error::{JobError, Kind};
-use super::super::spec::Draft;
 use super::super::text::kebab;
-use crate::manifest::{Param, ParamKind, Value};
+use crate::manifest::{Manifest, Param, ParamKind, Value, Values};
 
 /// Said by the tasks themselves, or for the whole sequence.
-const OF_TASKS: [&str; 5] = ["only", "contactSheet", "preview", "report", "page"];
+const OF_TASKS: [&str; 6] = [
+    "only",
+    "contactSheet",
+    "preview",
+    "report",
+    "page",
+    "saveLatents",
+];
 
 /// A parameter and what the job says it is.
 #[derive(Clone, Debug)]
@@ -33,21 +39,19 @@ impl Setting {
     }
 }
 
-/// What `draft` says that has a meaning in its mode, in the order of the manifest.
+/// What `values` say that has a meaning in its mode, in the order of the manifest.
 /// What is left empty is left out.
 ///
 /// # Errors
 /// Where a path cannot be told in full.
-pub fn settings(draft: &Draft) -> Result<Vec<Setting>, JobError> {
-    let values = draft.values();
-    let mode = values.text("mode");
+pub fn settings(options: &'static Manifest, values: &Values) -> Result<Vec<Setting>, JobError> {
+    let (mode, engine) = (values.text("mode"), values.text("engine"));
     let mut settings = Vec::new();
-    for param in &draft.options().params {
-        let fits = param.modes.is_empty() || param.modes.iter().any(|m| m == mode);
-        if !fits || OF_TASKS.contains(&param.name.as_str()) {
+    for param in &options.params {
+        if !param.fits(mode, engine) || OF_TASKS.contains(&param.name.as_str()) {
             continue;
         }
-        settings.extend(setting(draft, param, values.get(&param.name))?);
+        settings.extend(setting(options, param, values.get(&param.name))?);
     }
     Ok(settings)
 }
@@ -56,11 +60,11 @@ pub fn settings(draft: &Draft) -> Result<Vec<Setting>, JobError> {
 ///
 /// # Errors
 /// As of [`settings`].
-pub fn looks(draft: &Draft) -> Result<Vec<Setting>, JobError> {
+pub fn looks(options: &'static Manifest, values: &Values) -> Result<Vec<Setting>, JobError> {
     let mut looks = Vec::new();
     for name in &OF_TASKS[1..] {
-        if let Some(param) = draft.options().param(name) {
-            looks.extend(setting(draft, param, draft.values().get(name))?);
+        if let Some(param) = options.param(name) {
+            looks.extend(setting(options, param, values.get(name))?);
         }
     }
     Ok(looks)
@@ -68,7 +72,7 @@ pub fn looks(draft: &Draft) -> Result<Vec<Setting>, JobError> {
 
 /// What `value` of `param` comes to; `None` where nobody said it.
 pub fn setting(
-    draft: &Draft,
+    options: &'static Manifest,
     param: &'static Param,
     value: Option<&Value>,
 ) -> Result<Option<Setting>, JobError> {
@@ -81,9 +85,17 @@ pub fn setting(
             let path = absolute(Path::new(text))?;
             Value::Text(path.display().to_string())
         }
+        // Lists of paths, a strength or a part after each.
+        (ParamKind::String, Some(Value::Text(text)))
+            if matches!(param.name.as_str(), "references" | "loras") =>
+        {
+            let items = text.split(';').map(str::trim).filter(|i| !i.is_empty());
+            let full = items.map(|i| Ok(absolute(Path::new(i))?.display().to_string()));
+            Value::Text(full.collect::<Result<Vec<_>, JobError>>()?.join("; "))
+        }
         (_, Some(value)) => value.clone(),
     };
-    let groups = &draft.options().groups;
+    let groups = &options.groups;
     let group = groups.iter().find(|g| g.name == param.group);
     Ok(Some(Setting {
         param,

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use super::super::error::JobError;
 use super::super::estimate::Needs;
 use super::super::shot::Shot;
-use super::super::spec::Draft;
 use super::super::version::plan_version;
 use super::settings::{self, Setting};
 use crate::frame::{FrameList, Sequence};
-use crate::manifest::Value;
+use crate::manifest::{Manifest, Value};
 use crate::sequence::plan::Plan;
 
 /// The tasks of a step.
@@ -68,29 +67,30 @@ pub struct Farm {
 }
 
 impl Farm {
-    /// What `shot`, which is of `draft`, comes to; of its frames, `wanted`.
+    /// What `shot` comes to; of its frames, `wanted`. `options` are the parameters
+    /// that there are.
     ///
     /// # Errors
     /// Where a path cannot be told in full.
     pub fn of(
-        draft: &Draft,
+        options: &'static Manifest,
         shot: &Shot<'_>,
         wanted: &[i32],
         program: &str,
     ) -> Result<Self, JobError> {
-        let mut settings = settings::settings(draft)?;
+        let mut settings = settings::settings(options, &shot.job.values)?;
         let out = shot.timeline.out;
         // Queues show the range, which nobody need have said.
         if !settings.iter().any(|s| s.param.name == "frames")
-            && let Some(param) = draft.options().param("frames")
+            && let Some(param) = options.param("frames")
         {
             let value = Value::Range([out.first.into(), out.last.into()]);
-            if let Some(setting) = settings::setting(draft, param, Some(&value))? {
+            if let Some(setting) = settings::setting(options, param, Some(&value))? {
                 let at = settings.iter().position(|s| s.param.name != "mode");
                 settings.insert(at.unwrap_or(0), setting);
             }
         }
-        let mut looks = settings::looks(draft)?;
+        let mut looks = settings::looks(options, &shot.job.values)?;
         let note = (!looks.is_empty() && wanted.len() < out.count()).then(|| {
             looks.clear();
             "report, page, preview and contact sheet are of whole takes and left out where 'only' names a part: ask for them when all frames are there".to_owned()
@@ -106,7 +106,9 @@ impl Farm {
         outputs.sort();
         outputs.dedup();
         let mut inputs = Vec::new();
-        for source in [Some(&job.plate), job.matte.as_ref()].into_iter().flatten() {
+        let sources = [Some(&job.plate), job.matte.as_ref(), job.guide.as_ref()];
+        let sources = sources.into_iter().flatten();
+        for source in sources.filter(|s| !s.as_os_str().is_empty()) {
             for file in Sequence::find(source)?.files()?.into_values() {
                 inputs.push(settings::absolute(&file)?);
             }
@@ -119,7 +121,7 @@ impl Farm {
             settings,
             looks,
             needs: shot.needs(),
-            version: plan_version(),
+            version: plan_version(&job.setup.engine),
             inputs,
             outputs,
             note,
