@@ -237,6 +237,7 @@ impl Calibration {
                 plans: 1,
                 ..Settings::default()
             },
+            ..PlateEngine::default()
         };
         let cancel = Cancel::default();
         let task = Task {
