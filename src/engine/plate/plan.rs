@@ -169,7 +169,7 @@ pub(super) fn plan(
         score += 0.25 * uneven / mean.max(1e-3);
         let (deviation, luma, gradient) = spread(look, &steep, &used);
         score += 10.0 * (0.97 - deviation / own.0.max(1e-9)).max(0.0);
-        score += 400.0 * ((luma / own.1.max(1e-9) - 1.0).abs() - 0.003).max(0.0);
+        score += 1000.0 * ((luma / own.1.max(1e-9) - 1.0).abs() - 0.003).max(0.0);
         score += 60.0 * (0.995 - gradient / own.2.max(1e-9)).max(0.0);
         let run = s.length as f64 / (walk.changes.len() + 1) as f64;
         let copied = (1.0 - 0.95 * taste.half / run).max(0.0);

@@ -317,14 +317,14 @@ impl Marks {
     pub(super) fn score(&self, own: &Own, novelty: f64) -> f64 {
         let beyond = |value: f64, limit: f64| (value - limit).max(0.0);
         13.0 * own.trust * beyond(self.most, 0.97 * own.most)
-            + 3.0 * beyond(own.least, self.least)
+            + 8.0 * beyond(own.least, self.least)
             + 4.0 * beyond(0.97, self.spread)
             + 15.0 * beyond(0.9, self.spread)
-            + 0.4 * beyond((self.luma - 1.0).abs(), 0.005) / 0.001
+            + 0.8 * beyond((self.luma - 1.0).abs(), 0.005) / 0.001
             + 40.0 * beyond(0.995, self.gradient)
             + 0.7 * self.torn
             + 4.0 * beyond(self.torn, 0.6)
             + 0.4 * self.copy
-            + 30.0 * novelty * beyond(self.copy, 0.8 - 0.44 * novelty)
+            + 60.0 * novelty * beyond(self.copy, 0.78 - 0.44 * novelty)
     }
 }

@@ -53,7 +53,7 @@ impl Style {
             taste: Taste {
                 eager,
                 shortest: libm::rint(jumps.window as f64 * least).max(3.0) as usize,
-                copied: 0.76 - 0.44 * novelty,
+                copied: 0.74 - 0.44 * novelty,
                 half: 0.5 * fps,
                 vary: 0.8,
                 heat: [0.08, 0.16][half as usize],

@@ -16,7 +16,7 @@ pub(in crate::engine::plate) const ROWS: usize = 240;
 /// Rasters from fine to coarse, each half the one before.
 const LEVELS: usize = 3;
 /// Side of a block that gives one point, in pixels of its raster.
-const BLOCK: usize = 6;
+const BLOCK: usize = 4;
 /// Least difference across two pixels that makes a point.
 const CONTRAST: f32 = 0.02;
 /// How far a point may lie from where the pose puts it, across its edge, in
