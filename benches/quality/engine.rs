@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use longtake::device::{Cancel, Silent, Task};
 use longtake::engine::Sources;
-use longtake::engine::plate::{PlateEngine, Settings};
+use longtake::engine::plate::{self, PlateEngine, Settings, Steady};
 use longtake::frame::{FrameRange, Window};
 use longtake::sequence::{Mode, Request, Take, key_of};
 
@@ -76,6 +76,31 @@ pub fn make(
         camera: take.decision().camera.clone(),
         seconds,
     })
+}
+
+/// `plate` as a camera at rest would have taken it; itself where its camera does
+/// not move.
+pub fn at_rest(plate: &Clip) -> Result<Clip, String> {
+    let cancel = Cancel::default();
+    let task = Task {
+        cancel: &cancel,
+        progress: &Silent,
+    };
+    let mut sources = Sources {
+        plate: &mut plate.clone(),
+        matte: None,
+        guide: None,
+    };
+    let analysis = PlateEngine::default()
+        .study(&mut sources, task)
+        .map_err(|e| e.to_string())?;
+    let steadied = analysis.steadied.as_ref();
+    let Some(steadied) = steadied.filter(|_| analysis.is_steadied(Steady::Auto)) else {
+        return Ok(plate.clone());
+    };
+    let pictures = plate.frames.iter().zip(&steadied.poses);
+    let pictures = pictures.map(|(p, pose)| plate::at_rest(p, pose, &plate.info));
+    Ok(Clip::new(pictures.collect(), plate.info.fps))
 }
 
 /// Fills `matte`; the largest difference of a sample outside of it, and the
