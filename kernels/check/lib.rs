@@ -53,16 +53,22 @@ pub fn main() -> ExitCode {
     match longtake_emulation::folder() {
         Some(folder) if folder.is_dir() => {
             let status = env::current_exe().and_then(|exe| {
-                Command::new(exe)
+                // A program to run it under, with its options: a memory checker.
+                let under = env::var("LONGTAKE_CHECK_UNDER").unwrap_or_default();
+                let mut words = under.split_whitespace();
+                let mut command = match words.next() {
+                    Some(program) => {
+                        let mut command = Command::new(program);
+                        command.args(words).arg(exe);
+                        command
+                    }
+                    None => Command::new(exe),
+                };
+                let has_gpu = if open_gpu().is_ok() { "1" } else { "0" };
+                command
                     .args(env::args_os().skip(1))
                     .env("LD_LIBRARY_PATH", folder)
-                    .env(
-                        EMULATED,
-                        match open_gpu() {
-                            Ok(_) => "1",
-                            Err(_) => "0",
-                        },
-                    )
+                    .env(EMULATED, has_gpu)
                     .status()
             });
             match status {

@@ -135,6 +135,12 @@ impl Host {
         self
     }
 
+    /// Sets a variable of the host's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Runs the host under another program.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|w| (*w).to_owned()).collect();
