@@ -32,6 +32,8 @@ const SPOOL: u64 = 16 << 30;
 pub struct Needs {
     /// Processor cores.
     pub cpus: usize,
+    /// GPUs: one where the job insists on it.
+    pub gpus: usize,
     /// Bytes of memory, at most; `None` where a model is used, which 'longtake model
     /// inspect' tells of.
     pub memory: Option<u64>,
@@ -99,6 +101,7 @@ impl Shot<'_> {
         let movie = self.plate.is_movie();
         Needs {
             cpus: self.job.threads.unwrap_or(1),
+            gpus: usize::from(self.job.values.text("device") == "gpu"),
             memory: matches!(self.job.setup.engine, AnyEngine::Plate(_))
                 .then(|| BASE + plate.min(self.job.setup.memory) + threads * PICTURES * picture),
             scratch: if movie { plate.min(SPOOL) } else { 0 },

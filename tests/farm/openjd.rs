@@ -86,6 +86,43 @@ fn a_bundle_shows_the_nodes_parameters_and_passes_the_checks() {
             .ends_with("plate.####.png")
     );
 
+    // What machines need: a movie is decoded to a file, a GPU only where one is asked for.
+    let template = |folder: &str, more: &str| {
+        submit(&work, "openjd", folder, more);
+        let path = format!("{folder}/template.yaml");
+        let out = run(&work, &check, &["check", &path]);
+        assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+        String::from_utf8(work.bytes(&path)).unwrap()
+    };
+    let plain = template("plain", "");
+    for (name, there) in [
+        ("vcpu", true),
+        ("memory", true),
+        ("gpu", false),
+        ("disk.scratch", false),
+    ] {
+        assert_eq!(
+            plain.contains(&format!("amount.worker.{name}\n")),
+            there,
+            "{name}"
+        );
+    }
+    let movie = format!(
+        "--frames 1-120 --device gpu --threads 4 --plate {}",
+        crate::work::FOOTAGE
+    );
+    let movie = template("movie", &movie);
+    for told in [
+        "gpu\n      min: 1",
+        "disk.scratch\n      min: 1",
+        "vcpu\n      min: 4",
+    ] {
+        assert!(
+            movie.contains(&format!("amount.worker.{told}")),
+            "{told}: {movie}"
+        );
+    }
+
     let assets = String::from_utf8(work.bytes("b/asset_references.yaml")).unwrap();
     assert_eq!(
         assets.matches("plate.10").count(),

@@ -58,8 +58,10 @@ pub fn words(more: &str) -> Vec<String> {
             words.extend(pair.iter().map(|&w| w.to_owned()));
         }
     }
+    if !more.contains(&"--plate") {
+        words.extend(["--plate".to_owned(), crate::work::plate()]);
+    }
     words.extend(more.into_iter().map(str::to_owned));
-    words.extend(["--plate".to_owned(), crate::work::plate()]);
     words
 }
 

@@ -221,9 +221,9 @@ fn dwaa_rounds_a_little_and_by_its_level() {
     let error = |file: &Path| {
         let read = open(file).unwrap().read(1).unwrap();
         let pairs = read.data().iter().zip(picture.data());
-        pairs
-            .map(|(a, b)| (a - b).abs() / b.max(0.1))
-            .fold(0.0f32, f32::max)
+        // Root mean square, relative to the value.
+        let squares = pairs.map(|(a, b)| f64::from((a - b) / b.max(0.1)).powi(2));
+        (squares.sum::<f64>() / read.data().len() as f64).sqrt()
     };
     let size = |file: &Path| fs::metadata(file).unwrap().len();
     let piz = write(Compression::Piz, "piz.exr");
@@ -232,8 +232,10 @@ fn dwaa_rounds_a_little_and_by_its_level() {
         write(Compression::Dwaa(400.0), "coarse.exr"),
     );
     assert_eq!(error(&piz), 0.0);
+    // At the usual level no more is lost than the grain here comes to, .6 %; at nine
+    // times that, a little more.
     let (e, f) = (error(&fine), error(&coarse));
-    assert!(0.0 < e && e < 0.05 && e < f && f < 0.5, "{e} {f}");
+    assert!(0.0 < e && e < 0.006 && e < f && f < 0.02, "{e} {f}");
     assert!(size(&coarse) < size(&fine) && size(&fine) < size(&piz));
     assert_eq!(
         header_of(&fine).compression,

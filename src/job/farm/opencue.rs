@@ -28,6 +28,7 @@ LAYERS = [
 @LAYERS@]
 MEMORY = @MEMORY@
 CORES = @CORES@
+GPUS = @GPUS@
 
 
 def make(show=None, shot=None):
@@ -36,7 +37,7 @@ def make(show=None, shot=None):
     layers = {}
     for name, command, frames, chunk, after in LAYERS:
         layer = Shell(name, command=command, range=frames, chunk=chunk, memory=MEMORY,
-                      cores=CORES, threadable=True)
+                      cores=CORES, threadable=True, gpus=GPUS)
         job.add_layer(layer)
         for earlier in after:
             layer.depend_all(layers[earlier])
@@ -105,7 +106,8 @@ pub fn files(farm: &Farm) -> Result<Vec<(String, String)>, JobError> {
             "@MEMORY@",
             &memory.map_or(Ok("None".to_owned()), |m| python(&m))?,
         )
-        .replace("@CORES@", &farm.needs.cpus.to_string());
+        .replace("@CORES@", &farm.needs.cpus.to_string())
+        .replace("@GPUS@", &farm.needs.gpus.to_string());
     Ok(vec![("job.py".to_owned(), script)])
 }
 

@@ -278,12 +278,15 @@ fn step(farm: &Farm, step: &Step) -> JobStep {
         name: "amount.worker.memory",
         min: bytes.div_ceil(1 << 20),
     }));
-    if needs.scratch > 0 {
-        amounts.push(Amount {
-            name: "amount.worker.disk.scratch",
-            min: needs.scratch.div_ceil(1 << 30),
-        });
-    }
+    let more = [
+        ("amount.worker.gpu", needs.gpus as u64),
+        (
+            "amount.worker.disk.scratch",
+            needs.scratch.div_ceil(1 << 30),
+        ),
+    ];
+    let more = more.into_iter().filter(|(_, min)| *min > 0);
+    amounts.extend(more.map(|(name, min)| Amount { name, min }));
     let after = step.after.iter().map(|&at| Dependency {
         depends_on: farm.steps[at].name.clone(),
     });
