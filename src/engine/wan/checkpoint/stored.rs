@@ -6,6 +6,8 @@ use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{DType, Device, Result, Tensor};
 use half::{bf16, f16};
 
+use crate::device::ops::packed::{Format, e4m3};
+
 /// The kind of numbers in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -97,8 +99,18 @@ impl Kind {
         }
     }
 
-    /// The type in which such weights are kept in memory: as they are where a layer
-    /// can widen them as it goes, else f32.
+    /// How matrices of such weights can stay packed in memory, if they can.
+    pub fn packed(self) -> Option<Format> {
+        match self {
+            Self::F8E4M3 => Some(Format::F8E4M3),
+            Self::F8E5M2 => Some(Format::F8E5M2),
+            Self::Quantised(block) => Some(Format::Blocks(block.ggml())),
+            _ => None,
+        }
+    }
+
+    /// The type in which weights that do not stay packed are kept in memory: as they
+    /// are where a layer can widen them as it goes, else f32.
     pub fn kept(self) -> DType {
         match self {
             Self::F16 => DType::F16,
@@ -200,20 +212,6 @@ pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> b
 
 fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     bytes.as_chunks::<N>().0.iter().copied()
-}
-
-/// 8 bits with 4 of exponent (bias 7) and 3 of fraction; all ones is not a number.
-fn e4m3(bits: u8) -> f32 {
-    let sign = if bits & 0x80 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from((bits >> 3) & 15);
-    let fraction = f32::from(bits & 7) / 8.0;
-    if bits & 0x7f == 0x7f {
-        return f32::NAN;
-    }
-    sign * match exponent {
-        0 => fraction * 2f32.powi(-6),
-        e => (1.0 + fraction) * 2f32.powi(e - 7),
-    }
 }
 
 #[cfg(test)]

@@ -224,8 +224,9 @@ impl Weights {
         })
     }
 
-    /// The weights as the transformer asks for them. Matrices are kept in the kind
-    /// that most of the files are in, all else is f32.
+    /// The weights as the transformer asks for them. Matrices of 4 to 8 bits stay as
+    /// they are where no LoRA changes them, others are kept in the kind that most of
+    /// the files are in, all else is f32.
     pub fn builder(self: &Arc<Self>) -> VarBuilder<'static> {
         let kept = self.main_kind().kept();
         VarBuilder::from_backend(Box::new(Arc::clone(self).reader()), kept, Device::Cpu)
@@ -279,6 +280,54 @@ impl Weights {
     }
 }
 
+/// What stands behind the name of a matrix for its rows as they are, and for what is to
+/// be known of them: as [`crate::device::ops::packed`] has it.
+const PACKED: &str = ".packed";
+const FORMAT: &str = ".format";
+
+impl Weights {
+    /// The matrix `name` where it can stay packed, and the bytes of a row.
+    fn packed(&self, name: &str) -> Option<(&Entry, usize)> {
+        let entry = self.entries.get(name)?;
+        let &[_, width] = &entry.shape[..] else {
+            return None;
+        };
+        let (values, size) = entry.kind.block();
+        let whole = width % values == 0 && width > 0;
+        let changed = self.loras.iter().any(|l| l.changes(name));
+        (entry.kind.packed().is_some() && whole && !changed)
+            .then_some((entry, width / values * size))
+    }
+
+    /// Bytes that `name` of `shape` takes once it is loaded.
+    pub fn loaded_bytes(&self, name: &str, shape: &[usize]) -> u64 {
+        let values = shape.iter().product::<usize>() as u64;
+        match self.packed(name) {
+            Some((entry, pitch)) => (entry.shape[0] * pitch) as u64,
+            None if shape.len() == 2 => values * self.main_kind().kept().size_in_bytes() as u64,
+            None => values * 4,
+        }
+    }
+
+    /// The rows of `name` as they are, or what is to be known of them.
+    fn read_packed(&self, name: &str) -> Result<Option<Tensor>> {
+        let rows = name.strip_suffix(PACKED);
+        let Some(stem) = rows.or(name.strip_suffix(FORMAT)) else {
+            return Ok(None);
+        };
+        let Some((entry, pitch)) = self.packed(stem) else {
+            return Ok(None);
+        };
+        if rows.is_none() {
+            let number = entry.kind.packed().and_then(|f| f.number()).unwrap_or(0);
+            let told = vec![number as f32, entry.scale.unwrap_or(1.0)];
+            return Tensor::from_vec(told, 2, &Device::Cpu).map(Some);
+        }
+        let bytes = self.files[entry.file].bytes(&entry.stored)?.into_owned();
+        Tensor::from_vec(bytes, (entry.shape[0], pitch), &Device::Cpu).map(Some)
+    }
+}
+
 struct Reader(Arc<Weights>);
 
 impl SimpleBackend for Reader {
@@ -287,11 +336,17 @@ impl SimpleBackend for Reader {
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> Result<Tensor> {
-        self.0.read(name, None, dtype)?.to_device(dev)
+        match self.0.read_packed(name)? {
+            Some(packed) => packed.to_device(dev),
+            None => self.0.read(name, None, dtype)?.to_device(dev),
+        }
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.0.entries.contains_key(name)
+        match name.strip_suffix(PACKED) {
+            Some(stem) => self.0.packed(stem).is_some(),
+            None => self.0.entries.contains_key(name),
+        }
     }
 }
 
@@ -310,8 +365,8 @@ impl SimpleBackend for Recorder {
         candle_core::bail!("{name} is asked for without a shape")
     }
 
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
+    fn contains_tensor(&self, name: &str) -> bool {
+        !name.ends_with(PACKED)
     }
 }
 
