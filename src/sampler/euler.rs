@@ -1,7 +1,9 @@
 //! Euler's method along the flow.
 
 use candle_core::{Result, Tensor};
+use longtake_kernels::sampler_step::Update;
 
+use super::one_pass::Step;
 use super::scheduler::SchedulerConfig;
 use super::solver::{Schedule, shifted};
 
@@ -32,5 +34,16 @@ pub fn step(
     sample: &Tensor,
 ) -> Result<Tensor> {
     let by = schedule.sigmas[step + 1] - schedule.sigmas[step];
-    sample + (velocity * f64::from(by))?
+    let one = Step {
+        velocity,
+        sample,
+        sigma: f64::from(schedule.sigmas[step]),
+        from: None,
+        earlier: Vec::new(),
+        update: Update::Euler { by },
+    };
+    match one.make()? {
+        Some(made) => Ok(made.next),
+        None => sample + (velocity * f64::from(by))?,
+    }
 }

@@ -5,6 +5,7 @@ mod easy_cache;
 mod euler;
 mod guidance;
 mod noise;
+mod one_pass;
 mod philox;
 mod scheduler;
 mod solver;

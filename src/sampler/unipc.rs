@@ -6,7 +6,9 @@
 //! asked at t, the corrector takes the step again with what it said there.
 
 use candle_core::{Result, Tensor};
+use longtake_kernels::sampler_step::{Sum, Update};
 
+use super::one_pass::{Made, Step};
 use super::scheduler::{SchedulerConfig, UniPcSettings, UniPcVariant};
 use super::solver::{Schedule, shifted};
 
@@ -60,19 +62,14 @@ impl UniPc {
         sample: &Tensor,
     ) -> Result<Tensor> {
         let sigma = f64::from(schedule.sigmas[step]);
-        let clean = (sample - (velocity * sigma)?)?;
         let corrects = step > 0 && !self.settings.disable_corrector.contains(&(step - 1));
-        let sample = match &self.last {
+        let correct = match &self.last {
             Some((from, order)) if corrects => {
                 let weights = self.weights(schedule, step - 1, *order, true);
-                self.combine(&weights, from, Some(&clean))?
+                Some((from.clone(), weights))
             }
-            _ => sample.clone(),
+            _ => None,
         };
-        self.clean.push(clean);
-        if self.clean.len() > self.settings.order {
-            self.clean.remove(0);
-        }
         let left = schedule.steps() - step;
         // At the last level, 0, only a step of order 1 has a value.
         let order = if self.settings.lower_order_final || left == 1 {
@@ -81,11 +78,58 @@ impl UniPc {
             self.settings.order
         };
         let order = order.min(self.warm + 1);
+        let predict = self.weights(schedule, step, order, false);
         self.warm = (self.warm + 1).min(self.settings.order);
-        let weights = self.weights(schedule, step, order, false);
-        let next = self.combine(&weights, &sample, None)?;
-        self.last = Some((sample, order));
-        Ok(next)
+
+        let one = Step {
+            velocity,
+            sample,
+            sigma,
+            from: correct.as_ref().map(|(from, _)| from),
+            earlier: self.clean.iter().rev().collect(),
+            update: Update::UniPc {
+                correct: correct.as_ref().map(|(_, w)| w.corrector(self.clean.len())),
+                predict: predict
+                    .predictor(self.clean.len().min(self.settings.order.saturating_sub(1))),
+            },
+        };
+        let made = match one.make()? {
+            Some(made) => made,
+            None => self.by_tensors(velocity, sample, sigma, correct.as_ref(), &predict)?,
+        };
+        self.clean.push(made.clean);
+        if self.clean.len() > self.settings.order {
+            self.clean.remove(0);
+        }
+        self.last = Some((made.corrected, order));
+        Ok(made.next)
+    }
+
+    /// The same step tensor by tensor, on any device.
+    fn by_tensors(
+        &self,
+        velocity: &Tensor,
+        sample: &Tensor,
+        sigma: f64,
+        correct: Option<&(Tensor, Weights)>,
+        predict: &Weights,
+    ) -> Result<Made> {
+        let clean = (sample - (velocity * sigma)?)?;
+        let corrected = match correct {
+            Some((from, weights)) => {
+                let earlier: Vec<&Tensor> = self.clean.iter().rev().collect();
+                combine(weights, from, &earlier, Some(&clean))?
+            }
+            None => sample.clone(),
+        };
+        let latest = [&clean].into_iter().chain(self.clean.iter().rev());
+        let latest: Vec<&Tensor> = latest.take(self.settings.order).collect();
+        let next = combine(predict, &corrected, &latest, None)?;
+        Ok(Made {
+            next,
+            clean,
+            corrected,
+        })
     }
 
     /// The weights of the step from level `from` to the one behind it.
@@ -125,18 +169,23 @@ impl UniPc {
             new,
         }
     }
+}
 
-    /// The weighted sum of where the step began, the clean samples from the latest
-    /// back, and the clean sample at its end.
-    fn combine(&self, weights: &Weights, sample: &Tensor, new: Option<&Tensor>) -> Result<Tensor> {
-        let mut sum = (sample * weights.sample)?;
-        for (weight, clean) in weights.clean.iter().zip(self.clean.iter().rev()) {
-            sum = (sum + (clean * *weight)?)?;
-        }
-        match new {
-            Some(new) => sum + (new * weights.new)?,
-            None => Ok(sum),
-        }
+/// The weighted sum of where the step began, the clean samples from the latest back,
+/// and the clean sample at its end.
+fn combine(
+    weights: &Weights,
+    sample: &Tensor,
+    clean: &[&Tensor],
+    new: Option<&Tensor>,
+) -> Result<Tensor> {
+    let mut sum = (sample * weights.sample)?;
+    for (weight, clean) in weights.clean.iter().zip(clean) {
+        sum = (sum + (*clean * *weight)?)?;
+    }
+    match new {
+        Some(new) => sum + (new * weights.new)?,
+        None => Ok(sum),
     }
 }
 
@@ -145,6 +194,37 @@ struct Weights {
     sample: f64,
     clean: Vec<f64>,
     new: f64,
+}
+
+impl Weights {
+    /// As a corrector, of `held` clean samples of earlier steps.
+    fn corrector(&self, held: usize) -> Sum {
+        Sum {
+            new: self.new as f32,
+            ..self.sum(&self.clean, held)
+        }
+    }
+
+    /// As a predictor, whose latest clean sample is that of this step.
+    fn predictor(&self, held: usize) -> Sum {
+        let (new, earlier) = self.clean.split_first().unwrap_or((&0.0, &[]));
+        Sum {
+            new: *new as f32,
+            ..self.sum(earlier, held)
+        }
+    }
+
+    fn sum(&self, earlier: &[f64], held: usize) -> Sum {
+        let mut sum = Sum {
+            sample: self.sample as f32,
+            count: earlier.len().min(held).min(3),
+            ..Sum::default()
+        };
+        for (to, weight) in sum.earlier.iter_mut().zip(earlier) {
+            *to = *weight as f32;
+        }
+        sum
+    }
 }
 
 /// How much each difference counts: the solution of Σⱼ rⱼⁱ⁻¹ ρⱼ = bᵢ (equation 9 of
