@@ -6,6 +6,7 @@ mod error;
 mod estimate;
 pub mod farm;
 mod file;
+mod fingerprint;
 mod frames;
 mod latents;
 mod near;

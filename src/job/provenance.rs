@@ -2,13 +2,12 @@
 //! again from that.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{JobError, Kind};
+use super::fingerprint::{fingerprint, short};
 use super::options::options;
 use super::run;
 use super::shot::Shot;
@@ -23,9 +22,6 @@ use crate::frame::{
 use crate::manifest::{ParamKind, Value};
 use crate::sequence::key_of;
 use crate::store::Vault;
-
-/// Bytes at either end of a file that its fingerprint is taken from.
-const ENDS: u64 = 64 << 10;
 
 /// Where a frame comes from. In the frame it is a line of JSON in plain ASCII, in
 /// the EXR attribute or the PNG text `longtake:provenance`.
@@ -168,10 +164,6 @@ fn full(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn short(hash: blake3::Hash) -> String {
-    hash.to_hex()[..32].to_owned()
-}
-
 /// `text` with letters beyond ASCII as JSON escapes them: image headers hold Latin
 /// letters only.
 fn ascii(text: &str) -> String {
@@ -186,38 +178,6 @@ fn ascii(text: &str) -> String {
         }
     }
     out
-}
-
-/// Names the files of `source`, those with frames in `range` where there is one, or
-/// its movie, wherever they lie.
-fn fingerprint(source: &Path, range: Option<FrameRange>) -> Result<String, JobError> {
-    let sequence = Sequence::find(source)?;
-    let single = sequence.is_single();
-    let mut hasher = blake3::Hasher::new();
-    for (frame, path) in sequence.files()? {
-        if single || range.is_none_or(|r| r.contains(frame)) {
-            add(&mut hasher, &path).map_err(|e| {
-                let text = format!("{} cannot be read ({e})", path.display());
-                JobError::new(Kind::Unreadable, text)
-            })?;
-        }
-    }
-    Ok(short(hasher.finalize()))
-}
-
-fn add(hasher: &mut blake3::Hasher, path: &Path) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    hasher.update(&(name.len() as u64).to_le_bytes());
-    hasher.update(name);
-    hasher.update(&length.to_le_bytes());
-    io::copy(&mut (&mut file).take(ENDS), hasher)?;
-    file.seek(SeekFrom::Start(
-        length.saturating_sub(ENDS).max(ENDS.min(length)),
-    ))?;
-    io::copy(&mut file, hasher)?;
-    Ok(())
 }
 
 /// What the frame `path` tells of where it comes from.
@@ -374,35 +334,5 @@ mod tests {
         assert!(plain.is_ascii());
         let back: String = serde_json::from_str(&plain).unwrap();
         assert_eq!(back, "/shows/грім/雷🌩/plate");
-    }
-
-    #[test]
-    fn a_fingerprint_is_of_names_sizes_and_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let range = FrameRange::new(1, 3).unwrap();
-        let print = |folder: &Path| fingerprint(&folder.join("p.####.exr"), Some(range)).unwrap();
-        let write = |folder: &Path, frame: u32, bytes: &[u8]| {
-            std::fs::create_dir_all(folder).unwrap();
-            std::fs::write(folder.join(format!("p.{frame:04}.exr")), bytes).unwrap();
-        };
-        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
-        let long = vec![7u8; 300_000];
-        for place in [&a, &b] {
-            for frame in 1..=4 {
-                write(place, frame, &long);
-            }
-        }
-        assert_eq!(print(&a), print(&b), "wherever they lie");
-        let first = print(&a);
-        write(&a, 4, b"other");
-        assert_eq!(print(&a), first, "a frame that is not used");
-        for at in [0, 65_535, 300_000 - 65_536, 299_999] {
-            let mut other = long.clone();
-            other[at] = 8;
-            write(&a, 2, &other);
-            assert_ne!(print(&a), first, "byte {at}");
-        }
-        write(&a, 2, b"");
-        assert_ne!(print(&a), first);
     }
 }

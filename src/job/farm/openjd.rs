@@ -7,10 +7,17 @@
 //! parameter (extension TASK_CHUNKING), so a scheduler may make a task larger or
 //! smaller than a block.
 
+mod template;
+
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use self::template::{
+    Action, Actions, Amount, Assets, Cancelation, Chunks, Dependency, Inputs, Interface, JobStep,
+    Outputs, Parameter, ParameterValue, ParameterValues, References, Requirements, Script, Space,
+    TaskParameter, Template,
+};
 use super::settings::Setting;
 use super::steps::{Farm, Step, Tasks};
 use crate::frame::FrameList;
@@ -38,128 +45,6 @@ pub fn files(farm: &Farm) -> Result<Vec<(String, String)>, JobError> {
 
 fn yaml(value: &impl Serialize) -> Result<String, JobError> {
     serde_saphyr::to_string(value).map_err(|e| JobError::new(Kind::Internal, e.to_string()))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Template {
-    specification_version: &'static str,
-    extensions: [&'static str; 1],
-    name: String,
-    description: String,
-    parameter_definitions: Vec<Parameter>,
-    steps: Vec<JobStep>,
-}
-
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Parameter {
-    name: String,
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_flow: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    default: Option<Value>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    allowed_values: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    min_length: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    min_value: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_value: Option<Value>,
-    description: String,
-    user_interface: Interface,
-}
-
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Interface {
-    control: &'static str,
-    label: String,
-    group_label: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decimals: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    single_step_delta: Option<f64>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct JobStep {
-    name: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    dependencies: Vec<Dependency>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parameter_space: Option<Space>,
-    host_requirements: Requirements,
-    script: Script,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Dependency {
-    depends_on: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Space {
-    task_parameter_definitions: [TaskParameter; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TaskParameter {
-    name: &'static str,
-    r#type: &'static str,
-    range: String,
-    chunks: Chunks,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Chunks {
-    default_task_count: String,
-    range_constraint: &'static str,
-}
-
-#[derive(Serialize)]
-struct Requirements {
-    amounts: Vec<Amount>,
-}
-
-#[derive(Serialize)]
-struct Amount {
-    name: &'static str,
-    min: u64,
-}
-
-#[derive(Serialize)]
-struct Script {
-    actions: Actions,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Actions {
-    on_run: Action,
-}
-
-#[derive(Serialize)]
-struct Action {
-    command: String,
-    args: Vec<String>,
-    cancelation: Cancelation,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Cancelation {
-    mode: &'static str,
-    notify_period_in_seconds: u32,
 }
 
 fn template(farm: &Farm) -> Template {
@@ -389,18 +274,6 @@ fn cut(text: &str, letters: usize) -> String {
     text.chars().take(letters).collect()
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ParameterValues {
-    parameter_values: Vec<ParameterValue>,
-}
-
-#[derive(Serialize)]
-struct ParameterValue {
-    name: String,
-    value: Value,
-}
-
 fn values(farm: &Farm) -> ParameterValues {
     let settings = farm.settings.iter().chain(&farm.looks);
     let mut values: Vec<ParameterValue> = settings
@@ -422,31 +295,6 @@ fn values(farm: &Farm) -> ParameterValues {
     ParameterValues {
         parameter_values: values,
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Assets {
-    asset_references: References,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct References {
-    inputs: Inputs,
-    outputs: Outputs,
-    referenced_paths: [String; 0],
-}
-
-#[derive(Serialize)]
-struct Inputs {
-    filenames: Vec<String>,
-    directories: [String; 0],
-}
-
-#[derive(Serialize)]
-struct Outputs {
-    directories: Vec<String>,
 }
 
 fn assets(farm: &Farm) -> Assets {
