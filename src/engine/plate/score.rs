@@ -320,7 +320,7 @@ impl Marks {
             + 8.0 * beyond(own.least, self.least)
             + 4.0 * beyond(0.97, self.spread)
             + 15.0 * beyond(0.9, self.spread)
-            + 0.8 * beyond((self.luma - 1.0).abs(), 0.005) / 0.001
+            + 0.4 * beyond((self.luma - 1.0).abs(), 0.005) / 0.001
             + 40.0 * beyond(0.995, self.gradient)
             + 0.7 * self.torn
             + 4.0 * beyond(self.torn, 0.6)
