@@ -2,6 +2,7 @@
 //! encoded. Scene-linear float inside; row 0 is the top row.
 
 mod cached;
+mod colour;
 mod encoding;
 mod file;
 mod finite;
@@ -15,6 +16,7 @@ mod scaled;
 mod sequence;
 
 pub use cached::CachedPlate;
+pub use colour::{BUILT_IN, ColourConfig, ColourError, Conversion};
 pub use encoding::{Transfer, to_display, to_linear};
 pub use file::{
     ChannelFormat, Compression, FilePlate, FrameHeader, PlateOptions, Primaries, SampleDepth,

@@ -2,6 +2,7 @@
 //! from files to files.
 
 mod block;
+mod colour;
 mod error;
 mod estimate;
 pub mod farm;
@@ -26,6 +27,7 @@ mod version;
 mod watch;
 
 pub use block::{Outlook, Piece, make_piece, outlook};
+pub use colour::{Colour, Ways};
 pub use error::{JobError, Kind};
 pub use estimate::{Estimate, Needs};
 pub use file::{FileError, read};

@@ -12,6 +12,30 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
+/// Up to `count` of `names`, those nearest to `word` first; those that hold it before
+/// all others.
+pub fn near<'a>(
+    word: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    count: usize,
+) -> Vec<&'a str> {
+    let word = plain(word);
+    let text: String = word.iter().collect();
+    let mut all: Vec<(bool, usize, &str)> = names
+        .into_iter()
+        .map(|name| {
+            let name_plain = plain(name);
+            let holds = name_plain.iter().collect::<String>().contains(&text);
+            (!holds, distance(&word, &name_plain), name)
+        })
+        .collect();
+    all.sort();
+    all.into_iter()
+        .take(count)
+        .map(|(_, _, name)| name)
+        .collect()
+}
+
 fn plain(word: &str) -> Vec<char> {
     word.chars()
         .filter(|c| c.is_alphanumeric())
@@ -45,6 +69,13 @@ fn distance(a: &[char], b: &[char]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn near_names_come_nearest_first() {
+        let names = ["ACEScct", "ACEScg", "Raw", "Linear ARRI Wide Gamut 4"];
+        assert_eq!(near("acesg", names, 2), ["ACEScg", "ACEScct"]);
+        assert_eq!(near("arri", names, 1), ["Linear ARRI Wide Gamut 4"]);
+    }
 
     #[test]
     fn slips_are_understood_and_strangers_are_not() {

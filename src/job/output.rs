@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::colour::Colour;
 use super::error::{JobError, Kind};
 use super::spec::Job;
 use crate::frame::{FilePlate, FrameError, SampleDepth, Sequence, SequenceWriter, WriteOptions};
@@ -15,15 +16,18 @@ pub fn writer(job: &Job, plate: &FilePlate, take: &str) -> Result<SequenceWriter
     let extension = Sequence::parse(&job.out).map_err(pattern)?.extension();
     let depth = depth(&job.pixel_type, &extension)?;
     let of_plate = Sequence::find(&job.plate).map(|s| s.extension());
+    let colour = job.colour.as_ref();
+    let ways = colour.and_then(|c| c.ways.as_ref());
+    // What is in a space that was named is not encoded for a display on top.
+    let as_it_is = colour.is_some_and(|c| c.said) || of_plate.is_ok_and(|e| e == extension);
     let options = WriteOptions {
         depth,
         compression: job.compression,
         tiles: job.tiles,
-        primaries: job.primaries,
+        primaries: job.primaries.or(ways.and_then(|w| w.primaries)),
+        colour: ways.map(|w| w.write.clone()),
         // Into files of the plate's own kind samples go as they are.
-        transfer: of_plate
-            .is_ok_and(|e| e == extension)
-            .then_some(plate.header().transfer),
+        transfer: as_it_is.then_some(plate.header().transfer),
         take: Some(format!("{take} {}", written(job))),
     };
     let header = plate.header().scaled(job.reduce as usize);
@@ -35,10 +39,17 @@ pub fn writer(job: &Job, plate: &FilePlate, take: &str) -> Result<SequenceWriter
 pub fn written(job: &Job) -> String {
     let layout = if job.tiles { "tiles" } else { "lines" };
     let (packing, primaries) = (job.compression, job.primaries);
-    format!(
+    let told = format!(
         "1/{} {} {packing:?} {layout} {primaries:?}",
         job.reduce, job.pixel_type
-    )
+    );
+    match &job.colour {
+        None => told,
+        Some(Colour { ways, said, .. }) => {
+            let way = ways.as_ref().map(|w| w.write.id());
+            format!("{told} {said} {}", way.unwrap_or("untouched"))
+        }
+    }
 }
 
 /// A name that cannot be written to is a fault of the job's.

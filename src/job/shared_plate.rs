@@ -20,6 +20,7 @@ const TOLD: usize = 8;
 #[derive(Clone)]
 pub struct SharedPlate<'a> {
     info: PlateInfo,
+    converts: bool,
     plate: Arc<Mutex<Plate<'a>>>,
 }
 
@@ -36,11 +37,13 @@ impl<'a> SharedPlate<'a> {
     /// Shares `plate` at one `reduce`-th of its size, keeping at most `memory`
     /// bytes of frames. Warnings go to `watch`.
     pub fn new(plate: FilePlate, reduce: u32, memory: u64, watch: &'a dyn Watch) -> Self {
+        let converts = plate.converts();
         let scaled = ScaledPlate::new(plate, reduce as usize);
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let reader = CachedPlate::new(scaled, memory);
         Self {
             info: reader.info().clone(),
+            converts,
             plate: Arc::new(Mutex::new(Plate {
                 reader,
                 mended: BTreeSet::new(),
@@ -50,7 +53,8 @@ impl<'a> SharedPlate<'a> {
         }
     }
 
-    /// Frame `frame` as its file has it, samples that are not finite too.
+    /// Frame `frame` as its file has it, samples that are not finite too; of a
+    /// plate that is converted, as [`read`](PlateReader::read) gives it.
     ///
     /// # Errors
     /// Where the frame cannot be read.
@@ -62,7 +66,8 @@ impl<'a> SharedPlate<'a> {
     ) -> Result<Arc<Picture>, FrameError> {
         let mut plate = self.plate.lock();
         let picture = plate.read(frame)?;
-        if !plate.mended.contains(&frame)
+        if self.converts
+            || !plate.mended.contains(&frame)
             || self.info.full_size != (self.info.width, self.info.height)
         {
             return Ok(picture);

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::colour::Colour;
 use super::error::{JobError, Kind};
 use super::options::options;
 use super::report::Looks;
 use crate::frame::{
     Compression, FilePlate, FrameError, FrameList, FrameListError, PlateOptions, Primaries,
+    Transfer,
 };
 use crate::manifest::{Manifest, ParamKind, Value, ValueError, Values};
 use crate::sequence::{Mode, Setup};
@@ -50,6 +52,8 @@ pub struct Job {
     pub tiles: bool,
     /// What EXR files tell of their colours; `None` for what the plate's do.
     pub primaries: Option<Primaries>,
+    /// The colour spaces that were named.
+    pub colour: Option<Colour>,
     /// The output is the plate's size over this: 1, 2 or 4.
     pub reduce: u32,
     /// Frames in a block of the plan.
@@ -156,12 +160,27 @@ impl Draft {
                 "this mode needs to know how far: give the output's first and last frame, as in --frames 1001-1240",
             ));
         }
+        let colour = Colour::of(values)?;
+        let mut idle = self.idle();
+        if colour.is_none() && self.said.contains("ocioConfig") {
+            idle.push("ocioConfig has no effect without inputColorspace".to_owned());
+        }
+        if colour.as_ref().is_some_and(|c| c.ways.is_some()) && setup.transfer.is_some() {
+            idle.push("encoding has no effect where inputColorspace is converted".to_owned());
+        }
+        let mut options = plate_options(values, &setup);
+        if let (Some(Colour { linear, .. }), None) = (&colour, options.transfer) {
+            options.transfer = Some(match linear {
+                true => Transfer::Linear,
+                false => Transfer::Display,
+            });
+        }
         Ok(Job {
             plate,
             guide: guide.map(PathBuf::from),
             save_latents: path("saveLatents").map(PathBuf::from).filter(|_| wan),
             matte: matte.filter(|_| matches!(setup.mode, Mode::Fill | Mode::Match | Mode::Restyle)),
-            options: plate_options(values, &setup),
+            options,
             out,
             only: frame_list(values.text("only"))?,
             pixel_type: values.text("pixelType").to_owned(),
@@ -181,6 +200,7 @@ impl Draft {
                 "aces2065-1" => Some(Primaries::Aces),
                 _ => None,
             },
+            colour,
             reduce: match values.text("scale") {
                 "1/2" => 2,
                 "1/4" => 4,
@@ -190,7 +210,7 @@ impl Draft {
             check_space: values.bool("checkSpace"),
             looks: Looks::of(values),
             threads: threads(values),
-            idle: self.idle(),
+            idle,
             values: self.values.clone(),
             setup,
         })
@@ -256,7 +276,13 @@ impl Job {
         let blank = self.setup.blank(self.options.fps);
         match blank.filter(|_| self.plate.as_os_str().is_empty()) {
             Some(info) => Ok(FilePlate::blank(info)),
-            None => FilePlate::open(&self.plate, &self.options),
+            None => {
+                let plate = FilePlate::open(&self.plate, &self.options)?;
+                match self.colour.as_ref().and_then(|c| c.ways.as_ref()) {
+                    Some(ways) => plate.converted(&self.plate, ways.read.clone()),
+                    None => Ok(plate),
+                }
+            }
         }
     }
 

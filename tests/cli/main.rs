@@ -1,6 +1,7 @@
 //! The real `longtake` binary on real footage: what a script relies on.
 
 mod bad_input;
+mod colour;
 mod device;
 mod generate;
 mod model;

@@ -61,6 +61,7 @@ impl Work {
             .args(args)
             .current_dir(self.dir.path())
             .env("LONGTAKE_STORE", self.path("store"))
+            .env_remove("OCIO")
             .stdin(Stdio::null());
         command
     }

@@ -115,6 +115,8 @@ impl Layout {
         own.software_name = Some(text(concat!("Longtake ", env!("CARGO_PKG_VERSION")))?);
         if let Some(primaries) = options.primaries {
             shared.chromaticities = Some(chromaticities(primaries));
+        } else if options.colour.is_some() {
+            shared.chromaticities = None;
         }
         let told = [(TAKE, options.take.as_deref()), (PROVENANCE, provenance)];
         for (name, said) in told {

@@ -11,10 +11,12 @@ use super::movie::Movie;
 use super::prefetch::Prefetch;
 use super::{exr_read, png};
 use crate::device;
+use crate::frame::colour::rgb;
 use crate::frame::finite::mend;
 use crate::frame::sequence::in_words;
 use crate::frame::{
-    FrameError, FrameRange, Picture, PlateInfo, PlateReader, Sequence, Transfer, Warning, Window,
+    Conversion, FrameError, FrameRange, Picture, PlateInfo, PlateReader, Sequence, Transfer,
+    Warning, Window,
 };
 
 /// What is known of a plate better than its files tell.
@@ -46,6 +48,8 @@ pub struct FilePlate {
     key: blake3::Hash,
     warnings: Vec<Warning>,
     prefetch: Prefetch,
+    /// What is done with R, G and B, and where they are.
+    colour: Option<(Conversion, [usize; 3])>,
 }
 
 enum Frames {
@@ -137,6 +141,7 @@ impl FilePlate {
             key,
             warnings,
             prefetch: Prefetch::default(),
+            colour: None,
         })
     }
 
@@ -176,6 +181,7 @@ impl FilePlate {
             header,
             warnings,
             prefetch: Prefetch::default(),
+            colour: None,
         })
     }
 
@@ -190,7 +196,33 @@ impl FilePlate {
             key,
             warnings: Vec::new(),
             prefetch: Prefetch::default(),
+            colour: None,
         }
+    }
+
+    /// This plate with its colours converted to a scene-linear space as it is read
+    /// ([`read_untouched`](Self::read_untouched) alone still gives what the files
+    /// have), which makes it another plate with another [`key`](Self::key).
+    ///
+    /// # Errors
+    /// Where it has no channels R, G and B.
+    pub fn converted(mut self, path: &Path, to_linear: Conversion) -> Result<Self, FrameError> {
+        let at = rgb(self.info.channels.iter().map(String::as_str));
+        let at = at.ok_or_else(|| FrameError::Unsupported {
+            path: path.to_owned(),
+            message: "only channels R, G and B have a colour space, and the plate lacks one of them: leave inputColorspace out".to_owned(),
+        })?;
+        let key = (self.key.to_hex(), to_linear.id());
+        self.key = blake3::hash(format!("longtake converted 1 {} {}", key.0, key.1).as_bytes());
+        self.info.transfer = Transfer::Linear;
+        self.header.transfer = Transfer::Linear;
+        self.colour = Some((to_linear, at));
+        Ok(self)
+    }
+
+    /// Whether reading converts colours.
+    pub fn converts(&self) -> bool {
+        self.colour.is_some()
     }
 
     /// What frames written beside this plate should carry.
@@ -247,7 +279,21 @@ impl PlateReader for FilePlate {
         let mut picture = self.read_untouched(frame)?;
         let channels = &self.info.channels;
         let colour = |c: usize| matches!(channels[c].as_str(), "R" | "G" | "B" | "Y" | "A");
-        let mended = mend(&mut picture, colour);
+        let mut mended = mend(&mut picture, colour);
+        let mut picture = Arc::new(picture);
+        if let Some((conversion, rgb)) = &self.colour {
+            let made = conversion.apply(&picture, *rgb);
+            let mut made = made.ok_or_else(|| FrameError::Unsupported {
+                path: PathBuf::from(format!("frame {frame}")),
+                message: "OpenColorIO failed at its colours: choose another colour space"
+                    .to_owned(),
+            })?;
+            // A log value far above 1 may be more light than a float holds.
+            let more = mend(&mut made, colour);
+            mended.nan += more.nan;
+            mended.infinite += more.infinite;
+            picture = Arc::new(made);
+        }
         if mended != Default::default() {
             self.warnings.push(Warning::NotFinite {
                 frame,
@@ -255,7 +301,7 @@ impl PlateReader for FilePlate {
                 infinite: mended.infinite,
             });
         }
-        Ok(Arc::new(picture))
+        Ok(picture)
     }
 
     fn prefetch(&mut self, frames: &[i32]) {

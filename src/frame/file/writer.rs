@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::header::{FrameHeader, SampleDepth};
 use super::{atomic, exr_read, exr_write, png};
-use crate::frame::{FrameError, Picture, Sequence, Transfer, to_display, to_linear};
+use crate::frame::colour::rgb;
+use crate::frame::{Conversion, FrameError, Picture, Sequence, Transfer, to_display, to_linear};
 
 /// How EXR files are packed; all but DWAA are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -73,6 +74,9 @@ pub struct WriteOptions {
     pub tiles: bool,
     /// What EXR files tell of their colours; by default what the plate's did.
     pub primaries: Option<Primaries>,
+    /// From the pictures' colour space to that of the files, before anything else;
+    /// the plate's chromaticities are then not carried over.
+    pub colour: Option<Conversion>,
 }
 
 /// Writes frames as EXR or PNG, each whole or not at all. Shared by threads.
@@ -165,7 +169,8 @@ impl SequenceWriter {
             Kind::Exr => Transfer::Linear,
             Kind::Png => Transfer::Display,
         });
-        let picture = self.converted(picture, file_transfer);
+        let coloured = self.coloured(frame, picture)?;
+        let picture = self.converted(&coloured, file_transfer);
         match self.kind {
             Kind::Exr => {
                 let header = self.with_depth();
@@ -204,6 +209,19 @@ impl SequenceWriter {
                 Cow::Owned(header)
             }
         }
+    }
+
+    fn coloured(&self, frame: i32, picture: &Arc<Picture>) -> Result<Arc<Picture>, FrameError> {
+        let Some(colour) = &self.options.colour else {
+            return Ok(picture.clone());
+        };
+        let names = self.header.channels.iter().map(|c| c.name.as_str());
+        let made = rgb(names).and_then(|at| colour.apply(picture, at));
+        made.map(Arc::new).ok_or_else(|| FrameError::Unsupported {
+            path: self.path(frame),
+            message: "OpenColorIO failed at its colours: choose another output colour space"
+                .to_owned(),
+        })
     }
 
     fn converted(&self, picture: &Arc<Picture>, to: Transfer) -> Arc<Picture> {
