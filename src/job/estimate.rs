@@ -209,13 +209,14 @@ impl Calibration {
             .unwrap_or_default();
         let build = if cfg!(debug_assertions) { "debug" } else { "" };
         let threads = threads.to_string();
-        let key = key_of(&["calibration 1", version, build, host.trim(), &threads]);
+        let key = key_of(&["calibration 2", version, build, host.trim(), &threads]);
         let known = vault.get(&key);
-        if let Some(known) = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        if let Some(known) = known.and_then(|bytes| postcard::from_bytes(&bytes).ok()) {
             return Ok(known);
         }
         let found = Self::measure()?;
-        if let Ok(bytes) = serde_json::to_vec(&found) {
+        // Not as text: a number would come back with another last bit.
+        if let Ok(bytes) = postcard::to_stdvec(&found) {
             vault.put(&key, &bytes);
         }
         Ok(found)
