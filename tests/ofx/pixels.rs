@@ -173,17 +173,11 @@ fn a_window_is_a_part_of_the_whole() {
 fn a_render_scale_shows_the_same_motion() {
     // At a quarter there are still as many rows as the grid of decisions has.
     let plate = Plate::stream(320, 240, 1001, 24);
-    // The stream's camera moves. Put back, it is read between pixels, which are not
-    // those of the full size; and a plate as small as this is steadied from half
-    // the rows at half the size.
-    for (steady, scale, tiles, most) in [
-        ("off", 0.5, "0,0", 0.05),
-        ("off", 0.5, "37,29", 0.05),
-        ("off", 0.25, "0,0", 0.05),
-        ("auto", 0.5, "37,29", 0.2),
-    ] {
-        let take = || take(&plate).set("steady", steady);
-        let full = take().keep("out", FRAMES).run().good();
+    // Not steadied: a camera that is followed at half the size of a plate as small as
+    // this is followed less well, and without a shared store another take is decided.
+    let take = || take(&plate).set("steady", "off");
+    let full = take().keep("out", FRAMES).run().good();
+    for (scale, tiles) in [(0.5, "0,0"), (0.5, "37,29"), (0.25, "0,0")] {
         let run = take()
             .opt("scale", scale)
             .opt("tiles", tiles)
@@ -198,8 +192,8 @@ fn a_render_scale_shows_the_same_motion() {
             let other = shrunk(plate.frame(1001 + (number - 1001 + 5) % 24), n);
             let (off, step) = (mean(&small, &right), mean(&small, &other));
             assert!(
-                off < most * step,
-                "steady {steady}, scale {scale}, frame {number}: {off} of {step}"
+                off < 0.05 * step,
+                "scale {scale}, frame {number}: {off} of {step}"
             );
         }
     }
