@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use footage::{Clip, cases};
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::plate::PlateEngine;
 use longtake::engine::{Engine, Sources};
 use longtake::frame::FrameRange;
@@ -38,11 +38,7 @@ struct Taken {
 }
 
 fn ours(plate: &Clip, frames: usize, keep: usize) -> Result<Taken, Failure> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let timeline = Request {
         mode: Mode::Extend,
         plate: plate.info.range,

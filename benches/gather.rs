@@ -18,7 +18,7 @@ mod meter;
 use std::sync::Arc;
 use std::time::Instant;
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::plate::{Analysis, EditList, Event, Kind, NEVER, PlateEngine};
 use longtake::engine::{Engine, Sources};
 use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
@@ -71,11 +71,7 @@ impl Memory {
 }
 
 fn analyse(plate: &mut Memory) -> Result<Analysis, Failure> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let mut sources = Sources {
         plate,
         matte: None,
@@ -90,11 +86,7 @@ fn make(
     t: i32,
     plate: &mut Memory,
 ) -> Result<Arc<Picture>, Failure> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let window = Window::whole(plate.info.width, plate.info.height);
     let mut sources = Sources {
         plate,

@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::{AnyDecision, Sources};
 use longtake::frame::{CachedPlate, FilePlate, FrameRange, PlateOptions, PlateReader, Window};
 use longtake::manifest::{Value, Values, manifest};
@@ -32,11 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plate = FilePlate::open(Path::new(&path), &PlateOptions::default())?;
     let (info, key) = (plate.info().clone(), plate.key());
     let mut plate = CachedPlate::new(plate, 512 << 20);
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let timeline = setup.request(info.range, info.fps)?.timeline()?;
     let mut sources = Sources {
         plate: &mut plate,

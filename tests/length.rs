@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::Sources;
 use longtake::engine::plate::PlateEngine;
 use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
@@ -59,11 +59,7 @@ impl PlateReader for Noted {
 fn one_frame_of_1440_reads_only_the_plate_frames_that_it_shows() {
     let vault = MemoryVault::new(64 << 20);
     let key = blake3::hash(b"waves");
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let timeline = Request {
         mode: Mode::Extend,
         plate: FrameRange::new(1001, 1048).unwrap(),

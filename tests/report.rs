@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::Sources;
 use longtake::engine::plate::{PlateEngine, Settings};
 use longtake::frame::{
@@ -87,11 +87,7 @@ fn measure(
     kept: &dyn Fn(i32) -> Option<i32>,
     source: Option<SourceMap<'_>>,
 ) -> Report {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     report(
         &mut Subject {
             output,
@@ -117,11 +113,7 @@ fn passes(report: &Report, measure: &str) -> bool {
 #[test]
 fn a_take_of_real_water_keeps_its_limits_where_a_dissolve_does_not() {
     let mut plate = stream();
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let timeline = Request {
         mode: Mode::Extend,
         plate: plate.info.range,

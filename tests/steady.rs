@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::plate::{Analysis, EditList, PlateEngine, Pose, Settings, Steady};
 use longtake::engine::{Engine, Sources, Timeline};
 use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
@@ -115,11 +115,7 @@ fn make(moves: bool, mode: Mode, count: i32, steady: Steady) -> Made {
         },
         ..PlateEngine::default()
     };
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let mut reader = Wall::new(moves);
     let mut sources = Sources {
         plate: &mut reader,

@@ -5,8 +5,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use longtake::device::Task;
 use longtake::device::ops::FeatureMap;
-use longtake::device::{Cancel, Silent, Task};
 use longtake::engine::wan::vae::{self, VaeDecoder, VaeEncoder};
 
 /// The system's allocator, counted.
@@ -45,11 +45,7 @@ fn peak(run: impl FnOnce()) -> usize {
 // One test: others beside it would be counted.
 #[test]
 fn a_long_video_takes_no_more_memory_than_a_short_one() {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     for layout in ["vae-2.1", "vae-2.2"] {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("tests/wan/fixtures")

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::Sources;
 use longtake::engine::plate::{Analysis, Event, Judge, Kind, PlateEngine, Settings};
 use longtake::frame::{FrameRange, Picture};
@@ -67,11 +67,7 @@ struct Plans {
 
 impl Plans {
     fn new(plate: &Clip, frames: usize, keep: usize, settings: &Settings) -> Result<Self, String> {
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         let timeline = Request {
             mode: Mode::Extend,
             plate: plate.info.range,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::Sources;
 use longtake::engine::plate::{self, PlateEngine, Settings, Steady};
 use longtake::frame::{FrameRange, Window};
@@ -19,11 +19,7 @@ pub fn make(
     keep: usize,
     settings: Settings,
 ) -> Result<Made, String> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let out = FrameRange::new(1, frames as i32).ok_or("no frames were asked for")?;
     let timeline = Request {
         mode,
@@ -81,11 +77,7 @@ pub fn make(
 /// `plate` as a camera at rest would have taken it; itself where its camera does
 /// not move.
 pub fn at_rest(plate: &Clip) -> Result<Clip, String> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let mut sources = Sources {
         plate: &mut plate.clone(),
         matte: None,
@@ -106,11 +98,7 @@ pub fn at_rest(plate: &Clip) -> Result<Clip, String> {
 /// Fills `matte`; the largest difference of a sample outside of it, and the
 /// share of the samples inside that are no longer the plate's.
 pub fn fill(plate: &Clip, matte: &Clip, settings: Settings) -> Result<(f32, f64), String> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let timeline = Request {
         mode: Mode::Fill,
         plate: plate.info.range,

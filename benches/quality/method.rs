@@ -1,6 +1,6 @@
 //! What every method of the table hands over, and how it is measured.
 
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::Task;
 use longtake::engine::plate::Camera;
 use longtake::sequence::report::{Album, Encoded, Movie, Report, Subject, Viewer, report_to};
 use std::path::Path;
@@ -26,7 +26,6 @@ impl Made {
     /// With `pictures`, a page (`.png`) and a movie (`.mp4`) are left under that
     /// name.
     pub fn measure(&mut self, plate: &Clip, pictures: Option<&Path>) -> Result<Report, String> {
-        let cancel = Cancel::default();
         let kept = self.kept as i32;
         let source = self.source.as_ref();
         let map = |frame: i32, _: usize, _: usize| -> Vec<i32> {
@@ -42,10 +41,7 @@ impl Made {
             source: source.is_some().then_some(&map),
             camera: self.camera.as_ref(),
         };
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         let Some(path) = pictures else {
             return report_to(&mut subject, &mut (), task).map_err(|e| e.to_string());
         };

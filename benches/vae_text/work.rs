@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor, safetensors};
 use candle_nn::VarBuilder;
 use longtake::device::ops::FeatureMap;
 use longtake::device::ops::conv3d::{Conv3d, Walk};
-use longtake::device::{Cancel, Silent, Task};
+use longtake::device::{Cancel, Task};
 use longtake::engine::wan::text::TextEncoder;
 use longtake::engine::wan::vae::{Tiling, VaeConfig, VaeDecoder, frames_of};
 
@@ -95,11 +95,7 @@ fn decode(folder: &Path) -> Result<Work, Failure> {
     let all = {
         let (decoder, latents) = (decoder.clone(), latents.clone());
         move || {
-            let cancel = Cancel::default();
-            let task = Task {
-                cancel: &cancel,
-                progress: &Silent,
-            };
+            let task = Task::quiet();
             let mut frames = Vec::new();
             decoder.decode(&latents, Tiling::Whole, task, &mut |p| {
                 frames.push(p.pixels)
@@ -134,11 +130,7 @@ fn text(folder: &Path) -> Result<Work, Failure> {
     let encoder = TextEncoder::open(&folder.join("text.safetensors"))?;
     let encoder = std::sync::Arc::new(encoder);
     let all = move || {
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         let mut out = encoder.encode(std::slice::from_ref(&ids), task)?;
         Ok::<_, Failure>(out.swap_remove(0))
     };

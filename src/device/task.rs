@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use once_cell::sync::Lazy;
+
 /// A flag that asks running work to stop. Clones share the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
@@ -46,6 +48,17 @@ pub struct Task<'a> {
     pub cancel: &'a Cancel,
     /// Told after each such piece.
     pub progress: &'a dyn Progress,
+}
+
+impl Task<'static> {
+    /// Work that nobody watches and nobody stops.
+    pub fn quiet() -> Self {
+        static NEVER: Lazy<Cancel> = Lazy::new(Cancel::default);
+        Self {
+            cancel: &NEVER,
+            progress: &Silent,
+        }
+    }
 }
 
 impl Task<'_> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{JobError, Kind};
 use super::shot::Shot;
 use super::version::plan_version;
-use crate::device::{Cancel, Silent, Task};
+use crate::device::Task;
 use crate::engine::plate::{PlateEngine, Settings};
 use crate::engine::{AnyEngine, Engine as _, Sources};
 use crate::frame::{
@@ -243,11 +243,7 @@ impl Calibration {
             },
             ..PlateEngine::default()
         };
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         let samples = (SIZE.0 * SIZE.1 * 3) as f64;
         let info = drift.info.clone();
         let mut sources = Sources {

@@ -116,11 +116,7 @@ impl Case {
 }
 
 fn sample(experts: &Experts, run: &Run<'_>) -> Tensor {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     experts.sample(run, task).unwrap().latents
 }
 
@@ -230,11 +226,7 @@ fn given_latents_stay_to_the_bit_and_change_the_rest() {
 fn the_cache_saves_steps_and_tells_what_it_may_have_cost() {
     let mut case = Case::new("t2v");
     case.steps = 40;
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let plain = sample(&case.experts, &case.run());
     case.cache = Some(0.5);
     let made = case.experts.sample(&case.run(), task).unwrap();

@@ -218,11 +218,7 @@ impl Order {
 
     /// Frame `frame` of `take`.
     pub fn frame(&self, take: &Take<WanEngine>, frame: i32) -> Arc<Picture> {
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         let whole = Window::whole(self.plate.info.width, self.plate.info.height);
         self.with(|sources| take.make(frame, whole, sources, task).unwrap())
     }

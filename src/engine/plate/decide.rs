@@ -283,11 +283,7 @@ mod tests {
     }
 
     fn decided(a: &Analysis, timeline: &Timeline, settings: &Settings) -> EditList {
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         decide(a, timeline, settings, task).unwrap()
     }
 
@@ -473,11 +469,7 @@ mod tests {
             ],
             closed: false,
         };
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         for (text, says) in [("1021-1048", "frame 1021"), ("1021-", "frame range")] {
             let settings = Settings {
                 leave_out: text.to_owned(),
@@ -500,11 +492,7 @@ mod tests {
             }],
             closed: false,
         };
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         let error = decide(&a, &timeline, &two(), task).unwrap_err();
         assert!(error.to_string().contains("matte"), "{error}");
     }

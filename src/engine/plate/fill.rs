@@ -316,7 +316,6 @@ fn grown(cells: &[bool], cols: usize, rows: usize, reach: usize) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Cancel, Silent};
 
     /// A block of four by four cells goes across a place that flickers.
     #[test]
@@ -345,11 +344,7 @@ mod tests {
             length: frames,
             home: 0,
         };
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         let mut rng = Philox::new(1, [0; 3]);
         let events = fill(&covered, &mut rng, task).unwrap();
         let mut offsets = vec![0i32; cols * rows];

@@ -316,7 +316,7 @@ fn passing(f: &Features, fps: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Cancel, Silent};
+
     use crate::frame::{PlateInfo, Transfer};
 
     /// A plate of 75 frames whose luma at frame, column, row is `look`.
@@ -351,11 +351,7 @@ mod tests {
             not_finite: Vec::new(),
             steadied: None,
         };
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         suitability(&analysis, analysis.info.range, false, task).unwrap()
     }
 

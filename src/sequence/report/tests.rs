@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::device::{Cancel, Silent};
 use crate::frame::{FrameRange, Transfer};
 use crate::sampler::Philox;
 
@@ -92,11 +91,7 @@ fn measure(
     closed: bool,
     source: Option<SourceMap<'_>>,
 ) -> Report {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     report(
         &mut Subject {
             output,
@@ -473,11 +468,7 @@ fn light_and_display_values_measure_alike() {
 fn another_size_is_refused_with_advice() {
     let mut plate = Clip::waves(10);
     let mut output = Clip::new(vec![Picture::new(8, 8, 3); 4]);
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let refused = report(
         &mut Subject {
             output: &mut output,
@@ -520,11 +511,7 @@ fn the_page_shows_frames_measures_and_slices() {
     let sources: Vec<usize> = (0..15).chain(2..20).collect();
     let mut output = plate.retimed(&sources);
     let mut album = Album::new(sources.len());
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let report = report_to(
         &mut Subject {
             output: &mut output,

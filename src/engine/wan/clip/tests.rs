@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::device::{Cancel, Silent};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -37,11 +36,7 @@ fn error(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 fn with_task<T>(run: impl FnOnce(Task<'_>) -> T) -> T {
-    let cancel = Cancel::default();
-    run(Task {
-        cancel: &cancel,
-        progress: &Silent,
-    })
+    run(Task::quiet())
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::weights::Rows;
 use super::*;
-use crate::device::{Cancel, Silent, Task};
+use crate::device::Task;
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -60,11 +60,7 @@ fn prompts() -> Prompts {
 }
 
 fn encode(encoder: &TextEncoder, texts: &[Vec<u32>]) -> Vec<Vec<f32>> {
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     encoder.encode(texts, task).unwrap()
 }
 
@@ -112,11 +108,7 @@ fn tokens_become_the_embeddings_of_the_reference() {
 fn each_block_is_that_of_the_reference() {
     let (stored, reference, encoder) = (stored(), reference(), encoder());
     let ids = prompts().ids(&stored.prompts[0].typed, 48).unwrap();
-    let cancel = Cancel::default();
-    let task = Task {
-        cancel: &cancel,
-        progress: &Silent,
-    };
+    let task = Task::quiet();
     let mut states = [encoder.embed(&ids).unwrap()];
     assert!(states[0].data == numbers(&reference["0.state.0"]));
     // What the reference calls the last state has passed the last norm.

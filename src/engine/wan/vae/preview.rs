@@ -241,7 +241,6 @@ mod tests {
 
     use super::super::frames_of;
     use super::*;
-    use crate::device::Silent;
 
     /// Made by `tests/wan/reference/make_preview.py`.
     fn fixture(name: &str) -> PathBuf {
@@ -252,11 +251,7 @@ mod tests {
 
     #[test]
     fn previews_are_those_of_the_reference() {
-        let cancel = Cancel::default();
-        let task = Task {
-            cancel: &cancel,
-            progress: &Silent,
-        };
+        let task = Task::quiet();
         for layout in ["2.1", "2.2"] {
             let weights = fixture(&format!("{layout}.safetensors"));
             let decoder = PreviewDecoder::open(&weights).unwrap();

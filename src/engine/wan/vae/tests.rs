@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use candle_core::Device;
 
 use super::*;
-use crate::device::{Cancel, Silent};
+use crate::device::Cancel;
 
 const LAYOUTS: [&str; 2] = ["vae-2.1", "vae-2.2"];
 const TOLERANCE: f64 = 1e-4;
@@ -60,11 +60,7 @@ impl Fixture {
 }
 
 fn with_task<T>(run: impl FnOnce(Task<'_>) -> T) -> T {
-    let cancel = Cancel::default();
-    run(Task {
-        cancel: &cancel,
-        progress: &Silent,
-    })
+    run(Task::quiet())
 }
 
 fn decode(decoder: &VaeDecoder, latents: &[FeatureMap]) -> Vec<FeatureMap> {
