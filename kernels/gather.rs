@@ -6,7 +6,7 @@
 mod pixel;
 mod tables;
 
-pub use pixel::{cubic, lerp, progress, slope};
+pub use pixel::{cubic, lerp, progress, slope, split, within};
 pub use tables::{Axis, Cut, Grade, POWER, REACH, Scene, Tables};
 
 use crate::driver::{DeviceError, Grid, Part, PartMut, Stream};

@@ -97,7 +97,7 @@ struct Made {
 }
 
 fn make(moves: bool, mode: Mode, count: i32, steady: Steady) -> Made {
-    let mut plate = Wall::new(moves);
+    let plate = Wall::new(moves);
     let timeline = Request {
         mode,
         plate: plate.info.range,
@@ -132,7 +132,6 @@ fn make(moves: bool, mode: Mode, count: i32, steady: Steady) -> Made {
                 .unwrap()
         })
         .collect();
-    plate.moves = moves;
     Made {
         plate,
         timeline,

@@ -73,7 +73,15 @@ pub(super) fn decide(
                     edit.offset = home;
                 }
                 edit.matted = true;
-                let events = fill_matte(analysis, timeline, settings, (from, to), home, task)?;
+                let events = fill_matte(
+                    analysis,
+                    timeline,
+                    settings,
+                    &left_out,
+                    (from, to),
+                    home,
+                    task,
+                )?;
                 edit.events.extend(events);
             }
             Span::Free { .. } => {
@@ -148,6 +156,7 @@ fn fill_matte(
     analysis: &Analysis,
     timeline: &Timeline,
     settings: &Settings,
+    left_out: &[bool],
     (from, to): (usize, usize),
     home: i32,
     task: Task<'_>,
@@ -165,11 +174,8 @@ fn fill_matte(
     let shift = from as i32;
     let mut matte =
         analysis.matte(steady)[first * cells..(first + features.frames) * cells].to_vec();
-    for (frame, out) in matte
-        .chunks_exact_mut(cells)
-        .zip(settings.left_out(timeline.plate)?)
-    {
-        if out {
+    for (frame, out) in matte.chunks_exact_mut(cells).zip(left_out) {
+        if *out {
             frame.fill(true);
         }
     }

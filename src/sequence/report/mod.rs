@@ -15,6 +15,7 @@ mod grain;
 mod measures;
 mod movie;
 mod page;
+mod plate;
 mod profile;
 mod raster;
 mod repetition;
@@ -22,18 +23,18 @@ mod rhythm;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::device::{Cancelled, Task};
-use crate::engine::plate::{Camera, Pose, at_rest};
+use crate::engine::plate::Camera;
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
-use coherence::{Coherence, Coherent};
+use coherence::Coherence;
 use grain::Grain;
-use repetition::{Diversity, Pairings};
+use plate::{Plate, PlateCache, still};
+use repetition::Pairings;
 
 pub use album::{Album, Slice};
 pub use coherence::Steadiness;
@@ -50,8 +51,6 @@ pub use rhythm::Line;
 
 /// Larger pictures are reduced before they are measured.
 pub const MOST_PIXELS: usize = 1280 * 720;
-/// Plate frames kept encoded while seams are looked at.
-const PLATE_CACHE: usize = 24;
 
 /// Which plate index (0 is the plate's first frame) every pixel of an output
 /// frame shows, for pictures of the given width and height: `(frame number,
@@ -381,113 +380,6 @@ pub fn report_to(
         }),
         plate: plate.map(|p| p.facts),
     })
-}
-
-/// What is measured of the plate before the output.
-struct Plate {
-    facts: Facts,
-    profile: Profile,
-    ghosts: GhostPlate,
-    coherent: Coherent,
-    grain: Grain,
-    diversity: Diversity,
-}
-
-impl Plate {
-    fn measure(
-        reader: &mut dyn PlateReader,
-        poses: Option<&[Pose]>,
-        factor: usize,
-        made: usize,
-        viewer: &mut dyn Viewer,
-        task: Task<'_>,
-    ) -> Result<Self, ReportError> {
-        let info = reader.info().clone();
-        let n = info.range.count();
-        let mut profiler = Profiler::of_plate(n);
-        let mut ghosts =
-            GhostPlate::new(info.width.div_ceil(factor), info.height.div_ceil(factor), n);
-        let mut coherence = Coherence::new(vec![true; n]);
-        let mut grain = Grain::new(n);
-        let mut diversity = Diversity::new(n, made);
-        let mut not_finite = 0;
-        for (i, frame) in info.range.iter().enumerate() {
-            task.step("Measuring the plate", i, n)?;
-            let picture = reader.read(frame)?;
-            grain.push(&picture, &info);
-            let (mut encoded, bad) = Encoded::of(&picture, &info, factor);
-            not_finite += bad;
-            viewer.plate(frame, i, &encoded);
-            if let Some(still) = still(poses, i, &picture, &info) {
-                encoded = Encoded::of(&still, &info, factor).0;
-            }
-            drop(picture);
-            coherence.push(&encoded);
-            diversity.plate(i, &encoded);
-            ghosts.push(&encoded);
-            profiler.push(&Arc::new(encoded));
-        }
-        Ok(Self {
-            facts: facts(&info, not_finite),
-            profile: profiler.finish(),
-            ghosts,
-            coherent: coherence.finish(),
-            grain,
-            diversity,
-        })
-    }
-}
-
-/// The plate frames used last, encoded.
-struct PlateCache<'a> {
-    factor: usize,
-    poses: Option<&'a [Pose]>,
-    frames: VecDeque<(usize, Arc<Encoded>)>,
-}
-
-impl<'a> PlateCache<'a> {
-    fn new(factor: usize, poses: Option<&'a [Pose]>) -> Self {
-        Self {
-            factor,
-            poses,
-            frames: VecDeque::new(),
-        }
-    }
-
-    fn get(
-        &mut self,
-        reader: &mut dyn PlateReader,
-        index: usize,
-    ) -> Result<Arc<Encoded>, FrameError> {
-        if let Some(place) = self.frames.iter().position(|f| f.0 == index)
-            && let Some(hit) = self.frames.remove(place)
-        {
-            let frame = hit.1.clone();
-            self.frames.push_back(hit);
-            return Ok(frame);
-        }
-        let info = reader.info().clone();
-        let picture = reader.read(info.range.first + index as i32)?;
-        let seen = still(self.poses, index, &picture, &info).unwrap_or(picture);
-        let frame = Arc::new(Encoded::of(&seen, &info, self.factor).0);
-        if self.frames.len() >= PLATE_CACHE {
-            self.frames.pop_front();
-        }
-        self.frames.push_back((index, frame.clone()));
-        Ok(frame)
-    }
-}
-
-/// Frame number `index` of those taken from `poses` as a camera at rest would have
-/// taken it, where it was not at rest.
-fn still(
-    poses: Option<&[Pose]>,
-    index: usize,
-    picture: &Arc<Picture>,
-    info: &PlateInfo,
-) -> Option<Arc<Picture>> {
-    let pose = poses?.get(index)?;
-    (*pose != Pose::REST).then(|| at_rest(picture, pose, info))
 }
 
 fn facts(info: &PlateInfo, not_finite: usize) -> Facts {

@@ -1,5 +1,7 @@
 //! Reading a picture between its pixels.
 
+use longtake_kernels::gather::{split, within};
+
 use super::grid::cubic;
 use super::quad::Quad;
 use crate::frame::Picture;
@@ -45,16 +47,6 @@ pub(super) fn catmull_rom(
         near: (usize::from(px >= 0.5) + 1, usize::from(py >= 0.5) + 1),
     };
     taps.read_all(picture, out);
-}
-
-/// Pixel and fraction of position `x + d`. Kept apart so that the fraction is
-/// as exact at the right edge of an 8K picture as at the left.
-fn split(x: usize, d: f32, n: usize) -> (i64, f32) {
-    // Not f32::floor: without SSE 4.1 that is a call.
-    let mut whole = d as i32;
-    whole -= i32::from(d < whole as f32);
-    let at = (x as i64 + i64::from(whole)).clamp(-2, n as i64 + 1);
-    (at, d - whole as f32)
 }
 
 fn around(i: i64, n: usize) -> [usize; 4] {
@@ -161,20 +153,6 @@ fn read_four<const N: usize, const SPAN: usize>(
     let sum = low.or_more(sum).or_less(high);
     out.copy_from_slice(&sum.to_array()[..N]);
     true
-}
-
-/// `sum` between `low` and `high`, or `nearest` where it is not finite.
-#[inline(always)]
-fn within(sum: f32, low: f32, high: f32, nearest: f32) -> f32 {
-    if !sum.is_finite() {
-        nearest
-    } else if sum < low {
-        low
-    } else if sum > high {
-        high
-    } else {
-        sum
-    }
 }
 
 #[cfg(test)]

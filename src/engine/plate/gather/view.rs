@@ -48,12 +48,7 @@ impl PlateReader for Seen<'_> {
             .ok()
             .and_then(|i| self.poses.get(i))
             .unwrap_or(&self.from);
-        if *taken == self.from {
-            return Ok(picture);
-        }
-        let wide = camera::wide(self.plate.info());
-        let way = taken.after(&self.from.inverse());
-        Ok(Arc::new(install(|| seen(&picture, &way, wide))))
+        Ok(seen_from(&picture, taken, &self.from, self.plate.info()))
     }
 
     fn prefetch(&mut self, frames: &[i32]) {
@@ -68,10 +63,17 @@ pub(in crate::engine::plate) fn at_rest(
     taken: &Pose,
     info: &PlateInfo,
 ) -> Arc<Picture> {
-    if *taken == Pose::REST {
+    seen_from(picture, taken, &Pose::REST, info)
+}
+
+/// `picture`, which was taken from `taken`, as a camera at `from` would have taken
+/// it; itself where both are one.
+fn seen_from(picture: &Arc<Picture>, taken: &Pose, from: &Pose, info: &PlateInfo) -> Arc<Picture> {
+    if taken == from {
         return Arc::clone(picture);
     }
-    Arc::new(install(|| seen(picture, taken, camera::wide(info))))
+    let way = taken.after(&from.inverse());
+    Arc::new(install(|| seen(picture, &way, camera::wide(info))))
 }
 
 /// `picture`, `wide` heights across, each pixel read from where `way` takes it.
