@@ -124,6 +124,26 @@ fn highlights_shadows_and_every_channel_survive_in_their_order() {
     assert!(picture(37, 23, 4, 4).data().iter().any(|&v| v < -100.0));
 }
 
+/// The red, green and blue of each of the `pixels` of a file, as ffmpeg reads it.
+fn read_by_ffmpeg(file: &Path, pixels: usize) -> Vec<[f32; 3]> {
+    let raw = ffmpeg(&[
+        "-i",
+        file.to_str().unwrap(),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gbrpf32le",
+        "-",
+    ]);
+    assert_eq!(raw.len(), 3 * pixels * 4);
+    let samples = raw.as_chunks().0;
+    // Plane by plane: green, blue, red.
+    let at = |i: usize| f32::from_le_bytes(samples[i]);
+    (0..pixels)
+        .map(|i| [at(2 * pixels + i), at(i), at(pixels + i)])
+        .collect()
+}
+
 /// Another program's reading of our files, and ours of its files.
 #[test]
 fn ffmpeg_agrees_on_every_sample() {
@@ -153,27 +173,10 @@ fn ffmpeg_agrees_on_every_sample() {
         let file = writer.write(1, &picture).unwrap();
         let is_tiled = matches!(header_of(&file).blocks, BlockDescription::Tiles(_));
         assert_eq!(is_tiled, tiles);
-        let raw = ffmpeg(&[
-            "-i",
-            file.to_str().unwrap(),
-            "-f",
-            "rawvideo",
-            "-pix_fmt",
-            "gbrpf32le",
-            "-",
-        ]);
-        let plane = width * height;
-        assert_eq!(raw.len(), 3 * plane * 4);
-        let samples: Vec<u32> = raw
-            .as_chunks()
-            .0
-            .iter()
-            .map(|b| u32::from_le_bytes(*b))
-            .collect();
-        for (i, pixel) in picture.data().chunks_exact(3).enumerate() {
-            let theirs = [samples[2 * plane + i], samples[i], samples[plane + i]];
+        let read = read_by_ffmpeg(&file, width * height);
+        for (theirs, pixel) in read.iter().zip(picture.data().chunks_exact(3)) {
             assert_eq!(
-                theirs,
+                theirs.map(f32::to_bits),
                 [0, 1, 2].map(|c| pixel[c].to_bits()),
                 "{compression:?} {depth:?} {tiles}"
             );
@@ -242,25 +245,9 @@ fn dwaa_rounds_a_little_and_by_its_level() {
         ExrCompression::DWAA(Some(45.0))
     );
     // Another program reads it as we do.
-    let raw = ffmpeg(&[
-        "-i",
-        fine.to_str().unwrap(),
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "gbrpf32le",
-        "-",
-    ]);
-    let plane = width * height;
+    let theirs = read_by_ffmpeg(&fine, width * height);
     let read = open(&fine).unwrap().read(1).unwrap();
-    let samples: Vec<f32> = raw
-        .as_chunks()
-        .0
-        .iter()
-        .map(|b| f32::from_le_bytes(*b))
-        .collect();
-    for (i, pixel) in read.data().chunks_exact(3).enumerate() {
-        let theirs = [samples[2 * plane + i], samples[i], samples[plane + i]];
+    for (pixel, theirs) in read.data().chunks_exact(3).zip(theirs) {
         for (a, b) in pixel.iter().zip(theirs) {
             // Decoders may differ in the last bits of a half.
             assert!((a - b).abs() <= 0.004 * a.abs().max(0.1), "{a} {b}");
@@ -638,120 +625,4 @@ fn a_half_holds_the_largest_half_and_not_infinity() {
         open(&path).unwrap().read(1).unwrap().data(),
         [65504.0, -65504.0]
     );
-}
-
-#[test]
-fn frames_tell_what_they_were_made_from() {
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["out.####.exr", "out.####.png"] {
-        let path = folder.path().join(name);
-        let header = FrameHeader::new(&info(300, 200, &["R", "G", "B"]));
-        let options = |take: &str| WriteOptions {
-            take: Some(take.to_owned()),
-            ..WriteOptions::default()
-        };
-        let writer = SequenceWriter::new(&path, header.clone(), options("abc123")).unwrap();
-        let picture = picture(300, 200, 3, 1);
-        assert!(!writer.is_made(1));
-        let file = writer.write(1, &picture).unwrap();
-        assert!(writer.is_made(1));
-        let other = SequenceWriter::new(&path, header.clone(), options("abc124")).unwrap();
-        assert!(!other.is_made(1));
-        let none = SequenceWriter::new(&path, header, WriteOptions::default()).unwrap();
-        assert!(!none.is_made(1));
-        none.write(2, &picture).unwrap();
-        assert!(!writer.is_made(2));
-        // Cut short by another program.
-        let bytes = fs::read(&file).unwrap();
-        for length in [bytes.len() - 1, bytes.len() / 2, 100, 0] {
-            fs::write(&file, &bytes[..length]).unwrap();
-            assert!(!writer.is_made(1), "{name} cut to {length}");
-        }
-    }
-}
-
-#[test]
-#[ignore = "a part of the test with kill -9, which runs it"]
-fn child_that_writes_until_killed() {
-    let Some(folder) = std::env::var_os("LONGTAKE_TEST_FOLDER").map(PathBuf::from) else {
-        return;
-    };
-    for ending in ["exr", "png"].into_iter().cycle() {
-        let writer = made_writer(&folder, ending);
-        let pixels = picture(160, 120, 3, 5);
-        for frame in 1..20 {
-            writer.write(frame, &pixels).unwrap();
-            println!("wrote {frame}");
-        }
-    }
-}
-
-fn made_writer(folder: &Path, ending: &str) -> SequenceWriter {
-    let header = FrameHeader::new(&info(160, 120, &["R", "G", "B"]));
-    let options = WriteOptions {
-        take: Some("this take".to_owned()),
-        ..WriteOptions::default()
-    };
-    SequenceWriter::new(&folder.join(format!("out.####.{ending}")), header, options).unwrap()
-}
-
-/// Frames are made again and again over those that are there; whenever that is
-/// broken off, whatever bears a frame's name is a whole frame.
-#[test]
-fn kill_9_at_any_moment_leaves_whole_frames_only() {
-    use std::io::BufRead;
-    let folder = tempfile::tempdir().unwrap();
-    let mut left_over = 0;
-    for round in 0..12u64 {
-        let mut process = child("exr::child_that_writes_until_killed")
-            .env("LONGTAKE_TEST_FOLDER", folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = std::io::BufReader::new(process.stdout.take().unwrap()).lines();
-        let wrote = |l: &std::io::Result<String>| l.as_ref().is_ok_and(|l| l.contains("wrote"));
-        assert!(said.any(|l| wrote(&l)), "the child wrote nothing");
-        std::thread::sleep(std::time::Duration::from_micros(round * 3_700));
-        process.kill().unwrap();
-        process.wait().unwrap();
-        let mut whole = 0;
-        for entry in fs::read_dir(folder.path()).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if name.ends_with(".part") {
-                left_over += 1;
-                continue;
-            }
-            let ending = name.rsplit('.').next().unwrap();
-            let frame = name.split('.').nth(1).unwrap().parse().unwrap();
-            assert!(made_writer(folder.path(), ending).is_made(frame), "{name}");
-            open_range(&path, frame, frame)
-                .unwrap()
-                .read(frame)
-                .unwrap();
-            whole += 1;
-        }
-        assert!(whole > 0);
-    }
-    assert!(left_over > 0, "no kill fell into the writing of a frame");
-    // The next run clears away what was left long enough ago.
-    for entry in fs::read_dir(folder.path()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "part") {
-            let old = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
-            fs::File::options()
-                .append(true)
-                .open(path)
-                .unwrap()
-                .set_modified(old)
-                .unwrap();
-        }
-    }
-    made_writer(folder.path(), "exr");
-    made_writer(folder.path(), "png");
-    let names = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name());
-    let parts = names.filter(|n| n.to_str().unwrap().ends_with(".part"));
-    assert_eq!(parts.count(), 0);
 }

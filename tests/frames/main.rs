@@ -6,6 +6,7 @@ mod exr;
 mod movies;
 mod png;
 mod readers;
+mod whole_frames;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
