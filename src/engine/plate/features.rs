@@ -4,7 +4,8 @@
 //! *space* in what the eye can see there. Dividing once, here, makes every later
 //! cost a plain sum of squares of integers.
 
-use super::analysis::{Analysis, UNIT};
+use super::analysis::Analysis;
+use super::cells::UNIT;
 use crate::frame::FrameRange;
 
 /// 1/32 of a natural step: the unit of the features. Squares are in 1/1024.

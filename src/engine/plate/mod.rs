@@ -12,6 +12,7 @@ mod analysis;
 mod asides;
 mod camera;
 mod carry;
+mod cells;
 mod decide;
 mod edit_list;
 mod features;
@@ -31,8 +32,9 @@ mod trws;
 
 use std::sync::Arc;
 
-pub use analysis::{Analysis, Steadied, fingerprint};
-pub use camera::{Camera, Pose};
+pub use analysis::Analysis;
+pub use camera::{Camera, Pose, Steadied};
+pub use cells::fingerprint;
 pub use edit_list::{EditList, Event, Kind, NEVER};
 pub use judge::Judge;
 pub use settings::{Settings, Steady};
@@ -96,7 +98,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 3"
+        "plate 4"
     }
 
     fn settings_key(&self) -> String {

@@ -11,8 +11,6 @@
 use super::pose::Pose;
 use super::raster::Raster;
 
-/// Rows of the finest raster, for plates at least as tall.
-pub(in crate::engine::plate) const ROWS: usize = 240;
 /// Rasters from fine to coarse, each half the one before.
 const LEVELS: usize = 3;
 /// Side of a block that gives one point, in pixels of its raster.

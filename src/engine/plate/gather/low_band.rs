@@ -19,7 +19,7 @@ use longtake_kernels::gather::{POWER, slope};
 use super::Coarse;
 use super::grid::{Axis, blur, lerp};
 use super::moment::Moment;
-use crate::engine::plate::analysis::UNIT;
+use crate::engine::plate::cells::UNIT;
 use crate::engine::plate::edit_list::EditList;
 use crate::frame::{PlateInfo, Transfer};
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::Coarse;
 use super::flow::{Field, Plane, flow};
 use super::grid::{Axis, blur, lerp};
-use crate::engine::plate::analysis::UNIT;
+use crate::engine::plate::cells::UNIT;
 
 /// Longest displacement, as a share of the picture's height.
 const LONGEST: f32 = 0.15;
