@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let setup = Setup::of(&values);
 
     let plate = FilePlate::open(Path::new(&path), &PlateOptions::default())?;
-    let (info, key) = (plate.info().clone(), plate.key());
+    let (info, key) = (plate.info().clone(), plate.key()?);
     let mut plate = CachedPlate::new(plate, 512 << 20);
     let task = Task::quiet();
     let timeline = setup.request(info.range, info.fps)?.timeline()?;

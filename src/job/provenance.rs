@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{JobError, Kind};
-use super::fingerprint::{fingerprint, short};
 use super::options::options;
+use super::paths;
 use super::run;
 use super::shot::Shot;
 use super::spec::{Draft, Job};
@@ -20,8 +20,6 @@ use crate::frame::{
     self, FilePlate, FrameError, FrameRange, PlateOptions, PlateReader as _, Sequence,
 };
 use crate::manifest::{ParamKind, Value};
-use crate::sequence::key_of;
-use crate::store::Vault;
 
 /// Where a frame comes from. In the frame it is a line of JSON in plain ASCII, in
 /// the EXR attribute or the PNG text `longtake:provenance`.
@@ -43,8 +41,9 @@ pub struct Provenance {
     pub frame: i32,
     /// What the noise was drawn from.
     pub seed: i64,
-    /// Names the files of the plate: their names, sizes, and first and last 64 KiB;
-    /// none where there is no plate.
+    /// Names what the files of the plate hold: the numbers of its frames, the length of
+    /// each file and its first and last 64 KiB, of a movie all of it; none where there
+    /// is no plate.
     pub plate_hash: Option<String>,
     /// The same of the matte, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +53,9 @@ pub struct Provenance {
     pub guide_hash: Option<String>,
     /// Names the parameters, wherever plate and matte lie.
     pub parameters_hash: String,
-    /// The parameters that a frame depends on, paths in full.
+    /// The parameters that a frame depends on. Paths are told from the frame's folder
+    /// where both lie in one tree, else in full, so that a shot that is moved or carried
+    /// elsewhere as a whole tells the same.
     pub parameters: BTreeMap<String, Value>,
 }
 
@@ -62,35 +63,24 @@ pub struct Provenance {
 pub(super) struct Origin(Provenance);
 
 impl Origin {
-    /// Of the take of `shot`. What is found of the plate's files is kept in `vault`.
-    pub(super) fn of(shot: &Shot<'_>, vault: &dyn Vault) -> Result<Self, JobError> {
+    /// Of the take of `shot`.
+    pub(super) fn of(shot: &Shot<'_>) -> Result<Self, JobError> {
         let job = shot.job;
         let parameters = parameters(job, shot.timeline.out)?;
-        let file = |name: &str| options().is_ok_and(|o| o.param(name).is_some_and(is_file));
-        let mut placeless = parameters.clone();
-        placeless.retain(|name, _| !file(name));
+        let name = |path: &Path| Ok(PathBuf::from(path.file_name().unwrap_or_default()));
+        let mut placeless = BTreeMap::new();
+        for (name_of, value) in &parameters {
+            let param = options().ok().and_then(|o| o.param(name_of));
+            let named = match (param, value) {
+                (Some(param), _) if param.kind == ParamKind::File => continue,
+                (Some(param), Value::Text(text)) => paths::each(param, text, name)?,
+                _ => None,
+            };
+            let value = named.map_or_else(|| value.clone(), Value::Text);
+            placeless.insert(name_of.as_str(), value);
+        }
         let said = serde_json::to_string(&placeless);
         let said = said.map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
-        let kept = |what: &Path, range: Option<FrameRange>, key: Option<blake3::Hash>| {
-            let name = key.map(|k| key_of(&["fingerprint", k.to_hex().as_str()]));
-            let known = name.and_then(|name| vault.get(&name));
-            if let Some(known) = known.and_then(|b| String::from_utf8(b).ok()) {
-                return Ok(known);
-            }
-            let found = fingerprint(what, range)?;
-            if let Some(name) = name {
-                vault.put(&name, found.as_bytes());
-            }
-            Ok::<_, JobError>(found)
-        };
-        let range = Some(shot.info.range);
-        let plate = Some(&job.plate).filter(|p| !p.as_os_str().is_empty());
-        let key = Some(shot.plate.key());
-        let plate_hash = plate.map(|p| kept(p, range, key)).transpose()?;
-        let matte = job.matte.as_ref();
-        let matte_hash = matte.map(|m| kept(m, range, None)).transpose()?;
-        let guide = job.guide.as_ref();
-        let guide_hash = guide.map(|g| kept(g, None, None)).transpose()?;
         let weights = match &job.setup.engine {
             AnyEngine::Plate(_) => None,
             AnyEngine::Wan(engine) => Some(engine.weights()),
@@ -103,9 +93,9 @@ impl Origin {
             longtake: env!("CARGO_PKG_VERSION").to_owned(),
             frame: 0,
             seed: job.values.int("seed"),
-            plate_hash,
-            matte_hash,
-            guide_hash,
+            plate_hash: shot.contents.plate.map(short),
+            matte_hash: shot.contents.matte.map(short),
+            guide_hash: shot.contents.guide.map(short),
             parameters_hash: short(blake3::hash(said.as_bytes())),
             parameters,
         }))
@@ -124,10 +114,22 @@ impl Origin {
     }
 }
 
+/// The beginning of `hash`, for people to read.
+fn short(hash: blake3::Hash) -> String {
+    hash.to_hex()[..32].to_owned()
+}
+
 /// The values that frames depend on: those that have a meaning in the mode, said or
 /// not, so that equal takes tell equal things.
 fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, JobError> {
     let options = options().map_err(|e| JobError::new(Kind::Internal, e))?;
+    let folder = match &job.told_from {
+        Some(folder) => paths::absolute(folder)?,
+        None => paths::absolute(&job.out)?
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default(),
+    };
     let mut told = BTreeMap::new();
     for param in &options.params {
         let fits = param.fits(job.values.text("mode"), job.values.text("engine"));
@@ -137,31 +139,27 @@ fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, Job
         if !param.changes_frames || !fits {
             continue;
         }
+        let place = |path: &Path| -> Result<PathBuf, JobError> {
+            let path = match param.name.as_str() {
+                // However its frames were named.
+                "plate" | "matte" | "guide" => Sequence::find(path)?.to_string().into(),
+                _ => path.to_owned(),
+            };
+            Ok(paths::from_folder(&folder, &paths::absolute(&path)?))
+        };
         let value = match value {
             _ if param.name == "frames" => Value::Range([out.first.into(), out.last.into()]),
             Value::Text(text) if text.is_empty() => continue,
             Value::Range([a, b]) if a == b => continue,
-            Value::Text(path) if is_file(param) => {
-                let path = full(Path::new(path));
-                Value::Text(match param.name.as_str() {
-                    // However its frames were named.
-                    "plate" | "matte" | "guide" => Sequence::find(&path)?.to_string(),
-                    _ => path.display().to_string(),
-                })
+            Value::Text(text) => {
+                let placed = paths::each(param, text, place)?;
+                Value::Text(placed.unwrap_or_else(|| text.clone()))
             }
             other => other.clone(),
         };
         told.insert(param.name.clone(), value);
     }
     Ok(told)
-}
-
-fn is_file(param: &crate::manifest::Param) -> bool {
-    param.kind == ParamKind::File
-}
-
-fn full(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// `text` with letters beyond ASCII as JSON escapes them: image headers hold Latin
@@ -245,8 +243,17 @@ pub fn remake(
         JobError::new(Kind::Elsewhere, text)
     })?;
     let mut draft = Draft::new()?;
+    let folder = paths::absolute(path)?;
+    let folder = folder.parent().unwrap_or(Path::new(""));
     for (name, value) in &told.parameters {
-        draft.set(name, value.clone())?;
+        let value = match (draft.options().param(name), value) {
+            (Some(param), Value::Text(text)) => {
+                let there = paths::each(param, text, |path| Ok(paths::to_path(folder, path)))?;
+                Value::Text(there.unwrap_or_else(|| text.clone()))
+            }
+            _ => value.clone(),
+        };
+        draft.set(name, value)?;
     }
     let text = |path: &Path| Value::Text(path.display().to_string());
     for (name, place) in [
@@ -259,11 +266,13 @@ pub fn remake(
             draft.set(name, text(place))?;
         }
     }
-    draft.set("out", text(&full(out)))?;
+    draft.set("out", text(&paths::absolute(out)?))?;
     draft.set("only", Value::Text(told.frame.to_string()))?;
-    let job = draft.job()?;
+    let mut job = draft.job()?;
+    // It is a copy of the other, and tells what that one does.
+    job.told_from = Some(folder.to_owned());
     let shot = Shot::open(&job)?;
-    let found = Origin::of(&shot, &())?.0;
+    let found = Origin::of(&shot)?.0;
     for (what, found, told) in [
         ("plate", &found.plate_hash, &told.plate_hash),
         ("matte", &found.matte_hash, &told.matte_hash),

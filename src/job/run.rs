@@ -86,7 +86,7 @@ pub(super) fn frames(
         Some(store) => store,
         None => &(),
     };
-    let origin = Origin::of(&shot, vault)?;
+    let origin = Origin::of(&shot)?;
     let mut matte = shot.matte()?;
     let mut guide = job.open_guide()?;
     let full = SharedPlate::new(shot.plate, 1, job.setup.memory, watch);

@@ -29,6 +29,8 @@ pub struct Shot<'a> {
     pub timeline: Timeline,
     /// Names the pixels of plate and matte.
     pub key: blake3::Hash,
+    /// Names what the files hold, of those that there are.
+    pub contents: Contents,
     /// What is made, in which pieces.
     pub plan: Plan,
     /// What the take is called.
@@ -37,9 +39,20 @@ pub struct Shot<'a> {
     pub writer: SequenceWriter,
 }
 
+/// Names what the files of a shot hold, wherever they lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Contents {
+    /// Of the plate; `None` where frames are made from nothing.
+    pub plate: Option<blake3::Hash>,
+    /// Of the matte.
+    pub matte: Option<blake3::Hash>,
+    /// Of the guide.
+    pub guide: Option<blake3::Hash>,
+}
+
 impl<'a> Shot<'a> {
-    /// Opens what `job` names and lays the plan of it. Reads headers, no
-    /// pixels.
+    /// Opens what `job` names and lays the plan of it. Reads headers and the ends of
+    /// files, no pixels.
     ///
     /// # Errors
     /// Where a file is missing or unreadable, or plate, range and mode do not
@@ -51,12 +64,19 @@ impl<'a> Shot<'a> {
         let timeline = job.setup.timeline(&request)?;
         let matte = open_matte(job)?;
         let guide = job.open_guide()?;
-        let matte_key = matte.as_ref().map(|m| m.inner().key().to_hex());
-        let guide_key = guide.as_ref().map(|g| g.key().to_hex());
-        let plate_key = plate.key().to_hex();
+        let key = |plate: &FilePlate| plate.key().map(|key| key.to_hex());
+        let matte_key = matte.as_ref().map(|m| key(m.inner())).transpose()?;
+        let guide_key = guide.as_ref().map(key).transpose()?;
+        let plate_key = key(&plate)?;
         let mut keys = vec![plate_key.as_str(), matte_key.as_deref().unwrap_or_default()];
         keys.extend(guide_key.as_deref());
         let key = key_of(&keys);
+        let there = !job.plate.as_os_str().is_empty();
+        let contents = Contents {
+            plate: there.then(|| plate.content()).transpose()?,
+            matte: matte.as_ref().map(|m| m.inner().content()).transpose()?,
+            guide: guide.as_ref().map(FilePlate::content).transpose()?,
+        };
         let engine = &job.setup.engine;
         engine.check(&timeline, &info)?;
         let names = Names::of(engine, &key, &timeline);
@@ -73,6 +93,7 @@ impl<'a> Shot<'a> {
             request,
             timeline,
             key,
+            contents,
             plan,
             names,
             writer,

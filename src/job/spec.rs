@@ -42,6 +42,8 @@ pub struct Job {
     pub options: PlateOptions,
     /// The pattern of the output files.
     pub out: PathBuf,
+    /// The folder from which frames tell where the plate lies; `None` for their own.
+    pub told_from: Option<PathBuf>,
     /// The frames of the take to write; `None` for all.
     pub only: Option<FrameList>,
     /// Sample type of EXR files: `auto`, `half`, `float`.
@@ -182,6 +184,7 @@ impl Draft {
             matte: matte.filter(|_| matches!(setup.mode, Mode::Fill | Mode::Match | Mode::Restyle)),
             options,
             out,
+            told_from: None,
             only: frame_list(values.text("only"))?,
             pixel_type: values.text("pixelType").to_owned(),
             compression: match values.text("compression") {

@@ -55,29 +55,28 @@ impl FileSource {
         };
         let plate = FilePlate::open(&choice.path, &options)?;
         let extension = choice.path.extension().and_then(|e| e.to_str());
-        Ok(Self {
-            info: plate.info().clone(),
-            key: plate.key(),
-            display: plate.header().display_window,
-            data: plate.header().data_window,
-            premultiplied: !extension.is_some_and(|e| e.eq_ignore_ascii_case("png")),
-            reader: Mutex::new(plate),
-            warning: Mutex::new(None),
-        })
+        let straight = extension.is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        Self::of(plate, !straight)
     }
 
     /// What stands for a plate where frames are made from nothing.
-    pub fn blank(info: PlateInfo) -> Self {
-        let plate = FilePlate::blank(info);
-        Self {
+    ///
+    /// # Errors
+    /// None that a blank has.
+    pub fn blank(info: PlateInfo) -> Result<Self, FrameError> {
+        Self::of(FilePlate::blank(info), true)
+    }
+
+    fn of(plate: FilePlate, premultiplied: bool) -> Result<Self, FrameError> {
+        Ok(Self {
             info: plate.info().clone(),
-            key: plate.key(),
+            key: plate.key()?,
             display: plate.header().display_window,
             data: plate.header().data_window,
-            premultiplied: true,
+            premultiplied,
             reader: Mutex::new(plate),
             warning: Mutex::new(None),
-        }
+        })
     }
 
     /// Frame `frame` as its file has it.

@@ -50,7 +50,8 @@ impl Order {
         }
         if let Some(info) = setup.blank(None).filter(|_| path.is_empty()) {
             let (have, fps) = (info.range, info.fps);
-            let blank = Arc::new(FileSource::blank(info));
+            let blank = FileSource::blank(info).map_err(|e| e.to_string())?;
+            let blank = Arc::new(blank);
             return Self::new(scene, setup, have, fps, Some(blank));
         }
         if path.is_empty() && scene.generator {

@@ -94,33 +94,67 @@ fn two_machines_at_one_block_agree() {
 #[test]
 fn a_block_that_fails_is_named_and_made_again_alone() {
     let work = Work::new();
-    let plate = copied_plate(&work, "p");
-    let path = work.path(&plate).display().to_string();
+    // Frames of which there is a middle that no key is made of.
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error"])
+        .args(["-i", crate::work::FOOTAGE, "-frames:v", "48"])
+        .args(["-vf", "scale=480:360", "-start_number", "1001"])
+        .arg(work.path("plate.%04d.png"))
+        .status();
+    assert!(made.unwrap().success());
+    let path = work.path("plate.####.png").display().to_string();
     let ids = ids(&plan(&work, &path));
     // Studied and decided while the plate is whole.
     assert_eq!(work.run(&words(&["block", &ids[1]], &path)).code, 0);
-    let file = work.path("p/plate.1010.png");
-    let (bytes, times) = (
-        std::fs::read(&file).unwrap(),
-        std::fs::metadata(&file).unwrap().modified().unwrap(),
-    );
-    // A frame that rots on the disk keeps its size and time.
-    let keep_time = || {
-        let file = std::fs::File::options().append(true).open(&file).unwrap();
-        file.set_modified(times).unwrap();
-    };
+    let file = work.path("plate.1010.png");
+    let bytes = std::fs::read(&file).unwrap();
+    assert!(bytes.len() > 160 << 10, "{}", bytes.len());
+    // A frame that rots on the disk.
     let mut rotten = bytes.clone();
-    rotten[bytes.len() / 2..].fill(0x55);
+    rotten[bytes.len() / 2..][..1 << 10].fill(0x55);
     std::fs::write(&file, &rotten).unwrap();
-    keep_time();
     let out = work.run(&words(&["generate"], &path));
     assert_eq!(out.code, 4, "{}", out.stderr);
     // Frame 1010 is kept, hence made in the first block of frames.
     assert!(out.stderr.contains(&ids[2]), "{}", out.stderr);
     std::fs::write(&file, &bytes).unwrap();
-    keep_time();
     let out = work.run(&words(&["block", &ids[2]], &path));
     assert_eq!(out.code, 0, "{}", out.stderr);
+}
+
+#[test]
+fn a_shot_carried_elsewhere_has_the_same_blocks_and_the_same_bytes() {
+    let work = Work::new();
+    let line = "--frames 1001-1060 --block-frames 16 --plans 1 --json";
+    let shot = |command: &str, place: &str| {
+        let words = format!(
+            "{command} {line} --plate {place}/in/plate.####.png --out {place}/o/o.####.exr"
+        );
+        let out = work.run(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+        out
+    };
+    let blocks = |place: &str| ids(&shot("plan", place).events_of("plan")[0]["plan"]);
+    for place in ["a", "far/b"] {
+        copied_plate(&work, &format!("{place}/in"));
+    }
+    let first = blocks("a");
+    assert_eq!(blocks("far/b"), first);
+    shot("generate", "a");
+    // What was learned of the one serves the other, and frames tell the same.
+    let steps = shot("generate", "far/b").events_of("progress");
+    let studied = |e: &Json| e["stage"].as_str().is_some_and(|s| s.contains("plate"));
+    assert!(!steps.iter().any(studied), "{steps:?}");
+    let names = work.files("a/o");
+    assert_eq!((names.len(), &names), (60, &work.files("far/b/o")));
+    for name in names {
+        let of = |place: &str| work.bytes(&format!("{place}/o/{name}"));
+        assert!(of("a") == of("far/b"), "{name}");
+    }
+    let frame = |f: i32| work.path(&format!("far/b/in/plate.{f}.png"));
+    std::fs::copy(frame(1020), frame(1021)).unwrap();
+    let changed = blocks("far/b");
+    assert!(first.iter().all(|id| !changed.contains(id)), "{changed:?}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::tools::{alone, assert_same_frames, run, submit, tool};
-use crate::work::Work;
+use crate::tools::{alone, assert_same_frames, run, submit, tool, words};
+use crate::work::{Work, copied_plate};
 
 /// The values of the bundle's parameters as the tool takes them. It reads one
 /// object; the bundle's layout, Deadline Cloud's, has a list.
@@ -265,4 +265,46 @@ fn cancelling_leaves_the_store_clean_and_running_again_continues() {
     assert_eq!(work.files("o").len(), 240);
     let there = format!("{} were there already", made.len());
     assert!(out.stdout.contains(&there), "{there}: {}", out.stdout);
+}
+
+#[test]
+fn a_shot_that_the_queue_carries_to_another_path_comes_to_the_same_bytes() {
+    let work = Work::new();
+    let Some(cli) = tool("openjd") else { return };
+    let plate = copied_plate(&work, "shot/in");
+    let line = format!("--plate {plate} --out shot/o/o.####.exr");
+    let made = work.run(&[vec!["generate".to_owned()], words(&line)].concat());
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let names = work.files("shot/o");
+    let alone: Vec<_> = names
+        .into_iter()
+        .map(|n| (n.clone(), work.bytes(&format!("shot/o/{n}"))))
+        .collect();
+    submit(&work, "openjd", "b", &format!("{line} --store shot/store"));
+    // As job attachments do: under one root on the submitter's machine, under another
+    // on the worker's.
+    let (from, to) = (work.path("shot"), work.path("session/assets"));
+    std::fs::create_dir_all(&to).unwrap();
+    std::fs::rename(from.join("in"), to.join("in")).unwrap();
+    std::fs::remove_dir_all(&from).unwrap();
+    let rules = serde_json::json!({
+        "version": "pathmapping-1.0",
+        "path_mapping_rules": [{
+            "source_path_format": "POSIX",
+            "source_path": from,
+            "destination_path": to,
+        }]
+    });
+    std::fs::write(work.path("rules.json"), rules.to_string()).unwrap();
+    let rules = ["--path-mapping-rules", "file://rules.json"];
+    let step = ["--step", "frames", "--run-dependencies"];
+    let out = openjd(&work, &cli, &[&rules[..], &step[..]].concat());
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    assert!(!from.exists(), "nothing was written to the old place");
+    assert!(!work.files("session/assets/store").is_empty());
+    assert_eq!(work.files("session/assets/o").len(), alone.len());
+    for (name, bytes) in alone {
+        let carried = work.bytes(&format!("session/assets/o/{name}"));
+        assert!(carried == bytes, "{name}");
+    }
 }

@@ -122,10 +122,11 @@ fn a_proxy_is_the_plate_made_smaller() {
 }
 
 #[test]
-fn the_key_changes_with_the_files_and_with_nothing_else() {
+fn the_key_changes_with_what_the_files_hold_and_not_with_where_they_lie() {
     let folder = tempfile::tempdir().unwrap();
     let path = sequence(folder.path(), 4);
-    let key = |path: &Path| open(path).unwrap().key();
+    let key = |path: &Path| open(path).unwrap().key().unwrap();
+    let part = || open_range(&path, 1, 3).unwrap().key().unwrap();
     let first = key(&path);
     assert_eq!(key(&path), first);
     assert_eq!(
@@ -133,29 +134,49 @@ fn the_key_changes_with_the_files_and_with_nothing_else() {
         first,
         "the same files"
     );
-    assert_ne!(open_range(&path, 1, 3).unwrap().key(), first);
-    let file = fs::File::options()
-        .append(true)
-        .open(folder.path().join("plate.0002.exr"))
-        .unwrap();
-    let time = file.metadata().unwrap().modified().unwrap();
-    file.set_modified(time + Duration::from_nanos(1000))
-        .unwrap();
-    assert_ne!(key(&path), first);
-    file.set_modified(time).unwrap();
-    assert_eq!(key(&path), first);
+    assert_ne!(part(), first);
+    let moved = folder.path().join("moved");
+    fs::create_dir(&moved).unwrap();
+    let change = |path: &Path, by: Duration| {
+        let file = fs::File::options().append(true).open(path).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(time + by).unwrap();
+    };
+    for frame in 1..=4 {
+        let name = format!("plate.{frame:04}.exr");
+        let (from, to) = (folder.path().join(&name), moved.join(&name));
+        fs::copy(&from, &to).unwrap();
+        let time = fs::metadata(&from).unwrap().modified().unwrap();
+        let file = fs::File::options().append(true).open(&to).unwrap();
+        // Carried about, times lose what is below a microsecond.
+        let epoch = SystemTime::UNIX_EPOCH;
+        let micros = time.duration_since(epoch).unwrap().as_micros() as u64;
+        file.set_modified(epoch + Duration::from_micros(micros))
+            .unwrap();
+    }
+    assert_eq!(key(&moved.join("plate.####.exr")), first);
+    // A few samples in the middle of an unpacked frame leave its ends as they are.
+    change(&moved.join("plate.0002.exr"), Duration::from_secs(2));
+    assert_ne!(key(&moved.join("plate.####.exr")), first);
+    let before = part();
     fs::rename(
         folder.path().join("plate.0004.exr"),
         folder.path().join("plate.0005.exr"),
     )
     .unwrap();
-    assert_ne!(open_range(&path, 1, 3).unwrap().key(), first);
+    assert_eq!(part(), before, "a frame that is not used");
+    write(&path, 2, &picture(64, 40, 3, 9), &RGB);
+    assert_ne!(part(), before);
+
     let movie = folder.path().join("m.mp4");
     fs::copy(stream(), &movie).unwrap();
     let first = key(&movie);
-    assert_eq!(key(&movie), first);
-    let file = fs::File::options().append(true).open(&movie).unwrap();
-    file.set_modified(SystemTime::now() + Duration::from_secs(5))
-        .unwrap();
+    assert_eq!(key(stream().as_ref()), first);
+    change(&movie, Duration::from_secs(5));
+    assert_eq!(key(&movie), first, "all of a movie is looked at");
+    let mut bytes = fs::read(&movie).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&movie, bytes).unwrap();
     assert_ne!(key(&movie), first);
 }

@@ -393,11 +393,11 @@ fn names<'a>(paths: impl Iterator<Item = &'a Path>) -> String {
     paths.map(name).collect::<Vec<_>>().join(" ")
 }
 
-/// Names a matte's files: where they lie, their sizes and times.
+/// Names a matte's pixels, wherever its files lie.
 fn matte_name(path: &Path) -> String {
     let options = PlateOptions::default();
-    match FilePlate::open(path, &options) {
-        Ok(matte) => matte.key().to_hex().to_string(),
+    match FilePlate::open(path, &options).and_then(|matte| matte.key()) {
+        Ok(key) => key.to_hex().to_string(),
         Err(_) => path.display().to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! Plates from files and frames to files: EXR, PNG, and movies by ffmpeg.
 
 mod atomic;
+mod content;
 mod exr_head;
 mod exr_read;
 mod exr_write;

@@ -1,15 +1,13 @@
 //! A plate that lies in files.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::sync::{Arc, OnceLock};
 
 use super::header::FrameHeader;
 use super::movie::Movie;
 use super::prefetch::Prefetch;
-use super::{exr_read, png};
+use super::{content, exr_read, png};
 use crate::device;
 use crate::frame::colour::rgb;
 use crate::frame::finite::mend;
@@ -45,7 +43,10 @@ pub struct FilePlate {
     info: PlateInfo,
     header: FrameHeader,
     frames: Frames,
-    key: blake3::Hash,
+    /// Looked for when it is first asked for.
+    content: OnceLock<blake3::Hash>,
+    /// How the samples in the files relate to light.
+    own_transfer: Transfer,
     warnings: Vec<Warning>,
     prefetch: Prefetch,
     /// What is done with R, G and B, and where they are.
@@ -123,7 +124,6 @@ impl FilePlate {
         }
         paths.retain(|&frame, _| range.contains(frame));
         let (header, mut warnings) = headers(&paths, kind, options.canvas)?;
-        let key = key("files", paths.values().map(PathBuf::as_path), options)?;
         warnings.extend(no_rate(&header, options));
         let header = FrameHeader {
             fps: options.fps.or(header.fps),
@@ -137,8 +137,9 @@ impl FilePlate {
                 paths,
                 header: header.clone(),
             })),
+            content: OnceLock::new(),
+            own_transfer: header.transfer,
             header,
-            key,
             warnings,
             prefetch: Prefetch::default(),
             colour: None,
@@ -176,7 +177,8 @@ impl FilePlate {
         }
         Ok(Self {
             info: info(&header, range),
-            key: key("movie", [path].into_iter(), options)?,
+            content: OnceLock::new(),
+            own_transfer: header.transfer,
             frames: Frames::Movie(Box::new(movie)),
             header,
             warnings,
@@ -188,12 +190,13 @@ impl FilePlate {
     /// A plate of black as `info` tells, where frames are made from nothing and only
     /// their size counts.
     pub fn blank(info: PlateInfo) -> Self {
-        let key = blake3::hash(format!("longtake blank 1 {info:?}").as_bytes());
+        let content = blake3::hash(format!("longtake blank 2 {info:?}").as_bytes());
         Self {
             header: FrameHeader::new(&info),
+            own_transfer: info.transfer,
             info,
             frames: Frames::Blank,
-            key,
+            content: OnceLock::from(content),
             warnings: Vec::new(),
             prefetch: Prefetch::default(),
             colour: None,
@@ -212,8 +215,6 @@ impl FilePlate {
             path: path.to_owned(),
             message: "only channels R, G and B have a colour space, and the plate lacks one of them: leave inputColorspace out".to_owned(),
         })?;
-        let key = (self.key.to_hex(), to_linear.id());
-        self.key = blake3::hash(format!("longtake converted 1 {} {}", key.0, key.1).as_bytes());
         self.info.transfer = Transfer::Linear;
         self.header.transfer = Transfer::Linear;
         self.colour = Some((to_linear, at));
@@ -230,13 +231,51 @@ impl FilePlate {
         &self.header
     }
 
-    /// Names the plate's pixels cheaply: a hash of the absolute path, size and
-    /// time of change (to the nanosecond) of every file, of the range, and of
-    /// the options that alter how pixels are understood. A file that is
-    /// changed, or moved, makes another key; one that is changed while its
-    /// size and time are forged does not.
-    pub fn key(&self) -> blake3::Hash {
-        self.key
+    /// Names what the files hold by the numbers of the frames, the length of each file
+    /// and its first and last 64 KiB, or by all of a movie; wherever the files lie and
+    /// whatever they are called. Looked at once.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn content(&self) -> Result<blake3::Hash, FrameError> {
+        if let Some(known) = self.content.get() {
+            return Ok(*known);
+        }
+        let found = match &self.frames {
+            Frames::Files(files) => content::of_frames(&files.paths)?,
+            Frames::Movie(movie) => content::of_movie(movie.path())?,
+            // Known from the beginning.
+            Frames::Blank => blake3::hash(b"longtake blank"),
+        };
+        Ok(*self.content.get_or_init(|| found))
+    }
+
+    /// Names the plate's pixels: its [`content`](Self::content), its range, and all
+    /// that alters how pixels are understood. Of EXR files the times of change count
+    /// too, in whole seconds, since a few changed samples may leave the ends of a file
+    /// as they were: a copy of such a plate has the same key where the times were copied
+    /// along (`cp -p`, `rsync -a`, the job attachments of Deadline Cloud). A changed
+    /// frame makes another key, unless its length, both ends and its time are forged.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn key(&self) -> Result<blake3::Hash, FrameError> {
+        let times = match &self.frames {
+            Frames::Files(files) if files.kind == Kind::Exr => {
+                Some(content::times(files.paths.values())?.to_hex())
+            }
+            _ => None,
+        };
+        let colour = self.colour.as_ref().map(|(conversion, _)| conversion.id());
+        let named = format!(
+            "longtake plate 2 {} {times:?} {} {:?} {:?} {:?} {colour:?}",
+            self.content()?.to_hex(),
+            self.info.range,
+            self.own_transfer,
+            self.header.fps,
+            self.header.data_window,
+        );
+        Ok(blake3::hash(named.as_bytes()))
     }
 
     /// Whether the frames come from a movie, decoded to a file on disk.
@@ -447,30 +486,4 @@ fn on_canvas(picture: Picture, header: &FrameHeader, frame: i32) -> Result<Pictu
             .copy_from_slice(&picture.row((y - display.y0) as usize)[from..from + length]);
     }
     Ok(placed)
-}
-
-/// See [`FilePlate::key`].
-fn key<'a>(
-    kind: &str,
-    paths: impl Iterator<Item = &'a Path>,
-    options: &PlateOptions,
-) -> Result<blake3::Hash, FrameError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
-    add(b"longtake plate 1");
-    add(kind.as_bytes());
-    add(format!("{options:?}").as_bytes());
-    for path in paths {
-        let meta = fs::metadata(path).map_err(|e| super::unreadable(path, &e))?;
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let changed = meta.modified().ok();
-        let changed = changed.and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        add(absolute.as_os_str().as_encoded_bytes());
-        add(&meta.len().to_le_bytes());
-        add(&changed.map_or(0, |t| t.as_nanos()).to_le_bytes());
-    }
-    Ok(hasher.finalize())
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{JobError, Kind};
 use super::output;
+use super::paths;
 use super::shot::Shot;
 use super::spec::Draft;
 use crate::manifest::Value;
@@ -150,7 +151,7 @@ fn shared_store(draft: &Draft) -> Result<PathBuf, JobError> {
             out.parent().unwrap_or(Path::new("")).join("longtake-store")
         }
     };
-    settings::absolute(&store)
+    paths::absolute(&store)
 }
 
 /// A list of words as a POSIX shell reads them.

@@ -87,7 +87,7 @@ fn template(farm: &Farm) -> Template {
         extensions: ["TASK_CHUNKING"],
         name: cut(&farm.title, 128),
         description: format!(
-            "Made by 'longtake submit' for {}. All machines need to see plate, output and store under the same paths.",
+            "Made by 'longtake submit' for {}. All machines need to see plate, output and store under the same paths, or under those that the queue maps them to.",
             farm.version
         ),
         parameter_definitions: parameters,

@@ -1,8 +1,7 @@
 //! The values of a job as they are said again, on the command line of any machine.
 
-use std::path::{Path, PathBuf};
-
-use super::super::error::{JobError, Kind};
+use super::super::error::JobError;
+use super::super::paths;
 use super::super::text::kebab;
 use crate::manifest::{Manifest, Param, ParamKind, Value, Values};
 
@@ -81,17 +80,9 @@ pub fn setting(
         (_, Some(Value::Text(text))) if text.is_empty() => return Ok(None),
         // Equal numbers mean that nobody said it.
         (_, Some(Value::Range([a, b]))) if a == b => return Ok(None),
-        (ParamKind::File | ParamKind::Folder, Some(Value::Text(text))) => {
-            let path = absolute(Path::new(text))?;
-            Value::Text(path.display().to_string())
-        }
-        // Lists of paths, a strength or a part after each.
-        (ParamKind::String, Some(Value::Text(text)))
-            if matches!(param.name.as_str(), "references" | "loras") =>
-        {
-            let items = text.split(';').map(str::trim).filter(|i| !i.is_empty());
-            let full = items.map(|i| Ok(absolute(Path::new(i))?.display().to_string()));
-            Value::Text(full.collect::<Result<Vec<_>, JobError>>()?.join("; "))
+        (_, Some(Value::Text(text))) => {
+            let full = paths::each(param, text, paths::absolute)?;
+            Value::Text(full.unwrap_or_else(|| text.clone()))
         }
         (_, Some(value)) => value.clone(),
     };
@@ -102,18 +93,4 @@ pub fn setting(
         group: group.map_or("", |g| &g.label),
         value,
     }))
-}
-
-/// `path` from the root of the disk, for machines that work in another folder.
-///
-/// # Errors
-/// Where the working folder is gone.
-pub fn absolute(path: &Path) -> Result<PathBuf, JobError> {
-    std::path::absolute(path).map_err(|e| {
-        let said = path.display();
-        JobError::new(
-            Kind::Usage,
-            format!("the full path of {said} cannot be told ({e}): write it in full"),
-        )
-    })
 }

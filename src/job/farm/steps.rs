@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::super::error::JobError;
 use super::super::estimate::Needs;
+use super::super::paths;
 use super::super::shot::Shot;
 use super::super::version::plan_version;
 use super::settings::{self, Setting};
@@ -99,7 +100,7 @@ impl Farm {
         let mut outputs = vec![shot.writer.path(out.first)];
         outputs.extend(looks.iter().map(|s| PathBuf::from(s.value.to_string())));
         for path in &mut outputs {
-            *path = settings::absolute(path)?;
+            *path = paths::absolute(path)?;
             path.pop();
         }
         outputs.extend(job.setup.store.clone());
@@ -110,7 +111,7 @@ impl Farm {
         let sources = sources.into_iter().flatten();
         for source in sources.filter(|s| !s.as_os_str().is_empty()) {
             for file in Sequence::find(source)?.files()?.into_values() {
-                inputs.push(settings::absolute(&file)?);
+                inputs.push(paths::absolute(&file)?);
             }
         }
         let name = job.out.file_name().unwrap_or_default().to_string_lossy();

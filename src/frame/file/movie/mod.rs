@@ -71,6 +71,11 @@ impl Movie {
         })
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The header of the movie's frames; decodes the first.
     pub(super) fn header(&mut self) -> Result<FrameHeader, FrameError> {
         // A rotated or odd movie comes out in another size than is probed.
