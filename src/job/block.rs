@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::error::{JobError, Kind};
-use super::estimate::Estimate;
 use super::frames::Stages;
 use super::output;
 use super::run::{self, Open};
@@ -16,6 +15,7 @@ use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::{AnyDecision, Sources};
 use crate::frame::{FrameList, PlateReader};
+use crate::sequence::estimate::Estimate;
 use crate::sequence::plan::{self, Block, Level, Plan};
 use crate::sequence::{Take, Vault as _};
 

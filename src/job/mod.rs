@@ -29,7 +29,6 @@ mod watch;
 pub use block::{Outlook, Piece, make_piece, outlook};
 pub use colour::{Colour, Ways};
 pub use error::{JobError, Kind};
-pub use estimate::{Estimate, Needs};
 pub use file::{FileError, read};
 pub use frames::Stages;
 pub use near::nearest;

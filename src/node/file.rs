@@ -42,6 +42,8 @@ pub(super) struct FileSource {
     pub data: Window,
     /// Whether colours are multiplied by alpha, as EXR has them.
     pub premultiplied: bool,
+    /// Whether it is a movie, decoded to a file.
+    pub movie: bool,
     reader: Mutex<FilePlate>,
     warning: Mutex<Option<Warning>>,
 }
@@ -74,6 +76,7 @@ impl FileSource {
             display: plate.header().display_window,
             data: plate.header().data_window,
             premultiplied,
+            movie: plate.is_movie(),
             reader: Mutex::new(plate),
             warning: Mutex::new(None),
         })

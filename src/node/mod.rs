@@ -6,6 +6,7 @@
 
 mod actions;
 mod errand;
+mod estimate;
 mod file;
 mod fit;
 mod frames;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use super::errand::{Errand, Failure};
+use super::estimate;
 use super::host::{Host, Scene};
 use super::known::{Prepared, known};
 use super::make::job_of;
@@ -66,7 +67,14 @@ impl Node {
                 if what == Change::Clip {
                     known().look_again();
                 }
-                (outlook(order.as_ref()), String::new())
+                let mut text = outlook(order.as_ref());
+                if let Ok(order) = order
+                    && made(order) > 0
+                    && let Some(costs) = estimate::sentence(scene, order, host)
+                {
+                    text = format!("{text} {costs}");
+                }
+                (text, String::new())
             }
         };
         host.show("status", &status);

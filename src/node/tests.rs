@@ -458,6 +458,33 @@ fn generate_gets_the_take_ready_and_clear_forgets_it() {
 }
 
 #[test]
+fn a_change_shows_what_the_take_comes_to_and_fetches_no_picture() {
+    let shot = Shot::new((83, 48), [1.0, 72.0]);
+    let mut host = shot.host();
+    let mut change = |name, host: &mut TestHost<'_>| {
+        shot.node
+            .changed(&shot.scene, Change::Param(name), true, [1.0; 2], host);
+        std::mem::take(&mut host.shown)
+    };
+    let told = change("seed", &mut host);
+    assert!(told.contains("Estimate: 5 blocks"), "{told}");
+    assert!(told.contains("of memory") && told.contains("in the store"));
+    assert!(host.fetched.is_empty());
+    // Once the machine is measured: what is decided takes no more time. Other tests
+    // may clear what the process knows.
+    let ready = "(0.0 s to study the plate, 0.0 s to decide";
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
+        change("generate", &mut host);
+        if change("seed", &mut host).contains(ready) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{}", change("seed", &mut host));
+}
+
+#[test]
 fn frames_outside_the_output_are_held_or_go_round() {
     let mut shot = Shot::new((80, 48), [10.0, 60.0]);
     let at = |shot: &Shot, t| order::Order::of(&shot.scene).unwrap().shown(t);

@@ -1,6 +1,7 @@
 //! A sequence: what was asked for, which frames that comes to, and the making
 //! of them.
 
+pub mod estimate;
 pub mod plan;
 pub mod report;
 mod request;

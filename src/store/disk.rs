@@ -219,6 +219,10 @@ impl Vault for DiskStore {
         self.load(key)
     }
 
+    fn has(&self, key: &blake3::Hash) -> bool {
+        self.path(key).is_file()
+    }
+
     fn put(&self, key: &blake3::Hash, bytes: &[u8]) {
         if let Err(e) = self.save(key, bytes) {
             *self.trouble.lock() = Some(e);

@@ -26,6 +26,10 @@ impl<A: Vault, B: Vault> Vault for Layered<A, B> {
         self.second.put(key, bytes);
     }
 
+    fn has(&self, key: &blake3::Hash) -> bool {
+        self.first.has(key) || self.second.has(key)
+    }
+
     fn remove(&self, key: &blake3::Hash) {
         self.first.remove(key);
         self.second.remove(key);

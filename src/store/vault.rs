@@ -10,6 +10,11 @@ pub trait Vault: Send + Sync {
     /// own way; the work goes on.
     fn put(&self, key: &blake3::Hash, bytes: &[u8]);
 
+    /// Whether something is kept under `key`; where that takes no reading, whole or not.
+    fn has(&self, key: &blake3::Hash) -> bool {
+        self.get(key).is_some()
+    }
+
     /// Forgets what is kept under `key`, if anything is.
     fn remove(&self, _key: &blake3::Hash) {}
 }
@@ -32,6 +37,10 @@ impl<V: Vault + ?Sized> Vault for std::sync::Arc<V> {
         (**self).put(key, bytes);
     }
 
+    fn has(&self, key: &blake3::Hash) -> bool {
+        (**self).has(key)
+    }
+
     fn remove(&self, key: &blake3::Hash) {
         (**self).remove(key);
     }
@@ -47,6 +56,10 @@ impl<V: Vault> Vault for Option<V> {
         if let Some(vault) = self {
             vault.put(key, bytes);
         }
+    }
+
+    fn has(&self, key: &blake3::Hash) -> bool {
+        self.as_ref().is_some_and(|vault| vault.has(key))
     }
 
     fn remove(&self, key: &blake3::Hash) {

@@ -196,6 +196,17 @@ fn a_plan_is_drawn_and_tells_what_does_not_fit_the_disk() {
     );
 }
 
+/// Bytes of all files in `folder` and below.
+fn bytes_in(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap());
+    entries
+        .map(|e| match e.file_type().unwrap().is_dir() {
+            true => bytes_in(&e.path()),
+            false => e.metadata().unwrap().len(),
+        })
+        .sum()
+}
+
 #[test]
 fn an_estimate_grows_with_the_work_and_remembers_the_machine() {
     let work = Work::new();
@@ -217,7 +228,20 @@ fn an_estimate_grows_with_the_work_and_remembers_the_machine() {
     let rest = work.run(&words(&["generate"], &plate));
     assert_eq!(rest.code, 0, "{}", rest.stderr);
     assert_eq!(estimate(&[])["time"]["seconds"], 0.0, "all is there");
+    let (kept, most) = (
+        bytes_in(&work.path("store")),
+        first["store"].as_u64().unwrap(),
+    );
+    assert!(kept <= most && kept > most / 20, "{kept} of {most}");
     let threads = |n: &str| estimate(&["--threads", n])["memory"].as_u64().unwrap();
     assert!(threads("8") > threads("1"));
     assert_eq!(first["scratch"], 0);
+    assert_eq!(
+        (&first["gpus"], &first["gpu_memory"]),
+        (&0.into(), &Json::Null)
+    );
+    let gpu = estimate(&["--device", "gpu"]);
+    assert_eq!(gpu["gpus"], 1);
+    // 19 pictures of 120 x 90 and three channels, and what the driver takes.
+    assert_eq!(gpu["gpu_memory"], (1u64 << 30) + 19 * 120 * 90 * 3 * 4);
 }

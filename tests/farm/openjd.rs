@@ -99,6 +99,7 @@ fn a_bundle_shows_the_nodes_parameters_and_passes_the_checks() {
         ("vcpu", true),
         ("memory", true),
         ("gpu", false),
+        ("gpu.memory", false),
         ("disk.scratch", false),
     ] {
         assert_eq!(
@@ -114,6 +115,8 @@ fn a_bundle_shows_the_nodes_parameters_and_passes_the_checks() {
     let movie = template("movie", &movie);
     for told in [
         "gpu\n      min: 1",
+        // A GiB and 19 pictures of 480 x 360 and three channels in float.
+        "gpu.memory\n      min: 1062",
         "disk.scratch\n      min: 1",
         "vcpu\n      min: 4",
     ] {

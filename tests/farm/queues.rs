@@ -46,6 +46,12 @@ fn opencue_makes_the_specification_without_a_server() {
         std::fs::read_to_string(expected).unwrap(),
         "where it is meant to differ: LONGTAKE_WRITE_EXPECTED=1 cargo test --test farm opencue"
     );
+    // Where a GPU is insisted on the service is asked for one.
+    submit(&work, "opencue", "gpu", "--device gpu");
+    let out = run(&work, &python, &["gpu/job.py", "--xml"]);
+    for told in ["<gpus>1</gpus>", "<gpu_memory>1027m</gpu_memory>"] {
+        assert!(out.stdout.contains(told), "{told}: {}", out.stdout);
+    }
     // A part with steps is made frame by frame, by number.
     submit(&work, "opencue", "part", "--only 1001-1050x7");
     let out = run(&work, &python, &["part/job.py", "--xml"]);

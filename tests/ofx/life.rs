@@ -240,6 +240,50 @@ fn the_buttons_work() {
 }
 
 #[test]
+fn the_panel_tells_what_a_take_comes_to_before_it_is_made() {
+    let plate = Plate::water(64, 48, 1001, 24);
+    let store = tempfile::tempdir().unwrap();
+    let place = store.path().to_str().unwrap();
+    let status = |seed: u32| {
+        let run = take(&plate)
+            .env("LONGTAKE_STORE", place)
+            .flag("create")
+            .set("seed", seed)
+            .opt("get", "status")
+            .run()
+            .sound();
+        run.one("value")["value"].as_str().unwrap().to_owned()
+    };
+    let first = status(1);
+    for told in [
+        "of 48 frames are made",
+        "4 blocks",
+        "not known yet",
+        "MB of memory",
+        "MB in the store",
+        "being measured",
+    ] {
+        assert!(first.contains(told), "{told}: {first}");
+    }
+    // Measured once for the node and the command line, which waits for it.
+    let footage = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/examples/plates/stream-of-water.mp4"
+    );
+    let out = Command::new(env!("CARGO_BIN_EXE_longtake"))
+        .args(["plan", "--estimate", "--plate", footage])
+        .args(["--frames", "1-200", "--out", "o.####.exr", "--store", place])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    let second = status(2);
+    for told in ["about ", " s on this machine with ", " s to decide"] {
+        assert!(second.contains(told), "{told}: {second}");
+    }
+    assert!(!second.contains("measured"), "{second}");
+}
+
+#[test]
 fn generated_ahead_frames_come_without_a_study() {
     let plate = Plate::water(64, 48, 1001, 24);
     let run = take(&plate)

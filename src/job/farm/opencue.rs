@@ -29,6 +29,7 @@ LAYERS = [
 MEMORY = @MEMORY@
 CORES = @CORES@
 GPUS = @GPUS@
+GPU_MEMORY = @GPU_MEMORY@
 
 
 def make(show=None, shot=None):
@@ -37,7 +38,7 @@ def make(show=None, shot=None):
     layers = {}
     for name, command, frames, chunk, after in LAYERS:
         layer = Shell(name, command=command, range=frames, chunk=chunk, memory=MEMORY,
-                      cores=CORES, threadable=True, gpus=GPUS)
+                      cores=CORES, threadable=True, gpus=GPUS, gpu_memory=GPU_MEMORY)
         job.add_layer(layer)
         for earlier in after:
             layer.depend_all(layers[earlier])
@@ -90,10 +91,10 @@ pub fn files(farm: &Farm) -> Result<Vec<(String, String)>, JobError> {
         );
     }
     // Where it is not known the service's own counts.
-    let memory = farm
-        .needs
-        .memory
-        .map(|b| format!("{}m", b.div_ceil(1 << 20)));
+    let mega = |bytes: Option<u64>| match bytes {
+        Some(bytes) => python(&format!("{}m", bytes.div_ceil(1 << 20))),
+        None => Ok("None".to_owned()),
+    };
     let title: String = farm
         .title
         .chars()
@@ -102,10 +103,8 @@ pub fn files(farm: &Farm) -> Result<Vec<(String, String)>, JobError> {
     let script = SCRIPT
         .replace("@TITLE@", &python(&title)?)
         .replace("@LAYERS@", &layers)
-        .replace(
-            "@MEMORY@",
-            &memory.map_or(Ok("None".to_owned()), |m| python(&m))?,
-        )
+        .replace("@MEMORY@", &mega(farm.needs.memory)?)
+        .replace("@GPU_MEMORY@", &mega(farm.needs.gpu_memory)?)
         .replace("@CORES@", &farm.needs.cpus.to_string())
         .replace("@GPUS@", &farm.needs.gpus.to_string());
     Ok(vec![("job.py".to_owned(), script)])

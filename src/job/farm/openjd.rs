@@ -163,8 +163,10 @@ fn step(farm: &Farm, step: &Step) -> JobStep {
         name: "amount.worker.memory",
         min: bytes.div_ceil(1 << 20),
     }));
+    let gpu_memory = needs.gpu_memory.map_or(0, |bytes| bytes.div_ceil(1 << 20));
     let more = [
         ("amount.worker.gpu", needs.gpus as u64),
+        ("amount.worker.gpu.memory", gpu_memory),
         (
             "amount.worker.disk.scratch",
             needs.scratch.div_ceil(1 << 30),

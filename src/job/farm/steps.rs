@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 
 use super::super::error::JobError;
-use super::super::estimate::Needs;
 use super::super::paths;
 use super::super::shot::Shot;
 use super::super::version::plan_version;
 use super::settings::{self, Setting};
 use crate::frame::{FrameList, Sequence};
 use crate::manifest::{Manifest, Value};
+use crate::sequence::estimate::Needs;
 use crate::sequence::plan::Plan;
 
 /// The tasks of a step.

@@ -21,7 +21,7 @@ use crate::engine::Timeline;
 use crate::frame::{FrameList, FrameRange};
 
 pub use chart::chart;
-pub use three::three;
+pub use three::{count, three};
 
 /// A piece of a take that is made at once.
 #[derive(Clone, Debug, PartialEq, Serialize)]

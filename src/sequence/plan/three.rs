@@ -64,6 +64,11 @@ pub fn three(
     }
 }
 
+/// How many blocks [`three`] has for `timeline`.
+pub fn count(timeline: &Timeline, block: usize) -> usize {
+    2 + pieces(timeline.out, block).count()
+}
+
 /// `out` in pieces of `count` frames, the last one shorter.
 fn pieces(out: FrameRange, count: usize) -> impl Iterator<Item = FrameRange> {
     let step = i32::try_from(count.max(1)).unwrap_or(i32::MAX);
@@ -130,6 +135,7 @@ mod tests {
             let Ok(timeline) = request.timeline() else { return Ok(()) };
             let plan = laid(1, &timeline, block);
             prop_assert_eq!(plan.check(), Ok(()));
+            prop_assert_eq!(plan.blocks().count(), count(&timeline, block));
             let mut frames: Vec<i32> = Vec::new();
             for b in &plan.levels[2].blocks {
                 let own: Vec<i32> = b.frames.as_ref().unwrap().iter().collect();
