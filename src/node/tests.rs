@@ -461,7 +461,7 @@ fn generate_gets_the_take_ready_and_clear_forgets_it() {
 fn a_change_shows_what_the_take_comes_to_and_fetches_no_picture() {
     let shot = Shot::new((83, 48), [1.0, 72.0]);
     let mut host = shot.host();
-    let mut change = |name, host: &mut TestHost<'_>| {
+    let change = |name, host: &mut TestHost<'_>| {
         shot.node
             .changed(&shot.scene, Change::Param(name), true, [1.0; 2], host);
         std::mem::take(&mut host.shown)

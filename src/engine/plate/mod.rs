@@ -87,7 +87,7 @@ impl PlateEngine {
     /// Bytes that are kept of what is learned of a plate like `plate` and decided for
     /// `timeline`, at most.
     pub fn kept_bytes(&self, timeline: &Timeline, plate: &PlateInfo) -> u64 {
-        let (cols, rows) = analysis::grid(plate);
+        let (cols, rows) = cells::grid(plate);
         let cells = (cols * rows) as u64;
         let (frames, out) = (plate.range.count() as u64, timeline.out.count() as u64);
         // A cell's three values of three bytes and its matte, as the plate has them and
