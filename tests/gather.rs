@@ -118,6 +118,8 @@ fn analyse(plate: &mut Painted) -> Analysis {
 fn list(analysis: &Analysis, out_frames: u32, events: Vec<Event>) -> EditList {
     EditList {
         camera: None,
+        held: Vec::new(),
+        layers: Vec::new(),
         cols: analysis.cols as u16,
         rows: analysis.rows as u16,
         plate_frames: analysis.info.range.count() as u32,

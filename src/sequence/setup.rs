@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::request::{Mode, Request, RequestError};
 use crate::device::gpu::Choice;
-use crate::engine::plate::{PlateEngine, Settings, Steady};
+use crate::engine::plate::{PlateEngine, Region, Remake, Settings, Steady};
 use crate::engine::wan::{self, LoraFile, ModelFiles, Subject, WanEngine, Way};
 use crate::engine::{AnyEngine, Keep, Timeline};
 use crate::frame::{FrameRange, PlateInfo, Transfer};
@@ -98,6 +98,9 @@ impl Setup {
             },
             engine: AnyEngine::Plate(PlateEngine {
                 settings: Settings {
+                    hold_out: None,
+                    regions: Vec::new(),
+                    remakes: Vec::new(),
                     seed: positive("seed"),
                     novelty: values.double("novelty"),
                     plans: u32::try_from(positive("plans")).unwrap_or(u32::MAX).max(1),
@@ -115,9 +118,15 @@ impl Setup {
                     "gpu" => Choice::Gpu,
                     _ => Choice::Auto,
                 },
+                ..PlateEngine::default()
             }),
             fault: None,
         };
+        if let (AnyEngine::Plate(engine), Mode::Extend | Mode::Loop | Mode::Vary) =
+            (&mut setup.engine, mode)
+        {
+            setup.fault = parts(values, &mut engine.settings).err();
+        }
         if values.text("engine") == "wan" {
             match model(values, mode) {
                 Ok(settings) => {
@@ -231,6 +240,23 @@ impl Setup {
 fn range(values: &Values, name: &str) -> Option<FrameRange> {
     let [first, last] = values.range(name)?;
     FrameRange::new(i32::try_from(first).ok()?, i32::try_from(last).ok()?)
+}
+
+/// Reads which parts of the picture are kept, held together or made again.
+fn parts(values: &Values, settings: &mut Settings) -> Result<(), String> {
+    let path = |name: &str| Some(values.text(name).trim()).filter(|s| !s.is_empty());
+    settings.hold_out = path("holdOut").map(PathBuf::from);
+    settings.regions = (1..=3)
+        .filter_map(|i| {
+            let seed = u64::try_from(values.int(&format!("region{i}Seed"))).ok();
+            Some(Region {
+                matte: path(&format!("region{i}Matte"))?.into(),
+                seed: seed.filter(|&s| s > 0),
+            })
+        })
+        .collect();
+    settings.remakes = Remake::list(values.text("remake"))?;
+    Ok(())
 }
 
 /// What the values of the wan engine's parameters come to.

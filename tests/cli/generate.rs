@@ -49,6 +49,59 @@ fn extend_keeps_plate_frames_and_makes_the_rest() {
 }
 
 #[test]
+fn parts_of_the_picture_are_held_out_and_made_again() {
+    let work = Work::new();
+    let plate = plate();
+    // A matte: the left third.
+    let status = std::process::Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i"])
+        .arg("color=white:40x90,pad=120:90:0:0:black")
+        .args(["-frames:v", "1"])
+        .arg(work.path("left.png"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let line = format!("--plate {plate} --frames 1001-1120 --steady off");
+    let held = format!("{line} --hold-out left.png");
+    work.generate(&format!("{held} --out held/o.####.png"));
+    work.generate(&format!("{line} --out all/o.####.png"));
+    work.generate(&format!(
+        "{line} --region1-matte left.png --region1-seed 4 --remake 1050-1110=2 --out part/o.####.png"
+    ));
+    let open = |path: &str| FilePlate::open(&work.path(path), &PlateOptions::default()).unwrap();
+    let (mut made, mut all) = (open("held/o.####.png"), open("all/o.####.png"));
+    let mut part = open("part/o.####.png");
+    let mut source = FilePlate::open(plate.as_ref(), &PlateOptions::default()).unwrap();
+    let frames: Vec<_> = (1001..=1048).map(|f| source.read(f).unwrap()).collect();
+    let mut others = 0;
+    for frame in 1033..=1120 {
+        let picture = made.read(frame).unwrap();
+        let rows = 0..90usize;
+        let shown = frames.iter().any(|plate| {
+            rows.clone()
+                .all(|y| (0..40).all(|x| picture.pixel(x, y) == plate.pixel(x, y)))
+        });
+        assert!(shown, "frame {frame} shows one plate frame at the left");
+        others += usize::from(all.read(frame).unwrap() != part.read(frame).unwrap());
+    }
+    assert!(others > 30, "{others} frames are others");
+    let words = [
+        "generate",
+        "--plate",
+        &plate,
+        "--frames",
+        "1001-1120",
+        "--remake",
+        "1050-1060",
+        "--out",
+        "x/o.####.png",
+    ];
+    let out = work.run(&words);
+    assert_eq!(out.code, 2, "{}", out.stderr);
+    assert!(out.stderr.contains("1100-1140=3"), "{}", out.stderr);
+}
+
+#[test]
 fn every_mode_makes_what_was_asked() {
     let work = Work::new();
     let plate = plate();

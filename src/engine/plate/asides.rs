@@ -9,7 +9,8 @@ use super::edit_list::{Event, Kind, NEVER};
 use super::features::NATURAL;
 use super::plan::{Change, draw};
 use super::playing::Playing;
-use super::switch::{Ask, Budget, COST, fit};
+use super::regions::groups;
+use super::switch::{Ask, Bound, Budget, COST, fit};
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -155,12 +156,17 @@ impl Carrier<'_> {
         };
         let extra = self.extra(f, playing, at, offset, window, &wish);
         let end = (until + l).min(length);
+        let bound = Bound {
+            groups: groups(&fine.together, playing, at, offset, end.saturating_sub(at)),
+            pins: Vec::new(),
+        };
         let ask = Ask {
             at,
             offset,
             window,
             extra: &extra,
             life: (end.saturating_sub(at + window + l / 2)).max(8),
+            bound: &bound,
         };
         let none = Budget { step: 0, rounds: 0 };
         let times = fit(f, playing, &ask, &self.weights, none, &mut self.room).remove(0);

@@ -6,9 +6,10 @@ use super::edit_list::{Event, Kind, NEVER};
 use super::features::{Features, NATURAL};
 use super::plan::{Change, Plan, Stretch};
 use super::playing::Playing;
+use super::regions::{Mask, groups};
 use super::score::{Marker, Own, load};
 use super::solve::{Ground, Solution, Style};
-use super::switch::{Ask, Budget, COST, FORBIDDEN, Room, Weights, fit};
+use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -16,12 +17,18 @@ use crate::sampler::Philox;
 pub(super) struct Level {
     pub(super) features: Features,
     pub(super) own: Own,
+    /// Regions that change clip as one.
+    pub(super) together: Vec<Mask>,
 }
 
 impl Level {
     pub(super) fn new(features: Features) -> Self {
         let own = Own::new(&features);
-        Self { features, own }
+        Self {
+            features,
+            own,
+            together: Vec::new(),
+        }
     }
 }
 
@@ -92,14 +99,21 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Goes from event to event.
-    pub(super) fn carry(mut self, plan: Plan, task: Task<'_>) -> Result<Solution, Cancelled> {
+    /// Goes from event to event, from what is `playing`, or from the one clip that the
+    /// plan starts with.
+    pub(super) fn carry(
+        mut self,
+        plan: Plan,
+        playing: Option<&Playing>,
+        task: Task<'_>,
+    ) -> Result<Solution, Cancelled> {
         let Plan { start, mut changes } = plan;
         self.arrive(&mut changes, start);
         let g = self.g;
         let (f, own) = (&g.fine.features, &g.fine.own);
         let length = self.stretch.length;
-        let mut playing = Playing::new(f.cells(), start as i32);
+        let clip = || Playing::new(f.cells(), start as i32);
+        let mut playing = playing.cloned().unwrap_or_else(clip);
         let mut marker = Marker::new(f, g.fps, self.before());
         let mut events: Vec<Event> = Vec::new();
         let mut asides = self.aside_times(&changes, &mut (self.streams)(1));
@@ -367,12 +381,17 @@ impl<'a> Carrier<'a> {
             settle: f.cells() == self.settled.len(),
         };
         let extra = self.extra(f, playing, at, offset, window, &wish);
+        let bound = Bound {
+            groups: groups(&level.together, playing, at, offset, window),
+            pins: Vec::new(),
+        };
         let ask = Ask {
             at,
             offset,
             window,
             extra: &extra,
             life: 8,
+            bound: &bound,
         };
         let mut best = (f64::MAX, Vec::new());
         for mut switch in fit(f, playing, &ask, weights, budget, &mut self.room) {

@@ -6,11 +6,15 @@ use std::collections::BTreeSet;
 use super::analysis::Analysis;
 use super::camera::Camera;
 use super::carry::Level;
+use super::edit_list::Layer;
 use super::edit_list::{EditList, Event};
 use super::features::Features;
 use super::fill::{Covered, fill};
 use super::jumps::Jumps;
+use super::mattes::Mattes;
+use super::parts::{Free, Parts, put};
 use super::plan::Stretch;
+use super::remake::Again;
 use super::settings::Settings;
 use super::solve::{Ground, solve};
 use crate::device::Task;
@@ -22,10 +26,25 @@ const PLAN_ROWS: usize = 24;
 /// Longest window of a change, so that switch times fit their bytes.
 const LONGEST: i32 = 120;
 
+/// A plate made ready for deciding, and the parts of it that are treated apart.
+pub(super) struct Ready {
+    pub(super) ground: Ground,
+    pub(super) parts: Parts,
+    pub(super) left_out: Vec<bool>,
+    /// What is held out plays: see [`EditList::held`].
+    pub(super) held: Vec<(u32, i32)>,
+}
+
+/// Decides what each place plays at each time. `mattes` opens those that `settings`
+/// name.
+///
+/// # Errors
+/// Where the settings do not go with the plate or the timeline, a matte cannot be
+/// read, or the work was asked to stop.
 pub(super) fn decide(
     analysis: &Analysis,
     timeline: &Timeline,
-    settings: &Settings,
+    (settings, mattes): (&Settings, &Mattes),
     task: Task<'_>,
 ) -> Result<EditList, EngineError> {
     task.step("Comparing the frames of the plate", 0, 1)?;
@@ -55,8 +74,11 @@ pub(super) fn decide(
             let poses = &s.poses[first..first + frames as usize];
             Camera::of(poses, timeline, analysis.info.fps, settings.seed)
         }),
+        held: Vec::new(),
+        layers: Vec::new(),
     };
-    let mut ground: Option<Ground> = None;
+    let mut ready: Option<Ready> = None;
+    let mut frees: Vec<Free> = Vec::new();
     for (i, span) in timeline.spans.iter().enumerate() {
         let from = (span.out().first - first_out) as usize;
         let to = (span.out().last - first_out) as usize + 1;
@@ -66,6 +88,9 @@ pub(super) fn decide(
                     edit.offset = index(offset);
                 }
                 edit.kept.push((from as u32, to as u32));
+                if settings.hold_out.is_some() {
+                    edit.held.push((from as u32, index(offset)));
+                }
             }
             Span::Matted { offset, .. } => {
                 let home = index(offset);
@@ -98,34 +123,102 @@ pub(super) fn decide(
                     end: after.map(|o| place(o, to)),
                     closed: timeline.closed,
                 };
-                let ground = match &mut ground {
-                    Some(g) => g,
-                    none => none.insert(make_ready(
-                        analysis,
-                        timeline,
-                        steadied.is_some(),
-                        &left_out,
-                        task,
-                    )?),
+                let Ready { ground, parts, .. } = match &mut ready {
+                    Some(ready) => ready,
+                    none => {
+                        let steady = steadied.is_some();
+                        let mut ground = make_ready(analysis, timeline, steady, &left_out, task)?;
+                        let poses = steadied.map_or(&[][..], |s| &s.poses[..]);
+                        let plate = (analysis, poses);
+                        let named = (settings, mattes);
+                        none.insert(Ready {
+                            parts: Parts::read(named, plate, timeline, &mut ground, task)?,
+                            ground,
+                            left_out: left_out.clone(),
+                            held: Vec::new(),
+                        })
+                    }
                 };
-                let solution = solve(ground, &stretch, settings, i as u32, task)?;
-                let shift = from as i32;
+                let solution = solve(ground, &stretch, None, settings, i as u32, task)?;
                 if i == 0 {
-                    edit.offset = solution.start as i32 - shift;
+                    edit.offset = solution.start as i32 - from as i32;
                 }
-                edit.events
-                    .extend(solution.events.into_iter().map(|e| Event {
-                        at: e.at + from as u32,
-                        offset: e.offset - shift,
-                        ..e
-                    }));
+                let mut free = Free {
+                    from,
+                    stretch,
+                    start: solution.start,
+                    events: solution.events,
+                };
+                let mut rng = Philox::new(settings.seed, [i as u32, 0, 2]);
+                let held = parts.hold(ground, &mut free, &left_out, &mut rng, task)?;
+                edit.held.extend(held);
+                frees.push(free);
             }
         }
+    }
+    if let Some(mut ready) = ready {
+        ready.held.clone_from(&edit.held);
+        put(&mut edit, &frees);
+        layers(
+            &mut edit,
+            &ready,
+            &mut frees,
+            analysis,
+            (settings, mattes),
+            task,
+        )?;
     }
     if left_out.contains(&true) {
         none_shown(&edit, timeline, &left_out)?;
     }
     Ok(edit)
+}
+
+/// Lays over `edit` what is decided apart: regions with clips of their own, and what
+/// is made again.
+fn layers(
+    edit: &mut EditList,
+    ready: &Ready,
+    frees: &mut [Free],
+    analysis: &Analysis,
+    (settings, mattes): (&Settings, &Mattes),
+    task: Task<'_>,
+) -> Result<(), EngineError> {
+    if !ready.parts.is_seeded() && settings.remakes.is_empty() {
+        return Ok(());
+    }
+    let mut newest = EditList {
+        held: Vec::new(),
+        ..edit.clone()
+    };
+    let (ground, to) = (&ready.ground, edit.out_frames);
+    let with = (settings, &ready.left_out[..]);
+    let each = |area, frees: &[Free]| {
+        put(&mut newest, frees);
+        let list = newest.clone();
+        edit.layers.push(Layer {
+            from: 0,
+            to,
+            area,
+            list,
+        });
+    };
+    ready.parts.seeded(ground, frees, with, task, each)?;
+    for (number, remake) in (0u32..).zip(&settings.remakes) {
+        task.step("Making again", number as usize, settings.remakes.len())?;
+        let again = Again {
+            ready,
+            frees,
+            settings,
+            mattes,
+            analysis,
+            task,
+        };
+        let layer = again.layer(&newest, remake, number)?;
+        newest.clone_from(&layer.list);
+        edit.layers.push(layer);
+    }
+    Ok(())
 }
 
 /// That no frame which was to be made shows a plate frame that is left out.
@@ -134,8 +227,9 @@ fn none_shown(edit: &EditList, timeline: &Timeline, left_out: &[bool]) -> Result
         let Span::Free { out } = span else { continue };
         for frame in out.iter() {
             let t = (frame - edit.first_out) as u32;
-            let labels: BTreeSet<u16> = edit.labels(t).into_iter().collect();
-            let shown = |label: u16| usize::try_from(t as i32 + edit.offset_of(label)).ok();
+            let list = edit.at(t);
+            let labels: BTreeSet<u16> = list.labels(t).into_iter().collect();
+            let shown = |label: u16| usize::try_from(t as i32 + list.offset_of(label)).ok();
             if labels
                 .into_iter()
                 .filter_map(shown)
@@ -227,7 +321,7 @@ pub(super) fn make_ready(
     let trust = (b / a.max(1e-3)).clamp(0.25, 1.0);
     coarse.own.trust = trust;
     fine.own.trust = trust;
-    let jumps = Jumps::new(&coarse.features, window, fps, left_out, task)?;
+    let jumps = Jumps::new(&coarse.features, window, fps, left_out, None, task)?;
     Ok(Ground {
         fine,
         coarse,
@@ -290,7 +384,7 @@ mod tests {
 
     fn decided(a: &Analysis, timeline: &Timeline, settings: &Settings) -> EditList {
         let task = Task::quiet();
-        decide(a, timeline, settings, task).unwrap()
+        decide(a, timeline, (settings, &Mattes::default()), task).unwrap()
     }
 
     /// Plate indices of all cells at output index `t`.
@@ -481,7 +575,7 @@ mod tests {
                 leave_out: text.to_owned(),
                 ..two()
             };
-            let error = decide(&a, &timeline, &settings, task).unwrap_err();
+            let error = decide(&a, &timeline, (&settings, &Mattes::default()), task).unwrap_err();
             assert!(error.to_string().contains(says), "{text}: {error}");
         }
     }
@@ -499,7 +593,7 @@ mod tests {
             closed: false,
         };
         let task = Task::quiet();
-        let error = decide(&a, &timeline, &two(), task).unwrap_err();
+        let error = decide(&a, &timeline, (&two(), &Mattes::default()), task).unwrap_err();
         assert!(error.to_string().contains("matte"), "{error}");
     }
 
@@ -518,7 +612,7 @@ mod tests {
             cancel: &cancel,
             progress: &Silent,
         };
-        let outcome = decide(&a, &timeline, &two(), task);
+        let outcome = decide(&a, &timeline, (&two(), &Mattes::default()), task);
         assert!(matches!(outcome, Err(EngineError::Cancelled(_))));
     }
 }

@@ -1,6 +1,8 @@
 //! The edit list: what each place plays at each time. All that is needed,
 //! beside the plate, to make any frame.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::camera::Camera;
@@ -15,6 +17,9 @@ pub enum Kind {
     Anchor,
     /// Some cells play another clip for a while.
     Aside,
+    /// Some cells play another clip from the first frame on: nothing comes before,
+    /// so that this is no cut.
+    Standing,
 }
 
 /// A change of clip.
@@ -66,9 +71,53 @@ pub struct EditList {
     /// Where the camera looks, if its motion is taken out and put back. The grid
     /// then lies on the steadied picture.
     pub camera: Option<Camera>,
+    /// What the hold-out plays: from which output index on, and the plate index less
+    /// output index. In order; empty where nothing is held out.
+    pub held: Vec<(u32, i32)>,
+    /// Parts that were decided again, later ones over earlier ones.
+    pub layers: Vec<Layer>,
+}
+
+/// A part of a take that was decided again. Outside of it the take is made from what
+/// lies beneath.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Its output indices `[from, to)`.
+    pub from: u32,
+    /// See `from`.
+    pub to: u32,
+    /// Where in the picture it is.
+    pub area: Area,
+    /// What plays there, and beneath all else that there is; without layers.
+    pub list: EditList,
+}
+
+/// Where in the picture a layer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Area {
+    /// Everywhere.
+    All,
+    /// On these cells of the grid: how much, from 0 to 255, and smoothly between.
+    Cells(Vec<u8>),
+    /// Through this matte, numbered as the output is.
+    Matte(PathBuf),
 }
 
 impl EditList {
+    /// The list that output index `t` is made from: the last layer's that has it, or
+    /// this one.
+    pub fn at(&self, t: u32) -> &Self {
+        let has = |l: &&Layer| (l.from..l.to).contains(&t);
+        let layer = self.layers.iter().rev().find(has);
+        layer.map_or(self, |l| &l.list)
+    }
+
+    /// Plate index less output index of what is held out at output index `t`.
+    pub fn held_at(&self, t: u32) -> Option<i32> {
+        let begun = self.held.iter().rev().find(|h| h.0 <= t);
+        begun.map(|h| h.1)
+    }
+
     /// For output index `t`, which clip each cell plays: 0 before any event,
     /// `k + 1` after event `k`.
     pub fn labels(&self, t: u32) -> Vec<u16> {

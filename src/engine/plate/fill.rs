@@ -6,7 +6,8 @@ use super::edit_list::{Event, Kind, NEVER};
 use super::features::{Features, NATURAL};
 use super::plan::draw;
 use super::playing::Playing;
-use super::switch::{Ask, Budget, COST, FORBIDDEN, Room, Weights, fit};
+use super::regions::grown;
+use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -265,6 +266,7 @@ impl<'a> Filler<'a> {
             window,
             extra,
             life: 8,
+            bound: Bound::NONE,
         };
         let free = Budget { step: 0, rounds: 0 };
         let times = fit(
@@ -292,25 +294,6 @@ impl<'a> Filler<'a> {
             kind: Kind::Aside,
         });
     }
-}
-
-/// Cells within `reach` rows and columns of a set of cells.
-fn grown(cells: &[bool], cols: usize, rows: usize, reach: usize) -> Vec<bool> {
-    let mut across = vec![false; cells.len()];
-    for y in 0..rows {
-        for x in 0..cols {
-            let (a, b) = (x.saturating_sub(reach), (x + reach).min(cols - 1));
-            across[y * cols + x] = (a..=b).any(|x| cells[y * cols + x]);
-        }
-    }
-    let mut out = vec![false; cells.len()];
-    for y in 0..rows {
-        for x in 0..cols {
-            let (a, b) = (y.saturating_sub(reach), (y + reach).min(rows - 1));
-            out[y * cols + x] = (a..=b).any(|y| across[y * cols + x]);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

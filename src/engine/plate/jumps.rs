@@ -45,21 +45,27 @@ pub(super) struct Jumps {
 impl Jumps {
     /// Compares windows of `window` frames. `fps` tells how close in time two
     /// frames must be to be called the same moment. Frames `left_out` (none where
-    /// empty) are never shown, so no jump comes near them.
+    /// empty) are never shown, so no jump comes near them. Only the cells `within`,
+    /// where those are given, are looked at.
     pub(super) fn new(
         features: &Features,
         window: usize,
         fps: f64,
         left_out: &[bool],
+        within: Option<&[bool]>,
         task: Task<'_>,
     ) -> Result<Self, Cancelled> {
         let n = features.frames;
         let last = n.saturating_sub(window + 1);
         // A long plate is compared on fewer cells.
         let stride = ((n * n / 2).div_ceil(PAIRS)).clamp(1, 16);
-        let cells: Vec<usize> = (0..features.cells())
+        let mut cells: Vec<usize> = (0..features.cells())
             .filter(|c| (c % features.cols + c / features.cols * 3).is_multiple_of(stride))
             .collect();
+        if let Some(within) = within {
+            let inside = (0..features.cells()).filter(|c| within[*c]);
+            cells = inside.step_by(stride).collect();
+        }
         // Time runs along the inner loop: colour by colour, cell by cell.
         let mut along = vec![0i16; cells.len() * 6 * n];
         for (q, &c) in cells.iter().enumerate() {

@@ -21,8 +21,14 @@ mod gather;
 mod judge;
 mod jumps;
 mod landings;
+mod mattes;
+mod overlay;
+mod parts;
+mod path;
 mod plan;
 mod playing;
+mod regions;
+mod remake;
 mod score;
 mod settings;
 mod solve;
@@ -35,9 +41,10 @@ use std::sync::Arc;
 pub use analysis::Analysis;
 pub use camera::{Camera, Pose, Steadied};
 pub use cells::fingerprint;
-pub use edit_list::{EditList, Event, Kind, NEVER};
+pub use edit_list::{Area, EditList, Event, Kind, Layer, NEVER};
 pub use judge::Judge;
-pub use settings::{Settings, Steady};
+pub use mattes::Mattes;
+pub use settings::{Region, Remake, Settings, Steady};
 pub use suitability::{Concern, Suitability, suitability};
 
 use super::{Engine, EngineError, Sources, Timeline};
@@ -52,6 +59,8 @@ pub struct PlateEngine {
     pub settings: Settings,
     /// Where frames are made; the pixels are the same.
     pub device: Choice,
+    /// The mattes that the settings name, as far as they are open.
+    pub mattes: Mattes,
 }
 
 impl EditList {
@@ -137,7 +146,7 @@ impl Engine for PlateEngine {
         timeline: &Timeline,
         task: Task<'_>,
     ) -> Result<EditList, EngineError> {
-        decide::decide(analysis, timeline, &self.settings, task)
+        decide::decide(analysis, timeline, (&self.settings, &self.mattes), task)
     }
 
     fn frames_needed(&self, analysis: &Analysis, decision: &EditList, frame: i32) -> Vec<i32> {
@@ -153,14 +162,12 @@ impl Engine for PlateEngine {
         sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<Arc<Picture>, EngineError> {
-        gather::make(
+        let with = gather::With {
             analysis,
-            decision,
-            frame,
-            window,
-            sources,
-            self.device,
-            task,
-        )
+            choice: self.device,
+            hold_out: self.settings.hold_out.as_deref(),
+            mattes: &self.mattes,
+        };
+        gather::make(with, decision, frame, window, sources, task)
     }
 }

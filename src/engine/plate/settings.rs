@@ -1,7 +1,10 @@
 //! What the artist chooses of the plate engine.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
+use super::mattes::Mattes;
 use crate::engine::EngineError;
 use crate::frame::{FrameList, FrameListError, FrameRange};
 
@@ -24,6 +27,73 @@ pub struct Settings {
     /// Plate frames that are shown nowhere but in their own places, as an artist
     /// writes them (`1010-1014,1050`); none where empty.
     pub leave_out: String,
+    /// A matte, numbered as the plate is or of a single frame, of what is kept from
+    /// the plate: faces, hero subjects. Inside, the plate's own consecutive time plays.
+    pub hold_out: Option<PathBuf>,
+    /// Regions that change clip as one piece.
+    pub regions: Vec<Region>,
+    /// What is made again, in order.
+    pub remakes: Vec<Remake>,
+}
+
+/// A region that changes clip as one piece.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// Where it is: numbered as the plate is, or of a single frame.
+    pub matte: PathBuf,
+    /// The seed of clips of its own; `None` where it plays what the picture does.
+    pub seed: Option<u64>,
+}
+
+/// A part of a take that is made again; all else stays as it was, to the bit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remake {
+    /// The output frames; `None` for all.
+    pub frames: Option<FrameRange>,
+    /// A matte, numbered as the output is or of a single frame, outside of which
+    /// nothing changes; `None` for the whole picture.
+    pub matte: Option<PathBuf>,
+    /// Its seed.
+    pub seed: u64,
+}
+
+impl Remake {
+    /// Reads a list as artists write it: `1100-1140=3; 1200-1260@matte.####.png=5`,
+    /// frames, a matte behind `@` where there is one, and the seed.
+    ///
+    /// # Errors
+    /// A sentence of what is wrong and what to write.
+    pub fn list(text: &str) -> Result<Vec<Self>, String> {
+        let parts = text.split(';').map(str::trim).filter(|p| !p.is_empty());
+        parts
+            .map(|part| {
+                let wrong = |what: &str| {
+                    format!("'{part}' in the list to make again {what}: write frames and a seed, as in 1100-1140=3, and a matte behind @ where only what it covers is meant, as in 1100-1140@matte.####.png=3")
+                };
+                let (what, seed) = part.rsplit_once('=').ok_or_else(|| wrong("has no seed"))?;
+                let seed = seed.trim().parse().map_err(|_| wrong("has no whole number for a seed"))?;
+                let (frames, matte) = match what.split_once('@') {
+                    Some((frames, matte)) => (frames.trim(), Some(matte.trim())),
+                    None => (what.trim(), None),
+                };
+                let frames = match frames {
+                    "" => None,
+                    text => {
+                        let list: FrameList = text.parse().map_err(|_| wrong("has no frames"))?;
+                        Some(list.as_range().ok_or_else(|| wrong("is not of frames in a row"))?)
+                    }
+                };
+                if frames.is_none() && matte.is_none() || matte == Some("") {
+                    return Err(wrong("says neither frames nor a matte"));
+                }
+                Ok(Self {
+                    frames,
+                    matte: matte.map(PathBuf::from),
+                    seed,
+                })
+            })
+            .collect()
+    }
 }
 
 /// When a plate is steadied.
@@ -48,6 +118,9 @@ impl Default for Settings {
             low_band: true,
             steady: Steady::Auto,
             leave_out: String::new(),
+            hold_out: None,
+            regions: Vec::new(),
+            remakes: Vec::new(),
         }
     }
 }
@@ -67,8 +140,53 @@ impl Settings {
         Ok(plate.iter().map(|f| list.contains(f)).collect())
     }
 
-    /// A text that differs where the settings do.
+    /// A text that differs where the settings do, or the mattes that they name.
     pub fn key(&self) -> String {
-        format!("{self:?}")
+        let mut key = format!("{self:?}");
+        let regions = self.regions.iter().map(|r| &r.matte);
+        let remakes = self.remakes.iter().filter_map(|r| r.matte.as_ref());
+        for matte in self.hold_out.iter().chain(regions).chain(remakes) {
+            key.push(' ');
+            key.push_str(&Mattes::name(matte));
+        }
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_again_is_read_as_it_is_written() {
+        let frames = |a, b| FrameRange::new(a, b);
+        let remake = |frames, matte: Option<&str>, seed| Remake {
+            frames,
+            matte: matte.map(PathBuf::from),
+            seed,
+        };
+        assert_eq!(Remake::list(" "), Ok(vec![]));
+        assert_eq!(
+            Remake::list("1100-1140=3; -20--5@a b/m.####.png = 5;@still=x.exr=7;"),
+            Ok(vec![
+                remake(frames(1100, 1140), None, 3),
+                remake(frames(-20, -5), Some("a b/m.####.png"), 5),
+                remake(None, Some("still=x.exr"), 7),
+            ])
+        );
+        for (text, word) in [
+            ("1100-1140", "no seed"),
+            ("1100-1140=x", "whole number"),
+            ("1100-1105,1109=3", "in a row"),
+            ("=3", "neither"),
+            ("1-9@=3", "neither"),
+            ("a-b=3", "no frames"),
+        ] {
+            let error = Remake::list(text).unwrap_err();
+            assert!(
+                error.contains(word) && error.contains("1100-1140=3"),
+                "{error}"
+            );
+        }
     }
 }

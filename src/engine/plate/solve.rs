@@ -7,6 +7,7 @@ use super::carry::{Carrier, Level};
 use super::edit_list::Event;
 use super::jumps::Jumps;
 use super::plan::{Stretch, Taste, plan};
+use super::playing::Playing;
 use super::score::Marks;
 use super::settings::Settings;
 use crate::device::{self, Cancelled, Task};
@@ -65,10 +66,12 @@ impl Style {
 }
 
 /// The best of the plans that the settings ask for. `place` sets streams of
-/// random numbers apart.
+/// random numbers apart. `playing` is what plays at first, where not one clip does
+/// everywhere.
 pub(super) fn solve(
     ground: &Ground,
     stretch: &Stretch,
+    playing: Option<&Playing>,
     settings: &Settings,
     place: u32,
     task: Task<'_>,
@@ -89,7 +92,8 @@ pub(super) fn solve(
                     &mut streams(0),
                     task,
                 )?;
-                let solution = Carrier::new(ground, stretch, &style, &streams).carry(plan, task);
+                let solution =
+                    Carrier::new(ground, stretch, &style, &streams).carry(plan, playing, task);
                 let done = finished.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
                 task.step("Deciding", done as usize, plans as usize)?;
                 solution

@@ -137,7 +137,7 @@ pub fn suitability(
         let window = (libm::rint(0.9 * fps) as usize)
             .clamp(4, (n / 3).max(4))
             .min(n - 2);
-        let jumps = Jumps::new(&f, window, fps, &[], task)?;
+        let jumps = Jumps::new(&f, window, fps, &[], None, task)?;
         s.jump = libm::sqrt(jumps.natural / f64::from(NATURAL));
         s.one_way = one_way(&f);
         task.check()?;

@@ -50,6 +50,25 @@ pub(super) struct Ask<'a> {
     /// Frames for which a border between a cell that switches and one that
     /// does not will be seen after the window.
     pub(super) life: usize,
+    /// Which cells are not free to choose.
+    pub(super) bound: &'a Bound,
+}
+
+/// What a labelling must keep to.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// Cells that switch at one moment, or none of them.
+    pub(super) groups: Vec<Vec<u32>>,
+    /// Cells and the label that each must have.
+    pub(super) pins: Vec<(u32, u8)>,
+}
+
+impl Bound {
+    /// Nothing.
+    pub(super) const NONE: &'static Self = &Self {
+        groups: Vec::new(),
+        pins: Vec::new(),
+    };
 }
 
 /// What a frame may step at most, and how often a fit is mended to keep to it.
@@ -120,7 +139,13 @@ pub(super) fn fit(
     }
     seams(problem, f, &sum, ask.window, ask.life as i32, w);
     kept.push(sum);
+    for &(c, label) in &ask.bound.pins {
+        problem.pin(c as usize, label);
+    }
     let mut fits = vec![problem.solve(w.passes, messages)];
+    if !ask.bound.groups.is_empty() {
+        fits = vec![problem.join(&ask.bound.groups, messages)];
+    }
     if budget.rounds == 0 {
         return fits;
     }

@@ -17,6 +17,12 @@ const LANES: usize = 16;
 pub(super) const NEVERMORE: i16 = 12_000;
 /// Largest value of a message; a label that is worse than that is hopeless.
 const CEILING: i16 = 8_000;
+/// The label of a cell that may have any.
+const FREE: u8 = u8::MAX;
+/// Labels that are tried for cells that must have one and the same, and the passes
+/// in which the others settle around each.
+const TRIED: usize = 3;
+const SETTLE: usize = 3;
 
 type Lanes = [i16; LANES];
 
@@ -31,6 +37,8 @@ pub(super) struct Problem {
     unary: Vec<i16>,
     /// Per frame between two switches, to the right and downwards.
     pair: [Vec<i16>; 2],
+    /// The label that each cell must have, or [`FREE`]; empty where all are free.
+    pins: Vec<u8>,
 }
 
 /// Which neighbour.
@@ -54,6 +62,7 @@ impl Problem {
         let pitch = (rows + 1).next_multiple_of(LANES);
         let size = (cols + rows + 1) * labels * pitch + 3 * LANES;
         (self.cols, self.rows, self.labels, self.pitch) = (cols, rows, labels, pitch);
+        self.pins.clear();
         for v in self.pair.iter_mut().chain([&mut self.unary]) {
             v.clear();
             v.resize(size, 0);
@@ -74,8 +83,56 @@ impl Problem {
         self.unary[i] = cost.clamp(-i32::from(NEVERMORE), i32::from(NEVERMORE)) as i16;
     }
 
+    /// Has cell `c` take `label` and no other.
+    pub(super) fn pin(&mut self, c: usize, label: u8) {
+        self.pins.resize(self.cols * self.rows, FREE);
+        self.pins[c] = label;
+        let (x, y) = (c % self.cols, c / self.cols);
+        for k in 0..self.labels {
+            if k != usize::from(label) {
+                self.set_unary(x, y, k, i32::from(NEVERMORE));
+            }
+        }
+    }
+
+    /// The labels under which the cells of each group have one and the same, after
+    /// [`solve`](Self::solve): each group is one node of the labelling. What a label
+    /// costs it is the sum of what it costs its cells and of what the cells around it
+    /// say of it; of the labels that are then best, the rest of the grid settles
+    /// around each, and the one of the least cost is kept, for later calls of
+    /// [`resume`](Self::resume) too.
+    pub(super) fn join(&mut self, groups: &[Vec<u32>], messages: &mut Messages) -> Vec<u8> {
+        let mut labels = messages.decode(self);
+        for group in groups.iter().filter(|g| g.len() > 1) {
+            let costs = messages.belief(self, group);
+            let mut order: Vec<usize> = (0..self.labels).collect();
+            order.sort_by_key(|k| costs[*k]);
+            order.truncate(TRIED);
+            let (unary, pins, before) = (self.unary.clone(), self.pins.clone(), messages.clone());
+            let mut best: Option<(i64, usize)> = None;
+            for &k in order.iter() {
+                self.unary.clone_from(&unary);
+                self.pins.clone_from(&pins);
+                messages.clone_from(&before);
+                group.iter().for_each(|c| self.pin(*c as usize, k as u8));
+                labels = self.resume(SETTLE, messages);
+                let cost = self.energy(&labels);
+                if best.is_none_or(|b| cost < b.0) {
+                    best = Some((cost, k));
+                }
+            }
+            if let Some((_, k)) = best.filter(|b| order.last() != Some(&b.1)) {
+                self.unary.clone_from(&unary);
+                self.pins.clone_from(&pins);
+                messages.clone_from(&before);
+                group.iter().for_each(|c| self.pin(*c as usize, k as u8));
+                labels = self.resume(SETTLE, messages);
+            }
+        }
+        labels
+    }
+
     /// The cost of `label` for a cell.
-    #[cfg(test)]
     pub(super) fn unary(&self, x: usize, y: usize, label: usize) -> i32 {
         i32::from(self.unary[self.at(x + y, label, y)])
     }
@@ -105,7 +162,6 @@ impl Problem {
     }
 
     /// The cost of a labelling.
-    #[cfg(test)]
     pub(super) fn energy(&self, labels: &[u8]) -> i64 {
         let mut sum = 0;
         for y in 0..self.rows {
@@ -131,7 +187,7 @@ impl Problem {
 
 /// Messages into each node from its left, right, upper and lower neighbour.
 /// Kept between labellings, which start from nothing, for its memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Messages([Vec<i16>; 4]);
 
 #[inline(always)]
@@ -147,6 +203,37 @@ impl Messages {
             m.clear();
             m.resize(p.unary.len(), 0);
         }
+    }
+
+    /// For each label what it costs the cells `group` to have it together, with what
+    /// the cells around them say of it.
+    fn belief(&self, p: &Problem, group: &[u32]) -> Vec<i64> {
+        let mut own = vec![false; p.cols * p.rows];
+        for &c in group {
+            own[c as usize] = true;
+        }
+        let mut sums = vec![0i64; p.labels];
+        for &c in group {
+            let c = c as usize;
+            let (x, y) = (c % p.cols, c / p.cols);
+            // Left, right, above, below, as the messages are kept.
+            let around = [
+                (x > 0).then(|| c - 1),
+                (x + 1 < p.cols).then(|| c + 1),
+                (y > 0).then(|| c - p.cols),
+                (y + 1 < p.rows).then(|| c + p.cols),
+            ];
+            for (k, sum) in sums.iter_mut().enumerate() {
+                let at = p.at(x + y, k, y);
+                *sum += i64::from(p.unary[at]);
+                for (message, other) in self.0.iter().zip(around) {
+                    if other.is_some_and(|o| !own[o]) {
+                        *sum += i64::from(message[at]);
+                    }
+                }
+            }
+        }
+        sums
     }
 
     fn sweep(&mut self, p: &Problem, forward: bool) {
@@ -333,6 +420,14 @@ impl Messages {
                         let better = b[l] < best[l];
                         best[l] = if better { b[l] } else { best[l] };
                         chosen[l] = if better { k as i32 } else { chosen[l] };
+                    }
+                }
+                if !p.pins.is_empty() {
+                    for (l, chosen) in chosen.iter_mut().enumerate() {
+                        if y + l <= last && d - (y + l) < p.cols {
+                            let pin = p.pins[(y + l) * p.cols + d - (y + l)];
+                            *chosen = if pin == FREE { *chosen } else { i32::from(pin) };
+                        }
                     }
                 }
                 for l in 0..LANES {

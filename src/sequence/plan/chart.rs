@@ -114,6 +114,7 @@ fn clips(page: &mut Raster, y: i32, axis: &Axis, edit: &EditList, col: usize, ro
     let cell = place(row, REGIONS.1, rows) * cols + place(col, REGIONS.0, cols);
     for px in 0..axis.width {
         let t = px * axis.count / axis.width;
+        let edit = edit.at(t as u32);
         let mut offset = edit.offset;
         for event in &edit.events {
             let switch = event.switch.get(cell).copied().unwrap_or(NEVER);
@@ -200,6 +201,8 @@ mod tests {
         let plan = plan::three(&engine, stages, &names, &timeline, 48, "");
         let mut edit = EditList {
             camera: None,
+            held: Vec::new(),
+            layers: Vec::new(),
             cols: 80,
             rows: 60,
             plate_frames: 90,

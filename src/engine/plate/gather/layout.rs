@@ -36,6 +36,20 @@ pub(super) struct Layout<'a> {
     pub(super) flows: Vec<Option<(Arc<Pair>, bool)>>,
 }
 
+/// How the grid lies under output index `t`, across and down.
+pub(super) fn axes(edit: &EditList, info: &PlateInfo, t: i32) -> (Axis, Axis) {
+    // The grid lies on the steadied picture, which this frame's camera sees from a
+    // little aside. What it turns is far less than a cell.
+    let aside = edit.camera.as_ref().map_or((0.0, 0.0), |c| {
+        let back = c.out[t as usize].inverse();
+        (back.x / camera::wide(info), back.y)
+    });
+    (
+        Axis::aside(usize::from(edit.cols), info.width, aside.0),
+        Axis::aside(usize::from(edit.rows), info.height, aside.1),
+    )
+}
+
 impl<'a> Layout<'a> {
     pub(super) fn new(
         edit: &EditList,
@@ -46,14 +60,7 @@ impl<'a> Layout<'a> {
         matte: Option<&Picture>,
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
-        // The grid lies on the steadied picture, which this frame's camera sees
-        // from a little aside. What it turns is far less than a cell.
-        let aside = edit.camera.as_ref().map_or((0.0, 0.0), |c| {
-            let back = c.out[moment.t as usize].inverse();
-            (back.x / camera::wide(info), back.y)
-        });
-        let across = Axis::aside(moment.cols, info.width, aside.0);
-        let down = Axis::aside(moment.rows, info.height, aside.1);
+        let (across, down) = axes(edit, info, moment.t);
         let plate = Coarse::of(analysis, edit);
         let band = if edit.low_band {
             LowBand::new(edit, plate, moment)

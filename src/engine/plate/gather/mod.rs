@@ -25,6 +25,7 @@ mod view;
 mod warp;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -36,7 +37,8 @@ use self::moment::{Moment, Seam};
 pub(super) use self::view::{Seen, at_rest};
 use super::analysis::Analysis;
 use super::camera::Pose;
-use super::edit_list::EditList;
+use super::edit_list::{Area, EditList, Layer};
+use super::mattes::{Mattes, Sight};
 use crate::device::gpu::{self, Choice};
 use crate::device::{Task, install};
 use crate::engine::{EngineError, Sources};
@@ -47,6 +49,16 @@ const SMALL: usize = 1 << 20;
 /// Rows that one thread works on between two looks at the task.
 const BAND: usize = 16;
 
+/// What frames are made with beside the edit list and the plate.
+#[derive(Clone, Copy)]
+pub(super) struct With<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) choice: Choice,
+    /// The matte of what is held out.
+    pub(super) hold_out: Option<&'a Path>,
+    pub(super) mattes: &'a Mattes,
+}
+
 /// The plate frames (by number) that any pixel of output frame `frame` shows,
 /// both sides of a warped cut among them.
 pub(super) fn frames_needed(_analysis: &Analysis, edit: &EditList, frame: i32) -> Vec<i32> {
@@ -54,18 +66,45 @@ pub(super) fn frames_needed(_analysis: &Analysis, edit: &EditList, frame: i32) -
         return Vec::new();
     }
     let t = index(edit, frame);
-    let seam = Seam::of(edit);
-    let moment = Moment::new(edit, &seam, t);
-    let mut frames: BTreeSet<i32> = moment
-        .sources
-        .iter()
-        .zip(moment.shown())
-        .filter_map(|(source, shown)| shown.then_some(edit.first_plate + source.index))
-        .collect();
+    let mut frames = BTreeSet::new();
+    let (list, layers) = lists(edit, t);
+    for edit in [list].into_iter().chain(layers.iter().map(|l| &l.list)) {
+        let seam = Seam::of(edit);
+        let moment = Moment::new(edit, &seam, t);
+        let shown = moment.sources.iter().zip(moment.shown());
+        frames.extend(
+            shown.filter_map(|(source, shown)| shown.then_some(edit.first_plate + source.index)),
+        );
+    }
     if edit.matted {
         frames.insert(plate_beneath(edit, t));
     }
+    frames.extend(held(edit, t));
     frames.into_iter().collect()
+}
+
+/// The list that lies beneath all that output index `t` is made of, and the layers
+/// over it.
+fn lists(edit: &EditList, t: i32) -> (&EditList, Vec<&Layer>) {
+    let has = |l: &&Layer| (l.from as i32..l.to as i32).contains(&t);
+    let mut list = edit;
+    let mut over = Vec::new();
+    for layer in edit.layers.iter().filter(has) {
+        if layer.area == Area::All {
+            list = &layer.list;
+            over.clear();
+        } else {
+            over.push(layer);
+        }
+    }
+    (list, over)
+}
+
+/// Number of the plate frame that is held out at output index `t`.
+fn held(edit: &EditList, t: i32) -> Option<i32> {
+    let last = (edit.plate_frames as i32 - 1).max(0);
+    let offset = edit.held_at(t as u32).filter(|_| !edit.matted)?;
+    Some(edit.first_plate + (t + offset).clamp(0, last))
 }
 
 /// The plate index (0 is the plate's first frame) whose pixel each pixel of
@@ -76,6 +115,7 @@ pub(super) fn plate_indices(edit: &EditList, frame: i32, width: usize, height: u
     if check(edit).is_err() {
         return Vec::new();
     }
+    let edit = edit.at(index(edit, frame) as u32);
     let seam = Seam::of(edit);
     let moment = Moment::new(edit, &seam, index(edit, frame));
     let across = Axis::new(moment.cols, width);
@@ -95,16 +135,113 @@ pub(super) fn plate_indices(edit: &EditList, frame: i32, width: usize, height: u
 /// Makes the part `window` of output frame `frame`. See
 /// [`Engine::make`](crate::engine::Engine::make).
 pub(super) fn make(
-    analysis: &Analysis,
+    with: With<'_>,
     edit: &EditList,
     frame: i32,
     window: Window,
     sources: &mut Sources<'_>,
-    choice: Choice,
     task: Task<'_>,
 ) -> Result<Arc<Picture>, EngineError> {
     task.check()?;
     check(edit)?;
+    let t = index(edit, frame);
+    let (list, layers) = lists(edit, t);
+    let mut made = gather(with, list, frame, window, sources, task)?;
+    if layers.is_empty() && (with.hold_out.is_none() || held(edit, t).is_none()) {
+        return Ok(made);
+    }
+    let info = sources.plate.info().clone();
+    let window = window.intersection(&Window::whole(info.width, info.height));
+    let at_rest = Sight {
+        info: &info,
+        first: edit.first_plate,
+        poses: &[],
+        from: Pose::REST,
+    };
+    for layer in layers {
+        let over = gather(with, &layer.list, frame, window, sources, task)?;
+        let matte = match &layer.area {
+            Area::All => {
+                made = over;
+                continue;
+            }
+            Area::Cells(cells) => drawn(cells, &layer.list, &info, t),
+            Area::Matte(path) => with.mattes.read(path, edit.first_out + t, at_rest)?,
+        };
+        made = install(|| laid(over, &made, &matte, window, task))?;
+    }
+    if let (Some(path), Some(number)) = (with.hold_out, held(edit, t)) {
+        let (poses, from) = cameras(edit, t);
+        let sight = Sight {
+            poses,
+            from,
+            ..at_rest
+        };
+        let matte = with.mattes.read(path, number, sight)?;
+        let mut plate = Seen::new(&mut *sources.plate, edit.first_plate, poses, from);
+        let over = Picture::crop(&sized(plate.read(number)?, number, &info)?, window);
+        made = install(|| laid(over, &made, &matte, window, task))?;
+    }
+    Ok(made)
+}
+
+/// Where the camera was at each plate frame, and where it is at output index `t`.
+fn cameras(edit: &EditList, t: i32) -> (&[Pose], Pose) {
+    edit.camera
+        .as_ref()
+        .map_or((&[][..], Pose::REST), |c| (&c.plate[..], c.out[t as usize]))
+}
+
+/// `over` laid over `made`, both the part `window` of a frame, by `matte` of the
+/// whole frame.
+fn laid(
+    over: Arc<Picture>,
+    made: &Picture,
+    matte: &Picture,
+    window: Window,
+    task: Task<'_>,
+) -> Result<Arc<Picture>, EngineError> {
+    let mut over = Arc::unwrap_or_clone(over);
+    if over.channels() != made.channels() || over.data().len() != made.data().len() {
+        return Err(EngineError::Request(
+            "the frames of the plate differ in their channels: all must have the same".to_owned(),
+        ));
+    }
+    over_plate(&mut over, made, (0, 0), matte, window, task)?;
+    Ok(Arc::new(over))
+}
+
+/// What the cells of a layer's area come to at the size of the plate.
+fn drawn(cells: &[u8], list: &EditList, info: &PlateInfo, t: i32) -> Arc<Picture> {
+    let (cols, rows) = (usize::from(list.cols), usize::from(list.rows));
+    let (across, down) = layout::axes(list, info, t);
+    let mut matte = Picture::new(info.width, info.height, 1);
+    let value = |x: usize, y: usize| f32::from(cells.get(y * cols + x).copied().unwrap_or(0));
+    for y in 0..info.height {
+        let (r0, r1) = down.ends(down.interval[y] as usize);
+        let column: Vec<f32> = (0..cols)
+            .map(|x| grid::lerp(value(x, r0), value(x, r1.min(rows - 1)), down.part[y]) / 255.0)
+            .collect();
+        for (x, v) in matte.row_mut(y).iter_mut().enumerate() {
+            let (c0, c1) = across.ends(across.interval[x] as usize);
+            *v = grid::lerp(column[c0], column[c1], across.part[x]);
+        }
+    }
+    Arc::new(matte)
+}
+
+/// Makes the part `window` of output frame `frame` from one list.
+fn gather(
+    with: With<'_>,
+    edit: &EditList,
+    frame: i32,
+    window: Window,
+    sources: &mut Sources<'_>,
+    task: Task<'_>,
+) -> Result<Arc<Picture>, EngineError> {
+    let With {
+        analysis, choice, ..
+    } = with;
     let info = sources.plate.info().clone();
     let window = window.intersection(&Window::whole(info.width, info.height));
     let channels = info.channels.len().max(1);
@@ -137,10 +274,7 @@ pub(super) fn make(
     )?;
 
     // The plate as the camera of this frame sees it.
-    let (poses, from) = edit
-        .camera
-        .as_ref()
-        .map_or((&[][..], Pose::REST), |c| (&c.plate[..], c.out[t as usize]));
+    let (poses, from) = cameras(edit, t);
     let mut plate = Seen::new(&mut *sources.plate, edit.first_plate, poses, from);
     let mut read = |number: i32| {
         let picture = sized(plate.read(number)?, number, &info)?;
@@ -188,7 +322,8 @@ pub(super) fn make(
     }
     if let Some(matte) = matte {
         let plate = read(plate_beneath(edit, t))?;
-        install(|| composite(&mut out, &plate, &matte, window, task))?;
+        let at = (window.x0 as usize, window.y0 as usize);
+        install(|| over_plate(&mut out, &plate, at, &matte, window, task))?;
     }
     Ok(Arc::new(out))
 }
@@ -254,7 +389,15 @@ fn check(edit: &EditList) -> Result<(), EngineError> {
         && edit.camera.as_ref().is_none_or(|c| {
             c.plate.len() == edit.plate_frames as usize && c.out.len() == edit.out_frames as usize
         })
-        && edit.events.iter().all(|e| e.switch.len() == cells);
+        && edit.events.iter().all(|e| e.switch.len() == cells)
+        && edit.layers.iter().all(|l| {
+            let list = &l.list;
+            list.layers.is_empty()
+                && (list.cols, list.rows) == (edit.cols, edit.rows)
+                && (list.out_frames, list.first_out) == (edit.out_frames, edit.first_out)
+                && (list.plate_frames, list.first_plate) == (edit.plate_frames, edit.first_plate)
+                && check(list).is_ok()
+        });
     if whole {
         Ok(())
     } else {
@@ -292,24 +435,32 @@ fn first_channel(picture: &Picture, y: usize) -> Vec<f32> {
         .collect()
 }
 
-fn composite(
+/// Lays `out`, the part `window` of a frame, over `plate`, in which that part begins
+/// at column and row `at`, by `matte` of the whole frame.
+fn over_plate(
     out: &mut Picture,
     plate: &Picture,
+    at: (usize, usize),
     matte: &Picture,
     window: Window,
     task: Task<'_>,
 ) -> Result<(), EngineError> {
     let c = out.channels();
     let row = out.width() * c;
+    if row == 0 {
+        return Ok(());
+    }
     let (x0, x1) = (window.x0 as usize, window.x1 as usize);
+    let left = at.0 * c;
     out.data_mut()
         .par_chunks_mut(row * BAND)
         .enumerate()
         .try_for_each(|(band, rows)| {
             task.check()?;
             for (i, out) in rows.chunks_exact_mut(row).enumerate() {
-                let y = window.y0 as usize + band * BAND + i;
-                let under = &plate.row(y)[x0 * c..x1 * c];
+                let y = band * BAND + i;
+                let under = &plate.row(at.1 + y)[left..left + row];
+                let y = window.y0 as usize + y;
                 matte::composite(out, under, &first_channel(matte, y)[x0..x1], c);
             }
             Ok(())

@@ -4,7 +4,7 @@
 use longtake_kernels::gather::progress;
 
 use super::grid::{Axis, blur};
-use crate::engine::plate::edit_list::{EditList, NEVER};
+use crate::engine::plate::edit_list::{EditList, Event, Kind, NEVER};
 
 /// Frames on either side of a cut over which both sides are warped toward each
 /// other.
@@ -63,13 +63,22 @@ pub(super) struct Moment<'a> {
 }
 
 /// The switch times of the seam of a closed sequence, where every cell is back
-/// at the first clip at once; nothing where the sequence is open.
+/// at the first clip at once, but for those that play another from the first frame
+/// on; nothing where the sequence is open.
 pub(super) struct Seam(Option<Vec<u8>>);
 
 impl Seam {
     pub(super) fn of(edit: &EditList) -> Self {
         let cells = usize::from(edit.cols) * usize::from(edit.rows);
-        Self(edit.closed.then(|| vec![0; cells]))
+        let mut seam = vec![0; cells];
+        for event in edit.events.iter().filter(|e| e.kind == Kind::Standing) {
+            for (s, &own) in seam.iter_mut().zip(&event.switch) {
+                if own != NEVER {
+                    *s = NEVER;
+                }
+            }
+        }
+        Self(edit.closed.then_some(seam))
     }
 }
 
@@ -80,6 +89,8 @@ struct Coming<'a> {
     offset: i32,
     window: u8,
     switch: &'a [u8],
+    /// No cut: nothing comes before.
+    standing: bool,
 }
 
 impl<'a> Moment<'a> {
@@ -105,13 +116,15 @@ impl<'a> Moment<'a> {
                     offset: edit.offset - shift,
                     window: 0,
                     switch,
+                    standing: false,
                 });
             }
-            coming.extend(edit.events.iter().map(|e| Coming {
+            coming.extend(edit.events.iter().map(|e: &'a Event| Coming {
                 at: e.at as i32 + shift,
                 offset: e.offset - shift,
                 window: e.window,
                 switch: &e.switch,
+                standing: e.kind == Kind::Standing,
             }));
             let shifted = |&(from, to): &(u32, u32)| (from as i32 + shift, to as i32 + shift);
             kept.extend(edit.kept.iter().map(shifted));
@@ -126,13 +139,17 @@ impl<'a> Moment<'a> {
         let last = edit.plate_frames as i32 - 1;
         moment.source(t.saturating_add(base), last);
         for c in coming.drain(..).skip(hidden) {
-            if c.at - REACH > t || c.switch.iter().all(|&s| s == NEVER) {
+            let ahead = if c.standing { 0 } else { REACH };
+            if c.at - ahead > t || c.switch.iter().all(|&s| s == NEVER) {
                 continue;
             }
             let before = kept.iter().filter(|k| k.0 <= c.at).map(|k| k.1).max();
             let after = kept.iter().filter(|k| k.0 > c.at).map(|k| k.0).min();
             let to = moment.source(t.saturating_add(c.offset), last);
-            let (age, taken) = upsampled(c.switch, cols, rows, t - c.at, c.window);
+            let (mut age, taken) = upsampled(c.switch, cols, rows, t - c.at, c.window);
+            if c.standing {
+                age.fill(LONG);
+            }
             moment.cuts.push(Cut {
                 at: c.at,
                 switch: c.switch,
@@ -219,6 +236,8 @@ impl<'a> Moment<'a> {
     }
 }
 
+/// Frames since something that has always been.
+const LONG: f32 = 1e6;
 /// Room for rounding where a bound is taken, in frames.
 const MARGIN: f32 = 1e-3;
 
