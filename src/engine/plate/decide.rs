@@ -31,8 +31,6 @@ pub(super) struct Ready {
     pub(super) ground: Ground,
     pub(super) parts: Parts,
     pub(super) left_out: Vec<bool>,
-    /// What is held out plays: see [`EditList::held`].
-    pub(super) held: Vec<(u32, i32)>,
 }
 
 /// Decides what each place plays at each time. `mattes` opens those that `settings`
@@ -135,7 +133,6 @@ pub(super) fn decide(
                             parts: Parts::read(named, plate, timeline, &mut ground, task)?,
                             ground,
                             left_out: left_out.clone(),
-                            held: Vec::new(),
                         })
                     }
                 };
@@ -156,8 +153,7 @@ pub(super) fn decide(
             }
         }
     }
-    if let Some(mut ready) = ready {
-        ready.held.clone_from(&edit.held);
+    if let Some(ready) = ready {
         put(&mut edit, &frees);
         layers(
             &mut edit,

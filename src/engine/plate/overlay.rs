@@ -133,7 +133,8 @@ pub(super) fn overlay(
     let mut steps: Vec<Step<'_>> = Vec::new();
     if part.start == layer.ground && !part.standing {
         layer.own = Some(part.start);
-        layer.inside.fill(true);
+        let plays = layer.playing.at(from);
+        layer.inside = plays.iter().map(|o| *o == part.start).collect();
         layer.laid.plays.push((from as u32, part.start));
     } else {
         steps.push(Step::Change(Change {
@@ -453,9 +454,9 @@ impl Layer<'_> {
             .map(|c| match (self.inside[c], cells.must[c], cells.may[c]) {
                 (false, ..) => follows(event.switch[c]),
                 (_, true, _) => May::Only(never),
-                _ if !anchor => May::Only(never),
+                (_, _, true) if !anchor => May::Only(never),
                 (_, _, true) => May::Leave(self.part.eager),
-                _ if shared => follows(event.switch[c]),
+                _ if shared || !anchor => follows(event.switch[c]),
                 _ => May::Go,
             })
             .collect();
@@ -472,8 +473,9 @@ impl Layer<'_> {
                 })
                 .collect()
         };
-        for (inside, &s) in self.inside.iter_mut().zip(&switch) {
-            *inside &= s == NEVER;
+        // A cell that stays and may not be the part's is another part's.
+        for (c, inside) in self.inside.iter_mut().enumerate() {
+            *inside &= switch[c] == NEVER && cells.may[c];
         }
         if switch.iter().any(|s| *s != NEVER) {
             self.push(Event {

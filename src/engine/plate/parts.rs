@@ -103,18 +103,13 @@ impl Parts {
         !self.seeded.is_empty()
     }
 
-    /// The cells at and around what is held out while it plays the clip at `offset`
-    /// over the output indices `[from, to]`; none where nothing is.
-    pub(super) fn held_cells(
-        &self,
-        ground: &Ground,
-        from: usize,
-        to: usize,
-        offset: i32,
-    ) -> Vec<bool> {
+    /// The cells at and around what is held out, wherever in the plate it is; none
+    /// where nothing is.
+    pub(super) fn held_cells(&self, ground: &Ground) -> Vec<bool> {
+        let f = &ground.fine.features;
         match &self.hold {
-            Some(place) => place.cells(ground, from, to, &[offset]).may,
-            None => vec![false; ground.fine.features.cells()],
+            Some(place) => grown(&place.fine.ever(), f.cols, f.rows, RING),
+            None => vec![false; f.cells()],
         }
     }
 

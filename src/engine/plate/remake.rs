@@ -272,7 +272,6 @@ impl Again<'_> {
     ) -> Result<Mask, EngineError> {
         let ground = &self.ready.ground;
         let f = &ground.fine.features;
-        let held = &self.ready.held;
         let poses = list.camera.as_ref().map_or(&[][..], |c| &c.out[..]);
         let sight = Sight {
             info: &self.analysis.info,
@@ -304,15 +303,9 @@ impl Again<'_> {
             }
         }
         if self.ready.parts.holds() {
-            // What plays around what is held out is fitted to it.
-            let mut keep = vec![false; f.cells()];
-            for t in inner.0..inner.1 {
-                let offset = held.iter().rev().find(|h| h.0 as usize <= t);
-                let offset = offset.map_or(list.offset, |h| h.1);
-                let near = self.ready.parts.held_cells(ground, t, t, offset);
-                keep.iter_mut().zip(near).for_each(|(k, n)| *k |= n);
-            }
-            let keep = grown(&keep, f.cols, f.rows, RING);
+            // What plays around it is fitted to it, and another clip would show it again
+            // where it is at another time.
+            let keep = self.ready.parts.held_cells(ground);
             for set in &mut frames {
                 set.iter_mut().zip(&keep).for_each(|(s, k)| *s &= !k);
             }
