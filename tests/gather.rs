@@ -118,6 +118,7 @@ fn analyse(plate: &mut Painted) -> Analysis {
 fn list(analysis: &Analysis, out_frames: u32, events: Vec<Event>) -> EditList {
     EditList {
         camera: None,
+        exposure: None,
         held: Vec::new(),
         layers: Vec::new(),
         cols: analysis.cols as u16,

@@ -1,13 +1,16 @@
-//! What a user relies on when the camera of a plate moves: what stands still in
-//! the scene does not jump, kept frames stay the plate's, and a locked-off plate
-//! is left alone.
+//! What a user relies on when the camera of a plate moves or its exposure drifts:
+//! what stands still in the scene does not jump, kept frames stay the plate's, and a
+//! plate that does neither is left alone.
 
 use std::sync::Arc;
 
 use longtake::device::Task;
-use longtake::engine::plate::{Analysis, EditList, PlateEngine, Pose, Settings, Steady};
+use longtake::engine::plate::{Analysis, EditList, Level, PlateEngine, Pose, Settings, Steady};
 use longtake::engine::{Engine, Sources, Timeline};
-use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
+use longtake::frame::{
+    FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window, to_display,
+    to_linear,
+};
 use longtake::sequence::{Mode, Request};
 
 const SIZE: (usize, usize) = (192, 144);
@@ -19,6 +22,7 @@ const FPS: f64 = 25.0;
 struct Wall {
     info: PlateInfo,
     moves: bool,
+    drifts: bool,
 }
 
 impl Wall {
@@ -35,6 +39,15 @@ impl Wall {
                 pixel_aspect: 1.0,
             },
             moves,
+            drifts: false,
+        }
+    }
+
+    /// The light of a frame over that of the scene.
+    fn exposure(&self, t: f64) -> f64 {
+        match self.drifts {
+            true => (0.2 * (0.07 * t).sin()).exp(),
+            false => 1.0,
         }
     }
 
@@ -79,7 +92,11 @@ impl PlateReader for Wall {
             let x = ((i % w) as f64 + 0.5 - w as f64 / 2.0) / h as f64;
             let y = ((i / w) as f64 + 0.5 - h as f64 / 2.0) / h as f64;
             let (x, y) = back.apply(x, y);
-            scene(x, y, t) as f32
+            let v = scene(x, y, t) as f32;
+            match self.drifts {
+                true => to_display(to_linear(v) * self.exposure(t) as f32),
+                false => v,
+            }
         });
         Ok(Arc::new(
             Picture::from_data(w, h, 1, data.collect()).unwrap(),
@@ -97,7 +114,10 @@ struct Made {
 }
 
 fn make(moves: bool, mode: Mode, count: i32, steady: Steady) -> Made {
-    let plate = Wall::new(moves);
+    make_of(Wall::new(moves), mode, count, steady, Level::Auto)
+}
+
+fn make_of(plate: Wall, mode: Mode, count: i32, steady: Steady, level: Level) -> Made {
     let timeline = Request {
         mode,
         plate: plate.info.range,
@@ -110,13 +130,17 @@ fn make(moves: bool, mode: Mode, count: i32, steady: Steady) -> Made {
     let engine = PlateEngine {
         settings: Settings {
             steady,
+            level,
             plans: 2,
             ..Settings::default()
         },
         ..PlateEngine::default()
     };
     let task = Task::quiet();
-    let mut reader = Wall::new(moves);
+    let mut reader = Wall {
+        drifts: plate.drifts,
+        ..Wall::new(plate.moves)
+    };
     let mut sources = Sources {
         plate: &mut reader,
         matte: None,
@@ -195,7 +219,10 @@ impl Made {
     }
 
     fn plate_frames(&self) -> Vec<Arc<Picture>> {
-        let mut plate = Wall::new(self.plate.moves);
+        let mut plate = Wall {
+            drifts: self.plate.drifts,
+            ..Wall::new(self.plate.moves)
+        };
         (1..=FRAMES).map(|f| plate.read(f).unwrap()).collect()
     }
 }
@@ -253,4 +280,56 @@ fn a_plate_on_a_stand_is_left_alone() {
     assert!(made.analysis.steadied.is_none());
     assert!(made.edit.camera.is_none());
     assert_eq!(most(&Made::steps(&made.frames, false)), 0.0);
+}
+
+fn drifting(moves: bool, mode: Mode, level: Level) -> Made {
+    let plate = Wall {
+        drifts: true,
+        ..Wall::new(moves)
+    };
+    make_of(plate, mode, 160, Steady::Auto, level)
+}
+
+#[test]
+fn light_does_not_jump_when_a_plate_whose_exposure_drifts_is_extended() {
+    for moves in [false, true] {
+        let made = drifting(moves, Mode::Extend, Level::Auto);
+        assert!(made.edit.exposure.is_some());
+        let plate = made.plate_frames();
+        let own = most(&Made::steps(&plate, false));
+        let got = most(&Made::steps(&made.frames, false));
+        assert!(got < 1.1 * own, "{got} for {own}");
+        for (frame, picture) in (1..).zip(&made.frames) {
+            if let Some(number) = made.timeline.kept(frame) {
+                let plate = &plate[number as usize - 1];
+                assert!(picture.data() == plate.data(), "frame {frame}");
+            }
+        }
+        if !moves {
+            let off = drifting(moves, Mode::Extend, Level::Off);
+            assert!(off.edit.exposure.is_none());
+            let late = |m: &Made| most(&Made::steps(&m.frames[100..], false));
+            let (on, off) = (late(&made), late(&off));
+            assert!(on < 0.25 * off, "{on} for {off}");
+        }
+    }
+}
+
+#[test]
+fn a_loop_of_a_plate_whose_exposure_drifts_closes() {
+    let made = drifting(false, Mode::Loop, Level::Auto);
+    let steps = Made::steps(&made.frames, true);
+    let (got, own) = (
+        most(&steps),
+        most(&Made::steps(&made.plate_frames(), false)),
+    );
+    assert!(got < 0.25 * own, "the wall is lit evenly: {got} for {own}");
+}
+
+#[test]
+fn the_light_of_a_plate_that_is_even_is_left_alone() {
+    let on = make_of(Wall::new(false), Mode::Extend, 120, Steady::Auto, Level::On);
+    assert!(on.edit.exposure.is_none());
+    let moving = make(true, Mode::Extend, 120, Steady::Auto);
+    assert!(moving.edit.exposure.is_none());
 }

@@ -112,6 +112,9 @@ pub(super) fn frames(
     let found = match take.analysis().plate() {
         Some(analysis) => {
             let range = take.timeline().plate;
+            let exposure = edit.and_then(|e| e.exposure.as_ref());
+            let level = exposure.map(|e| analysis.levelled(e, range));
+            let analysis = level.as_ref().unwrap_or(analysis);
             Some(suitability(analysis, range, camera.is_some(), task)?)
         }
         None => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::request::{Mode, Request, RequestError};
 use crate::device::gpu::Choice;
-use crate::engine::plate::{PlateEngine, Region, Remake, Settings, Steady};
+use crate::engine::plate::{Level, PlateEngine, Region, Remake, Settings, Steady};
 use crate::engine::wan::{self, LoraFile, ModelFiles, Subject, WanEngine, Way};
 use crate::engine::{AnyEngine, Keep, Timeline};
 use crate::frame::{FrameRange, PlateInfo, Transfer};
@@ -107,6 +107,11 @@ impl Setup {
                     warp: values.bool("warp"),
                     low_band: values.bool("lowBand"),
                     leave_out: values.text("leaveOut").to_owned(),
+                    level: match values.text("level") {
+                        "on" => Level::On,
+                        "off" => Level::Off,
+                        _ => Level::Auto,
+                    },
                     steady: match values.text("steady") {
                         "on" => Steady::On,
                         "off" => Steady::Off,

@@ -8,6 +8,7 @@ use super::camera::Camera;
 use super::carry::Level;
 use super::edit_list::Layer;
 use super::edit_list::{EditList, Event};
+use super::exposure::Exposure;
 use super::features::Features;
 use super::fill::{Covered, fill};
 use super::jumps::Jumps;
@@ -51,6 +52,12 @@ pub(super) fn decide(
     let first_plate = timeline.plate.first;
     // Offsets between numbers, and between indices.
     let index = |offset: i32| offset + first_out - first_plate;
+    let steady = analysis.steadied(settings.steady).is_some();
+    let exposure = Exposure::of(analysis, timeline, settings.level, steady);
+    let level = exposure
+        .as_ref()
+        .map(|e| analysis.levelled(e, timeline.plate));
+    let analysis = level.as_ref().unwrap_or(analysis);
     let steadied = analysis.steadied(settings.steady);
     let left_out = settings.left_out(timeline.plate)?;
     let mut edit = EditList {
@@ -72,6 +79,7 @@ pub(super) fn decide(
             let poses = &s.poses[first..first + frames as usize];
             Camera::of(poses, timeline, analysis.info.fps, settings.seed)
         }),
+        exposure,
         held: Vec::new(),
         layers: Vec::new(),
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::camera::Camera;
+use super::exposure::Exposure;
 
 /// A switch time that never comes: the cell does not take part in the event.
 pub const NEVER: u8 = u8::MAX;
@@ -71,6 +72,8 @@ pub struct EditList {
     /// Where the camera looks, if its motion is taken out and put back. The grid
     /// then lies on the steadied picture.
     pub camera: Option<Camera>,
+    /// The exposure of frames, if its drift is taken out and put back.
+    pub exposure: Option<Exposure>,
     /// What the hold-out plays: from which output index on, and the plate index less
     /// output index. In order; empty where nothing is held out.
     pub held: Vec<(u32, i32)>,

@@ -200,7 +200,7 @@ mod tests {
         // A cell that goes one column right each frame, of eight.
         let mask = Mask::of((0..8).map(|t| (0..8).map(|c| c == t).collect()).collect());
         let playing = Playing::new(8, 0);
-        let found = groups(&[mask.clone()], &playing, 1, 4, 1);
+        let found = groups(std::slice::from_ref(&mask), &playing, 1, 4, 1);
         assert_eq!(found, [vec![1, 2, 5, 6]]);
         // With another that meets it, and one that does not.
         let still = |c: usize| Mask::of(vec![(0..8).map(|i| i == c || i == c + 1).collect()]);

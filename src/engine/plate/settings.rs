@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::exposure::Level;
 use super::mattes::Mattes;
 use crate::engine::EngineError;
 use crate::frame::{FrameList, FrameListError, FrameRange};
@@ -24,6 +25,8 @@ pub struct Settings {
     /// Whether the camera's motion is taken out of the plate before anything is
     /// decided, and put back on what is made.
     pub steady: Steady,
+    /// Whether a drift of the exposure is taken out likewise, and put back.
+    pub level: Level,
     /// Plate frames that are shown nowhere but in their own places, as an artist
     /// writes them (`1010-1014,1050`); none where empty.
     pub leave_out: String,
@@ -117,6 +120,7 @@ impl Default for Settings {
             warp: true,
             low_band: true,
             steady: Steady::Auto,
+            level: Level::Auto,
             leave_out: String::new(),
             hold_out: None,
             regions: Vec::new(),

@@ -201,6 +201,7 @@ mod tests {
         let plan = plan::three(&engine, stages, &names, &timeline, 48, "");
         let mut edit = EditList {
             camera: None,
+            exposure: None,
             held: Vec::new(),
             layers: Vec::new(),
             cols: 80,

@@ -24,6 +24,7 @@ mod sample;
 mod view;
 mod warp;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,11 +39,12 @@ pub(super) use self::view::{Seen, at_rest};
 use super::analysis::Analysis;
 use super::camera::Pose;
 use super::edit_list::{Area, EditList, Layer};
+use super::exposure::{self, Exposure};
 use super::mattes::{Mattes, Sight};
 use crate::device::gpu::{self, Choice};
 use crate::device::{Task, install};
 use crate::engine::{EngineError, Sources};
-use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Window};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Transfer, Window};
 
 /// Samples below which a window is not worth a GPU's while.
 const SMALL: usize = 1 << 20;
@@ -179,7 +181,8 @@ pub(super) fn make(
         };
         let matte = with.mattes.read(path, number, sight)?;
         let mut plate = Seen::new(&mut *sources.plate, edit.first_plate, poses, from);
-        let over = Picture::crop(&sized(plate.read(number)?, number, &info)?, window);
+        let picture = sized(plate.read(number)?, number, &info)?;
+        let over = Picture::crop(&relit(picture, edit, number, t, &info), window);
         made = install(|| laid(over, &made, &matte, window, task))?;
     }
     Ok(made)
@@ -279,7 +282,7 @@ fn gather(
     let mut read = |number: i32| {
         let picture = sized(plate.read(number)?, number, &info)?;
         if picture.channels() == channels {
-            Ok(picture)
+            Ok(relit(picture, edit, number, t, &info))
         } else {
             Err(EngineError::Request(format!(
                 "frame {number} of the plate has {} channels where the plate has {channels}: \
@@ -355,18 +358,21 @@ fn plate_beneath(edit: &EditList, t: i32) -> i32 {
     edit.first_plate + (t + edit.offset).clamp(0, last)
 }
 
-/// What plate frames look like on the grid, steadied where the edit list is.
+/// What plate frames look like on the grid, steadied and levelled where the edit list
+/// is.
 #[derive(Clone, Copy)]
 struct Coarse<'a> {
     colour: &'a [i16],
+    level: Option<(&'a Exposure, Transfer)>,
     cols: usize,
     rows: usize,
 }
 
 impl<'a> Coarse<'a> {
-    fn of(analysis: &'a Analysis, edit: &EditList) -> Self {
+    fn of(analysis: &'a Analysis, edit: &'a EditList) -> Self {
         Self {
             colour: analysis.colour(edit.camera.is_some()),
+            level: edit.exposure.as_ref().map(|e| (e, analysis.info.transfer)),
             cols: analysis.cols,
             rows: analysis.rows,
         }
@@ -374,10 +380,14 @@ impl<'a> Coarse<'a> {
 
     /// The cells of plate index `index`, three values each; `None` where the
     /// analysis does not have them.
-    fn frame(&self, index: i32) -> Option<&'a [i16]> {
+    fn frame(&self, index: i32) -> Option<Cow<'a, [i16]>> {
         let i = usize::try_from(index).ok()?;
         let width = self.cols * self.rows * 3;
-        self.colour.get(i * width..(i + 1) * width)
+        let cells = self.colour.get(i * width..(i + 1) * width)?;
+        Some(match self.level {
+            Some((exposure, transfer)) => exposure.level(cells, index, transfer).into(),
+            None => cells.into(),
+        })
     }
 }
 
@@ -388,6 +398,9 @@ fn check(edit: &EditList) -> Result<(), EngineError> {
         && edit.out_frames > 0
         && edit.camera.as_ref().is_none_or(|c| {
             c.plate.len() == edit.plate_frames as usize && c.out.len() == edit.out_frames as usize
+        })
+        && edit.exposure.as_ref().is_none_or(|e| {
+            e.plate.len() == edit.plate_frames as usize && e.out.len() == edit.out_frames as usize
         })
         && edit.events.iter().all(|e| e.switch.len() == cells)
         && edit.layers.iter().all(|l| {
@@ -405,6 +418,20 @@ fn check(edit: &EditList) -> Result<(), EngineError> {
             "the edit list kept for this sequence is damaged: clear the store and try again"
                 .to_owned(),
         ))
+    }
+}
+
+/// `picture`, plate frame `number`, in the exposure of output index `t`.
+fn relit(
+    picture: Arc<Picture>,
+    edit: &EditList,
+    number: i32,
+    t: i32,
+    info: &PlateInfo,
+) -> Arc<Picture> {
+    match &edit.exposure {
+        Some(e) => exposure::lit(picture, e.gain(number - edit.first_plate, t), info),
+        None => picture,
     }
 }
 

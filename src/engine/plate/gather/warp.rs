@@ -40,7 +40,7 @@ impl Pair {
         let second = plate.frame(b)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(cols as u64).to_le_bytes());
-        for frame in [first, second] {
+        for frame in [&first, &second] {
             for chunk in frame.chunks(512) {
                 let mut bytes = [0u8; 1024];
                 for (to, v) in bytes.chunks_exact_mut(2).zip(chunk) {
@@ -54,8 +54,8 @@ impl Pair {
             return Some(pair);
         }
         let pair = Arc::new(Self::find(
-            &luma(first, cols, rows),
-            &luma(second, cols, rows),
+            &luma(&first, cols, rows),
+            &luma(&second, cols, rows),
         ));
         CACHE.lock().put(key, &pair);
         Some(pair)

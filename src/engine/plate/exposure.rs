@@ -1,0 +1,405 @@
+//! Plates whose exposure drifts: the drift is found, taken out before anything is
+//! decided, and put back on what is made.
+//!
+//! A drift is slow, and shared by the whole picture: the median over cells of how
+//! much more light than usual each has, smoothed in time. What only a part of the
+//! picture does, a flame or a cloud, is no drift. As with the camera, a pixel of the
+//! output is read from the plate once, by the exposure of its output frame over that
+//! of its plate frame; where both are one it is the plate's own bits.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::analysis::Analysis;
+use super::cells::UNIT;
+use crate::device::install;
+use crate::engine::{Span, Timeline};
+use crate::frame::{FrameRange, Picture, PlateInfo, Transfer, to_display, to_linear};
+
+/// What is slower than this is drift, in seconds (deviation of a Gaussian).
+const SLOW: f64 = 0.2;
+/// Time in which a drift that goes on comes to rest, as a damped spring does, in
+/// seconds.
+const REST: f64 = 0.7;
+/// How far an exposure must drift to count, and what can be told from nothing, as
+/// natural logarithms of light.
+const DRIFTS: f64 = 0.04;
+const TOLD: f64 = 0.005;
+/// Areas across and down that are asked whether they drift alike, the share of them
+/// that must, and the share of the drift (of its squares) that must be gone from an
+/// area once the picture's is taken out.
+const AREAS: (usize, usize) = (4, 3);
+const ALIKE: f64 = 0.75;
+const EXPLAINED: f64 = 0.5;
+/// Cells that an area must have to be asked.
+const FEWEST: usize = 12;
+/// Median light of a cell that tells anything, and the encoded value above which a
+/// display-referred one may be clipped.
+const DARKEST: f64 = 0.004;
+const CLIPPED: f32 = 0.97;
+
+/// When a plate is levelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    /// Where its exposure drifts, all over the picture alike.
+    #[default]
+    Auto,
+    /// Wherever any drift is found.
+    On,
+    /// Never.
+    Off,
+}
+
+/// The exposure of frames: their light over that of the plate in the mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// Of each plate frame.
+    pub plate: Vec<f32>,
+    /// Of each output frame.
+    pub out: Vec<f32>,
+}
+
+impl Exposure {
+    /// That of the plate frames and the output frames of `timeline`, if the plate is
+    /// to be levelled; the cells of `analysis` as they are or steadied.
+    pub(super) fn of(
+        analysis: &Analysis,
+        timeline: &Timeline,
+        level: Level,
+        steady: bool,
+    ) -> Option<Self> {
+        let fps = analysis.info.fps.clamp(1.0, 1000.0);
+        let drift = match level {
+            Level::Off => return None,
+            _ => Drift::of(analysis, timeline.plate, steady, fps)?,
+        };
+        let counts = match level {
+            Level::Auto => drift.span() >= DRIFTS && drift.alike >= ALIKE,
+            _ => drift.span() >= TOLD,
+        };
+        counts.then(|| {
+            let light = |logs: &[f64]| logs.iter().map(|l| libm::exp(*l) as f32).collect();
+            Self {
+                out: light(&course(&drift.slow, timeline, fps)),
+                plate: light(&drift.slow),
+            }
+        })
+    }
+
+    /// What the light of plate index `index` is multiplied by in output index `t`.
+    pub(super) fn gain(&self, index: i32, t: i32) -> f32 {
+        let of = |list: &[f32], i: i32| {
+            let last = list.len().saturating_sub(1) as i32;
+            list.get(i.clamp(0, last) as usize).copied().unwrap_or(1.0)
+        };
+        of(&self.out, t) / of(&self.plate, index)
+    }
+
+    /// `cells` of plate index `index` in the perceptual encoding, levelled.
+    pub(super) fn level(&self, cells: &[i16], index: i32, transfer: Transfer) -> Vec<i16> {
+        let gain = self
+            .plate
+            .get(index.max(0) as usize)
+            .map_or(1.0, |p| 1.0 / p);
+        cells
+            .iter()
+            .map(|&c| {
+                let light = light(f32::from(c) / UNIT, transfer) * gain;
+                let e = encoded(light, transfer) * UNIT;
+                e.round().clamp(-32_767.0, 32_767.0) as i16
+            })
+            .collect()
+    }
+}
+
+impl Analysis {
+    /// The same of a plate whose frames `range` were levelled.
+    pub fn levelled(&self, exposure: &Exposure, range: FrameRange) -> Self {
+        let mut level = self.clone();
+        let first = range.first - self.info.range.first;
+        let (width, transfer) = (self.cells() * 3, self.info.transfer);
+        let flatten = |colour: &mut Vec<i16>| {
+            for (i, cells) in colour.chunks_exact_mut(width).enumerate() {
+                let index = i as i32 - first;
+                if (0..exposure.plate.len() as i32).contains(&index) {
+                    cells.copy_from_slice(&exposure.level(cells, index, transfer));
+                }
+            }
+        };
+        flatten(&mut level.colour);
+        if let Some(steadied) = &mut level.steadied {
+            flatten(&mut steadied.colour);
+        }
+        level
+    }
+}
+
+/// `picture`, of a plate like `info`, in `gain` times the light; itself where that is
+/// one. Alpha and channels that are no colour stay.
+pub(super) fn lit(picture: Arc<Picture>, gain: f32, info: &PlateInfo) -> Arc<Picture> {
+    let channels = picture.channels();
+    let named = ["R", "G", "B"].iter().filter_map(|c| info.channel(c));
+    let mut colour: Vec<usize> = named.filter(|c| *c < channels).collect();
+    if colour.is_empty() {
+        colour.extend(info.channel("Y").or(Some(0)).filter(|c| *c < channels));
+    }
+    if gain == 1.0 || colour.is_empty() {
+        return picture;
+    }
+    let mut made = Picture::clone(&picture);
+    let row = made.width() * channels;
+    if row > 0 {
+        install(|| {
+            made.data_mut().par_chunks_mut(row).for_each(|row| {
+                for pixel in row.chunks_exact_mut(channels) {
+                    for &c in &colour {
+                        pixel[c] = match info.transfer {
+                            Transfer::Linear => pixel[c] * gain,
+                            Transfer::Display => to_display(to_linear(pixel[c]) * gain),
+                        };
+                    }
+                }
+            });
+        });
+    }
+    Arc::new(made)
+}
+
+/// The light of an encoded value: the inverse of [`encoded`].
+fn light(e: f32, transfer: Transfer) -> f32 {
+    let a = e.abs();
+    let value = match transfer {
+        _ if a <= 1.0 => to_linear(a),
+        Transfer::Linear => libm::expf((a - 1.0) * 2.4 / 1.055),
+        Transfer::Display => to_linear(libm::expf(a - 1.0)),
+    };
+    value.copysign(e)
+}
+
+/// Light in the perceptual encoding of a plate's values.
+fn encoded(light: f32, transfer: Transfer) -> f32 {
+    match transfer {
+        Transfer::Linear => transfer.perceptual(light),
+        Transfer::Display => transfer.perceptual(to_display(light)),
+    }
+}
+
+/// How the exposure of a plate drifts.
+struct Drift {
+    /// Frame by frame the logarithm of its light over the mean.
+    slow: Vec<f64>,
+    /// Share of the areas of the picture that drift like the whole.
+    alike: f64,
+}
+
+impl Drift {
+    fn of(analysis: &Analysis, range: FrameRange, steady: bool, fps: f64) -> Option<Self> {
+        let (cols, rows) = (analysis.cols, analysis.rows);
+        let cells = cols * rows;
+        let first = (range.first - analysis.info.range.first).max(0) as usize;
+        let frames = range.count();
+        let colour = analysis.colour(steady);
+        let colour = colour.get(first * cells * 3..(first + frames) * cells * 3)?;
+        let transfer = analysis.info.transfer;
+        // Every other cell tells enough.
+        let asked: Vec<usize> = (0..cells)
+            .filter(|c| (c % cols + c / cols).is_multiple_of(2))
+            .collect();
+        let series = |c: usize| -> Option<Vec<f64>> {
+            let mut clipped = false;
+            let logs: Vec<f64> = (0..frames)
+                .map(|t| {
+                    let at = (t * cells + c) * 3;
+                    let e = colour[at..at + 3]
+                        .iter()
+                        .map(|v| f32::from(*v))
+                        .sum::<f32>();
+                    let e = e / 3.0 / UNIT;
+                    clipped |= transfer == Transfer::Display && e > CLIPPED;
+                    libm::log(f64::from(light(e, transfer)).max(1e-4))
+                })
+                .collect();
+            let usual = middle(logs.clone());
+            let tells = !clipped && usual >= libm::log(DARKEST);
+            tells.then(|| logs.into_iter().map(|l| l - usual).collect())
+        };
+        let told: Vec<(usize, Vec<f64>)> = install(|| {
+            asked
+                .into_par_iter()
+                .filter_map(|c| Some((c, series(c)?)))
+                .collect()
+        });
+        let all = |within: &dyn Fn(usize) -> bool| -> Option<Vec<f64>> {
+            let of: Vec<&Vec<f64>> = told.iter().filter(|t| within(t.0)).map(|t| &t.1).collect();
+            let median = |t: usize| middle(of.iter().map(|s| s[t]).collect());
+            (of.len() >= FEWEST).then(|| slow(&(0..frames).map(median).collect::<Vec<_>>(), fps))
+        };
+        let whole = all(&|_| true)?;
+        let (mut areas, mut alike) = (0usize, 0usize);
+        for area in 0..AREAS.0 * AREAS.1 {
+            let here = |c: usize| {
+                let (x, y) = (c % cols * AREAS.0 / cols, c / cols * AREAS.1 / rows);
+                y * AREAS.0 + x == area
+            };
+            if let Some(own) = all(&here) {
+                let left: f64 = own.iter().zip(&whole).map(|(a, b)| (a - b) * (a - b)).sum();
+                let had: f64 = whole.iter().map(|b| b * b).sum();
+                areas += 1;
+                alike += usize::from(left <= (1.0 - EXPLAINED) * had);
+            }
+        }
+        Some(Self {
+            slow: whole,
+            alike: alike as f64 / areas.max(1) as f64,
+        })
+    }
+
+    /// How far it goes, from the darkest to the brightest.
+    fn span(&self) -> f64 {
+        let most = self.slow.iter().copied().fold(f64::MIN, f64::max);
+        most - self.slow.iter().copied().fold(f64::MAX, f64::min)
+    }
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let k = values.len() / 2;
+    *values.select_nth_unstable_by(k, f64::total_cmp).1
+}
+
+/// `values` smoothed in time and about their mean. Beyond the ends the course goes on
+/// as it was, turned about the end.
+fn slow(values: &[f64], fps: f64) -> Vec<f64> {
+    let n = values.len() as i64;
+    let sigma = SLOW * fps;
+    let reach = (libm::ceil(3.0 * sigma) as i64).min(n - 1);
+    let at = |i: i64| -> f64 {
+        let (first, last) = (values[0], values[values.len() - 1]);
+        match i {
+            i if i < 0 => 2.0 * first - values[(-i).min(n - 1) as usize],
+            i if i >= n => 2.0 * last - values[(2 * (n - 1) - i).max(0) as usize],
+            i => values[i as usize],
+        }
+    };
+    let weight = |d: i64| libm::exp(-((d * d) as f64) / (2.0 * sigma * sigma));
+    let total: f64 = (-reach..=reach).map(weight).sum();
+    let smooth: Vec<f64> = (0..n)
+        .map(|i| (-reach..=reach).map(|d| weight(d) * at(i + d)).sum::<f64>() / total)
+        .collect();
+    let mean = smooth.iter().sum::<f64>() / n.max(1) as f64;
+    smooth.into_iter().map(|s| s - mean).collect()
+}
+
+/// The logarithm of each output frame's exposure: the plate's own where a frame of it
+/// shows; from there on the drift comes to rest, about within what the plate has; between
+/// two such the one leads over to the other; where nothing is given it is the mean.
+fn course(plate: &[f64], timeline: &Timeline, fps: f64) -> Vec<f64> {
+    let most = plate.iter().copied().fold(f64::MIN, f64::max);
+    let least = plate.iter().copied().fold(f64::MAX, f64::min);
+    let rest = (REST * fps).max(1.0);
+    let last = plate.len() as i32 - 1;
+    let at = |i: i32| plate[i.clamp(0, last) as usize];
+    let index = |frame: i32, offset: i32| frame + offset - timeline.plate.first;
+    // From plate index `i` on for `k` frames, away from the side that lies `toward`.
+    let on = |i: i32, toward: i32, k: usize| {
+        let speed = (at(i) - at(i + 4 * toward)) / 4.0;
+        let aim = (at(i) + speed * rest).clamp(least, most);
+        let away = at(i) - aim;
+        let k = k as f64;
+        aim + (away + (speed + away / rest) * k) * libm::exp(-k / rest)
+    };
+    let shown = |span: Option<&Span>, end: bool| match span {
+        Some(Span::Kept { out, offset } | Span::Matted { out, offset }) => {
+            Some(index(if end { out.last } else { out.first }, *offset))
+        }
+        _ => None,
+    };
+    let mut logs = Vec::with_capacity(timeline.out.count());
+    for (s, span) in timeline.spans.iter().enumerate() {
+        match *span {
+            Span::Kept { out, offset } | Span::Matted { out, offset } => {
+                logs.extend(out.iter().map(|f| at(index(f, offset))));
+            }
+            Span::Free { out } => {
+                let before = s.checked_sub(1).and_then(|s| timeline.spans.get(s));
+                let before = shown(before, true);
+                let after = shown(timeline.spans.get(s + 1), false);
+                let n = out.count();
+                logs.extend((1..=n).map(|k| {
+                    let from = before.map(|i| on(i, -1, k));
+                    let to = after.map(|i| on(i, 1, n + 1 - k));
+                    match (from, to) {
+                        (Some(a), Some(b)) => {
+                            let u = k as f64 / (n + 1) as f64;
+                            let w = u * u * (3.0 - 2.0 * u);
+                            a * (1.0 - w) + b * w
+                        }
+                        (Some(a), None) | (None, Some(a)) => a,
+                        (None, None) => 0.0,
+                    }
+                }));
+            }
+        }
+    }
+    logs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encoded_values_are_light_and_back() {
+        for transfer in [Transfer::Linear, Transfer::Display] {
+            for e in [-0.7f32, 0.0, 0.02, 0.4, 1.0, 1.3, 2.0] {
+                let back = encoded(light(e, transfer), transfer);
+                assert!((back - e).abs() < 1e-4, "{transfer:?} {e}: {back}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_drift_goes_on_smoothly_from_what_is_kept_and_leads_to_it() {
+        let plate: Vec<f64> = (0..60).map(|t| 0.004 * (t as f64 - 29.5)).collect();
+        let range = |first, last| FrameRange { first, last };
+        let kept = |first, last| Span::Kept {
+            out: range(first, last),
+            offset: 0,
+        };
+        let timeline = |spans: Vec<Span>| Timeline {
+            plate: range(1, 60),
+            out: range(spans[0].out().first, spans[spans.len() - 1].out().last),
+            spans,
+            closed: false,
+        };
+        let free = |first, last| Span::Free {
+            out: range(first, last),
+        };
+        for spans in [
+            vec![kept(1, 40), free(41, 160)],
+            vec![free(-90, 0), kept(1, 60)],
+            vec![kept(1, 10), free(11, 50), kept(51, 60)],
+        ] {
+            let t = timeline(spans);
+            let out = course(&plate, &t, 25.0);
+            assert_eq!(out.len(), t.out.count());
+            for (f, log) in t.out.iter().zip(&out) {
+                if let Some(k) = t.kept(f) {
+                    assert_eq!(*log, plate[k as usize - 1]);
+                }
+            }
+            let steps: Vec<f64> = out.windows(2).map(|p| p[1] - p[0]).collect();
+            assert!(steps.iter().all(|s| s.abs() < 0.009), "{steps:?}");
+            assert!(
+                steps.windows(2).all(|p| (p[1] - p[0]).abs() < 0.002),
+                "{steps:?}"
+            );
+        }
+        let closed = timeline(vec![free(1, 30)]);
+        assert!(course(&plate, &closed, 25.0).iter().all(|l| *l == 0.0));
+    }
+}
