@@ -1,8 +1,6 @@
 //! The edit list: what each place plays at each time. All that is needed,
 //! beside the plate, to make any frame.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::camera::Camera;
@@ -102,8 +100,8 @@ pub enum Area {
     All,
     /// On these cells of the grid: how much, from 0 to 255, and smoothly between.
     Cells(Vec<u8>),
-    /// Through this matte, numbered as the output is.
-    Matte(PathBuf),
+    /// Through the matte of the part that is made again, by its place in the settings.
+    Matte(u32),
 }
 
 impl EditList {

@@ -88,11 +88,12 @@ impl Mattes {
         })
     }
 
-    /// Names the files of the matte `path`: where they lie, their sizes and times.
-    /// One that cannot be opened, by its path: the error comes where it is read.
+    /// Names the files of the matte `path` by what they hold, wherever they lie. One
+    /// that cannot be opened, by its path: the error comes where it is read.
     pub(super) fn name(path: &Path) -> String {
-        match FilePlate::open(path, &PlateOptions::default()) {
-            Ok(matte) => matte.key().to_hex().to_string(),
+        let options = PlateOptions::default();
+        match FilePlate::open(path, &options).and_then(|matte| matte.key()) {
+            Ok(key) => key.to_hex().to_string(),
             Err(_) => path.display().to_string(),
         }
     }

@@ -167,7 +167,7 @@ impl Engine for PlateEngine {
         let with = gather::With {
             analysis,
             choice: self.device,
-            hold_out: self.settings.hold_out.as_deref(),
+            settings: &self.settings,
             mattes: &self.mattes,
         };
         gather::make(with, decision, frame, window, sources, task)

@@ -73,13 +73,13 @@ impl Again<'_> {
         for free in self.frees {
             let end = free.from + free.stretch.length;
             let (a, b) = (from.max(free.from), to.min(end));
+            // A loop goes on across its ends.
+            let ends = !free.stretch.closed;
+            let first = ends && a == free.from;
+            let last = ends && b == end;
             let inner = (
-                if a == free.from { a } else { a + MARGIN },
-                if b == end {
-                    b
-                } else {
-                    b.saturating_sub(MARGIN)
-                },
+                if first { a } else { a + MARGIN },
+                b.saturating_sub(if last { 0 } else { MARGIN }),
             );
             if inner.0 + 2 > inner.1 {
                 continue;
@@ -104,7 +104,10 @@ impl Again<'_> {
         Ok(Layer {
             from: from as u32,
             to: to as u32,
-            area: remake.matte.clone().map_or(Area::All, Area::Matte),
+            area: match remake.matte {
+                Some(_) => Area::Matte(number),
+                None => Area::All,
+            },
             list: new,
         })
     }

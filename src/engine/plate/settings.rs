@@ -144,16 +144,16 @@ impl Settings {
         Ok(plate.iter().map(|f| list.contains(f)).collect())
     }
 
-    /// A text that differs where the settings do, or the mattes that they name.
+    /// A text that differs where the settings do, or what the mattes hold that they
+    /// name, wherever these lie.
     pub fn key(&self) -> String {
-        let mut key = format!("{self:?}");
-        let regions = self.regions.iter().map(|r| &r.matte);
-        let remakes = self.remakes.iter().filter_map(|r| r.matte.as_ref());
-        for matte in self.hold_out.iter().chain(regions).chain(remakes) {
-            key.push(' ');
-            key.push_str(&Mattes::name(matte));
+        let mut named = self.clone();
+        let regions = named.regions.iter_mut().map(|r| &mut r.matte);
+        let remakes = named.remakes.iter_mut().filter_map(|r| r.matte.as_mut());
+        for matte in named.hold_out.iter_mut().chain(regions).chain(remakes) {
+            *matte = Mattes::name(matte).into();
         }
-        key
+        format!("{named:?}")
     }
 }
 

@@ -26,7 +26,6 @@ mod warp;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -41,6 +40,7 @@ use super::camera::Pose;
 use super::edit_list::{Area, EditList, Layer};
 use super::exposure::{self, Exposure};
 use super::mattes::{Mattes, Sight};
+use super::settings::Settings;
 use crate::device::gpu::{self, Choice};
 use crate::device::{Task, install};
 use crate::engine::{EngineError, Sources};
@@ -56,8 +56,8 @@ const BAND: usize = 16;
 pub(super) struct With<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) choice: Choice,
-    /// The matte of what is held out.
-    pub(super) hold_out: Option<&'a Path>,
+    /// What names the mattes.
+    pub(super) settings: &'a Settings,
     pub(super) mattes: &'a Mattes,
 }
 
@@ -149,7 +149,7 @@ pub(super) fn make(
     let t = index(edit, frame);
     let (list, layers) = lists(edit, t);
     let mut made = gather(with, list, frame, window, sources, task)?;
-    if layers.is_empty() && (with.hold_out.is_none() || held(edit, t).is_none()) {
+    if layers.is_empty() && (with.settings.hold_out.is_none() || held(edit, t).is_none()) {
         return Ok(made);
     }
     let info = sources.plate.info().clone();
@@ -168,11 +168,15 @@ pub(super) fn make(
                 continue;
             }
             Area::Cells(cells) => drawn(cells, &layer.list, &info, t),
-            Area::Matte(path) => with.mattes.read(path, edit.first_out + t, at_rest)?,
+            Area::Matte(number) => {
+                let remake = with.settings.remakes.get(*number as usize);
+                let path = remake.and_then(|r| r.matte.as_ref()).ok_or_else(damaged)?;
+                with.mattes.read(path, edit.first_out + t, at_rest)?
+            }
         };
         made = install(|| laid(over, &made, &matte, window, task))?;
     }
-    if let (Some(path), Some(number)) = (with.hold_out, held(edit, t)) {
+    if let (Some(path), Some(number)) = (&with.settings.hold_out, held(edit, t)) {
         let (poses, from) = cameras(edit, t);
         let sight = Sight {
             poses,
@@ -411,14 +415,13 @@ fn check(edit: &EditList) -> Result<(), EngineError> {
                 && (list.plate_frames, list.first_plate) == (edit.plate_frames, edit.first_plate)
                 && check(list).is_ok()
         });
-    if whole {
-        Ok(())
-    } else {
-        Err(EngineError::Request(
-            "the edit list kept for this sequence is damaged: clear the store and try again"
-                .to_owned(),
-        ))
-    }
+    if whole { Ok(()) } else { Err(damaged()) }
+}
+
+fn damaged() -> EngineError {
+    EngineError::Request(
+        "the edit list kept for this sequence is damaged: clear the store and try again".to_owned(),
+    )
 }
 
 /// `picture`, plate frame `number`, in the exposure of output index `t`.
