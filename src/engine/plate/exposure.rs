@@ -25,7 +25,7 @@ const SLOW: f64 = 0.2;
 const REST: f64 = 0.7;
 /// How far an exposure must drift to count, and what can be told from nothing, as
 /// natural logarithms of light.
-const DRIFTS: f64 = 0.04;
+const DRIFTS: f64 = 0.06;
 const TOLD: f64 = 0.005;
 /// Areas across and down that are asked whether they drift alike, the share of them
 /// that must, and the share of the drift (of its squares) that must be gone from an
@@ -271,9 +271,20 @@ fn middle(mut values: Vec<f64>) -> f64 {
     *values.select_nth_unstable_by(k, f64::total_cmp).1
 }
 
-/// `values` smoothed in time and about their mean. Beyond the ends the course goes on
-/// as it was, turned about the end.
+/// `values` smoothed in time and about their mean. What smoothing takes off is
+/// smoothed and added once more (twicing; Tukey 1977), so that a drift of some
+/// seconds is found in full.
 fn slow(values: &[f64], fps: f64) -> Vec<f64> {
+    let once = smooth(values, fps);
+    let left: Vec<f64> = values.iter().zip(&once).map(|(v, s)| v - s).collect();
+    let more = smooth(&left, fps);
+    let mean = (once.iter().sum::<f64>() + more.iter().sum::<f64>()) / values.len().max(1) as f64;
+    once.iter().zip(more).map(|(s, m)| s + m - mean).collect()
+}
+
+/// `values` under a Gaussian in time. Beyond the ends the course goes on as it was,
+/// turned about the end.
+fn smooth(values: &[f64], fps: f64) -> Vec<f64> {
     let n = values.len() as i64;
     let sigma = SLOW * fps;
     let reach = (libm::ceil(3.0 * sigma) as i64).min(n - 1);
@@ -287,11 +298,9 @@ fn slow(values: &[f64], fps: f64) -> Vec<f64> {
     };
     let weight = |d: i64| libm::exp(-((d * d) as f64) / (2.0 * sigma * sigma));
     let total: f64 = (-reach..=reach).map(weight).sum();
-    let smooth: Vec<f64> = (0..n)
+    (0..n)
         .map(|i| (-reach..=reach).map(|d| weight(d) * at(i + d)).sum::<f64>() / total)
-        .collect();
-    let mean = smooth.iter().sum::<f64>() / n.max(1) as f64;
-    smooth.into_iter().map(|s| s - mean).collect()
+        .collect()
 }
 
 /// The logarithm of each output frame's exposure: the plate's own where a frame of it
