@@ -107,7 +107,7 @@ impl Setup {
                     warp: values.bool("warp"),
                     low_band: values.bool("lowBand"),
                     leave_out: values.text("leaveOut").to_owned(),
-                    level: match values.text("level") {
+                    level: match values.text("levelExposure") {
                         "on" => Level::On,
                         "off" => Level::Off,
                         _ => Level::Auto,
