@@ -41,7 +41,7 @@ def held(name, ours, theirs, within):
     ours, theirs = np.atleast_1d(ours).astype(float), np.atleast_1d(theirs).astype(float)
     apart = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-12)
     good = ours.shape == theirs.shape and (within is None or apart <= within)
-    limit = "not held" if within is None else f"at most {within:.0e}"
+    limit = "not held" if within is None else f"at most {within:.2g}"
     print(f"{'ok ' if good else 'BAD'} {name:34} {ours.mean():10.6f} {theirs.mean():10.6f}"
           f"   apart {apart:.2e}, {limit}")
     if not good:
