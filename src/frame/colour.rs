@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use ocio::processor::CpuProcessor;
+use ocio::processor::{CpuProcessor, Processor};
 use ocio::{Config, ReferenceSpaceType};
 
 use super::Picture;
+use super::alpha::{Alpha, around};
 use crate::device;
 
 /// The configuration used where a studio names none: the ACES studio config of
@@ -20,6 +21,9 @@ const SHORT: [(&str, &str); 2] = [
     ("sRGB", "sRGB - Texture"),
     ("Linear Rec.709", "Linear Rec.709 (sRGB)"),
 ];
+
+/// Linear light of Rec.709's primaries, as the built-in configuration calls it.
+const REC709: &str = "Linear Rec.709 (sRGB)";
 
 /// Rows that one thread converts at a time.
 const BAND: usize = 32;
@@ -159,19 +163,40 @@ impl ColourConfig {
     /// Where the configuration has no way between them.
     pub fn conversion(&self, from: &str, to: &str) -> Result<Option<Conversion>, ColourError> {
         let way = self.config.get_processor(from, to);
-        let way = way.map_err(|e| ColourError::NoWay {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            message: e.to_string(),
-        })?;
-        let cpu = way.default_cpu_processor();
-        if from == to || cpu.is_no_op() {
-            return Ok(None);
-        }
-        Ok(Some(Conversion {
-            id: format!("{from} to {to} {}", cpu.cache_id()),
-            cpu: Some(Arc::new(cpu)),
-        }))
+        let found = way.map_err(|e| no_way(from, to, &e.to_string()))?;
+        Ok(Conversion::new(from, to, &found).filter(|_| from != to))
+    }
+
+    /// The conversions from a space to linear light of Rec.709's primaries, which
+    /// models know, and back. Of a studio's config by its interchange role, or by what
+    /// its spaces are found to be.
+    ///
+    /// # Errors
+    /// Where the configuration does not tell how its spaces lie to that one.
+    pub fn rec709(&self, space: &str) -> Result<[Conversion; 2], ColourError> {
+        let (there, back) = match self.built_in {
+            true => (
+                self.config.get_processor(space, REC709),
+                self.config.get_processor(REC709, space),
+            ),
+            false => (
+                Config::get_processor_to_builtin_color_space(&self.config, space, REC709),
+                Config::get_processor_from_builtin_color_space(REC709, &self.config, space),
+            ),
+        };
+        let way = |from, to, found: ocio::Result<Processor>| match found {
+            Ok(found) => Ok(Conversion::new(from, to, &found).unwrap_or_default()),
+            Err(e) => Err(no_way(from, to, &e.to_string())),
+        };
+        Ok([way(space, REC709, there)?, way(REC709, space, back)?])
+    }
+}
+
+fn no_way(from: &str, to: &str, message: &str) -> ColourError {
+    ColourError::NoWay {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        message: message.to_owned(),
     }
 }
 
@@ -180,6 +205,16 @@ impl ColourConfig {
 pub struct Conversion {
     cpu: Option<Arc<CpuProcessor>>,
     id: String,
+    /// Whether sums and multiples stay what they are, so that it is all one whether
+    /// colours are multiplied by alpha.
+    linear: bool,
+}
+
+/// Conversions with equal names are equal.
+impl PartialEq for Conversion {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
 }
 
 impl Conversion {
@@ -189,10 +224,45 @@ impl Conversion {
         &self.id
     }
 
-    /// `picture` with the values of its channels `rgb` converted and all others
-    /// as they are. Colour that is premultiplied is converted as such. `None`
-    /// where OpenColorIO fails at it.
-    pub fn apply(&self, picture: &Arc<Picture>, rgb: [usize; 3]) -> Option<Picture> {
+    /// What `found` does; `None` where it leaves every value as it is.
+    fn new(from: &str, to: &str, found: &Processor) -> Option<Self> {
+        let cpu = found.default_cpu_processor();
+        if cpu.is_no_op() {
+            return None;
+        }
+        Some(Self {
+            id: format!("{from} to {to} {}", cpu.cache_id()),
+            linear: is_linear(&cpu),
+            cpu: Some(Arc::new(cpu)),
+        })
+    }
+
+    /// Converts red, green and blue, one after the other in `values`.
+    pub fn convert(&self, values: &mut [f32]) {
+        if let Some(cpu) = &self.cpu {
+            cpu.apply_rgb_slice(values);
+        }
+    }
+
+    /// `picture` with the values of its channels `rgb` converted and all others as they
+    /// are. Colour that is multiplied by the channel `alpha` is divided by it, converted
+    /// and multiplied again, unless the conversion is one of light to light, where that
+    /// makes no difference. `None` where OpenColorIO fails at it.
+    pub fn apply(
+        &self,
+        picture: &Arc<Picture>,
+        rgb: [usize; 3],
+        alpha: Option<usize>,
+    ) -> Option<Picture> {
+        match alpha.filter(|_| !self.linear) {
+            None => self.straight(picture, rgb),
+            Some(channel) => around(picture, &rgb, Alpha::both(channel), |straight| {
+                self.straight(straight, rgb)
+            }),
+        }
+    }
+
+    fn straight(&self, picture: &Arc<Picture>, rgb: [usize; 3]) -> Option<Picture> {
         let (row, n) = (picture.width() * picture.channels(), picture.channels());
         let Some(cpu) = self.cpu.clone() else {
             return Some((**picture).clone());
@@ -216,6 +286,23 @@ impl Conversion {
         }
         Some(out)
     }
+}
+
+/// Whether a conversion is one of light to light, by a few colours.
+fn is_linear(cpu: &CpuProcessor) -> bool {
+    let (a, b) = ([0.11f32, 0.42, 0.23], [0.67f32, 0.05, 1.4]);
+    let sum: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+    let less: Vec<f32> = a.iter().map(|v| v * -3.0).collect();
+    // Black, two colours, their sum, and a multiple of the first below black.
+    let mut colours = [&[0.0; 3][..], &a, &b, &sum, &less].concat();
+    cpu.apply_rgb_slice(&mut colours);
+    let of = |colour: usize, c: usize| colours[3 * colour + c];
+    let near = |a: f32, b: f32| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+    (0..3).all(|c| {
+        near(of(0, c), 0.0)
+            && near(of(3, c), of(1, c) + of(2, c))
+            && near(of(4, c), -3.0 * of(1, c))
+    })
 }
 
 impl fmt::Debug for Conversion {
@@ -260,7 +347,7 @@ mod tests {
             let data = pixel.repeat(BAND + 1);
             let picture = Arc::new(Picture::from_data(1, BAND + 1, 4, data).unwrap());
             let made = match config.conversion(from, to).unwrap() {
-                Some(c) => c.apply(&picture, [3, 2, 1]).unwrap(),
+                Some(c) => c.apply(&picture, [3, 2, 1], None).unwrap(),
                 None => (*picture).clone(),
             };
             for y in [0, BAND] {
@@ -282,6 +369,62 @@ mod tests {
             .flat_map(|n| [(n, "from"), (n, "to")])
             .collect();
         assert_eq!(seen, offered, "run tests/frames/colour.py");
+    }
+
+    #[test]
+    fn premultiplied_colour_is_converted_as_the_colour_it_is() {
+        let config = ColourConfig::open(None).unwrap();
+        let of = |conversion: &Conversion, pixel: [f32; 4]| {
+            let picture = Picture::from_data(1, 1, 4, pixel.to_vec()).unwrap();
+            let made = conversion.apply(&Arc::new(picture), [0, 1, 2], Some(3));
+            made.unwrap().pixel(0, 0).to_vec()
+        };
+        let log = config.conversion("ACEScg", "ACEScct").unwrap().unwrap();
+        let colour = [0.18, 0.5, 2.0];
+        let mut solid = colour;
+        log.convert(&mut solid);
+        for alpha in [1.0, 0.5, 0.01] {
+            let [r, g, b] = colour.map(|v| v * alpha);
+            let made = of(&log, [r, g, b, alpha]);
+            for c in 0..3 {
+                let off = (made[c] - solid[c] * alpha).abs();
+                assert!(off < 1e-6, "{alpha}: {made:?}");
+            }
+            assert_eq!(made[3], alpha);
+        }
+        // Nothing stays nothing; light without cover is converted as it is.
+        assert_eq!(of(&log, [0.0; 4]), [0.0; 4]);
+        assert_eq!(of(&log, [0.18, 0.5, 2.0, 0.0])[..3], solid);
+        // From light to light no value takes a detour.
+        let matrix = config.conversion("ACEScg", "ACES2065-1").unwrap().unwrap();
+        assert!(matrix.linear && !log.linear);
+        let mut plain = [0.1f32, 0.2, 0.3];
+        matrix.convert(&mut plain);
+        assert_eq!(of(&matrix, [0.1, 0.2, 0.3, 0.7])[..3], plain);
+    }
+
+    #[test]
+    fn every_space_has_a_way_to_what_models_know_and_back() {
+        let config = ColourConfig::open(None).unwrap();
+        let working = config.working().unwrap().to_owned();
+        let [there, back] = config.rec709(&working).unwrap();
+        // Red of AP1 lies beyond Rec.709's.
+        let mut red = [1.0, 0.0, 0.0];
+        there.convert(&mut red);
+        let known = [1.704_9, -0.130_3, -0.024_0];
+        for (a, b) in red.iter().zip(known) {
+            assert!((a - b).abs() < 1e-3, "{red:?}");
+        }
+        for colour in [[0.18, 0.18, 0.18], [-0.3, 4.0, 60.0], [1.0, 0.0, 0.0]] {
+            let mut value = colour;
+            there.convert(&mut value);
+            back.convert(&mut value);
+            for (a, b) in value.iter().zip(colour) {
+                assert!((a - b).abs() < 1e-5 * f32::max(1.0, b.abs()), "{value:?}");
+            }
+        }
+        let [same, again] = config.rec709("Linear Rec.709 (sRGB)").unwrap();
+        assert!(same == Conversion::default() && again == Conversion::default());
     }
 
     #[test]

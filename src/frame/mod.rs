@@ -1,6 +1,7 @@
 //! Pictures: what they are made of, where they come from and how they are
 //! encoded. Scene-linear float inside; row 0 is the top row.
 
+mod alpha;
 mod cached;
 mod colour;
 mod encoding;

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::near::nearest;
 use super::text;
-use crate::manifest::{Manifest, Param, ParamKind, Value, ValueError};
+use crate::manifest::{Manifest, Param, ParamKind, Value, ValueError, nearest};
 
 /// Why a job file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -2,14 +2,12 @@
 //! from files to files.
 
 mod block;
-mod colour;
 mod error;
 mod estimate;
 pub mod farm;
 mod file;
 mod frames;
 mod latents;
-mod near;
 mod options;
 mod output;
 mod paths;
@@ -26,12 +24,11 @@ mod text;
 mod version;
 mod watch;
 
+pub use crate::manifest::nearest;
 pub use block::{Outlook, Piece, make_piece, outlook};
-pub use colour::{Colour, Ways};
 pub use error::{JobError, Kind};
 pub use file::{FileError, read};
 pub use frames::Stages;
-pub use near::nearest;
 pub use options::options;
 pub use provenance::{Likeness, Moved, Provenance, provenance, remake};
 pub use report::{Looks, measure};

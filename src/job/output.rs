@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::colour::Colour;
 use super::error::{JobError, Kind};
 use super::spec::Job;
 use crate::frame::{FilePlate, FrameError, SampleDepth, Sequence, SequenceWriter, WriteOptions};
+use crate::sequence::Colour;
 
 /// How a job's frames are written. `take` names their pixels.
 ///

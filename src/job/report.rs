@@ -201,14 +201,21 @@ pub fn measure(
 ) -> Result<Report, JobError> {
     let sight = draft.sight()?;
     device::limit(sight.threads.unwrap_or(0));
+    let named = sight.colour.as_ref();
     let mut output = FilePlate::open(
         files,
         &PlateOptions {
             fps: sight.options.fps,
+            transfer: named.map(|c| c.transfer()),
             ..PlateOptions::default()
         },
     )?;
-    let plate = FilePlate::open(&sight.plate, &sight.options)?;
+    let mut plate = FilePlate::open(&sight.plate, &sight.options)?;
+    // Measured in one space, that of light.
+    if let Some(ways) = named.and_then(|c| c.ways.as_ref()) {
+        output = output.converted(files, ways.back.clone())?;
+        plate = plate.converted(&sight.plate, ways.read.clone())?;
+    }
     sight.looks.check()?;
     let mut plate = SharedPlate::new(plate, 1, sight.memory, watch);
     let task = Task {

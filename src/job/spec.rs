@@ -4,16 +4,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::colour::Colour;
 use super::error::{JobError, Kind};
 use super::options::options;
 use super::report::Looks;
 use crate::frame::{
     Compression, FilePlate, FrameError, FrameList, FrameListError, PlateOptions, Primaries,
-    Transfer,
 };
 use crate::manifest::{Manifest, ParamKind, Value, ValueError, Values};
-use crate::sequence::{Mode, Setup};
+use crate::sequence::{Colour, Mode, Setup, guide_colour};
 use crate::store::DiskStore;
 
 /// The values of a job while they are gathered; a later one takes the place of
@@ -76,6 +74,7 @@ pub struct Job {
 pub(super) struct Sight {
     pub plate: PathBuf,
     pub options: PlateOptions,
+    pub colour: Option<Colour>,
     pub looks: Looks,
     pub memory: u64,
     pub threads: Option<usize>,
@@ -127,7 +126,7 @@ impl Draft {
             self.set("mode", Value::Text(Mode::Generate.name().to_owned()))?;
         }
         let values = &self.values;
-        let setup = Setup::of(values);
+        let mut setup = Setup::of(values);
         setup.check()?;
         let path = |name: &str| Some(values.text(name)).filter(|s| !s.is_empty());
         let guide = path("guide").filter(|_| setup.mode == Mode::Match);
@@ -163,6 +162,7 @@ impl Draft {
             ));
         }
         let colour = Colour::of(values)?;
+        Colour::tell(colour.as_ref(), guide_colour(values)?, &mut setup);
         let mut idle = self.idle();
         if colour.is_none() && self.said.contains("ocioConfig") {
             idle.push("ocioConfig has no effect without inputColorspace".to_owned());
@@ -171,12 +171,7 @@ impl Draft {
             idle.push("encoding has no effect where inputColorspace is converted".to_owned());
         }
         let mut options = plate_options(values, &setup);
-        if let (Some(Colour { linear, .. }), None) = (&colour, options.transfer) {
-            options.transfer = Some(match linear {
-                true => Transfer::Linear,
-                false => Transfer::Display,
-            });
-        }
+        options.transfer = options.transfer.or(colour.as_ref().map(Colour::transfer));
         Ok(Job {
             plate,
             guide: guide.map(PathBuf::from),
@@ -222,9 +217,14 @@ impl Draft {
     /// What the values come to for a report.
     pub(super) fn sight(self) -> Result<Sight, JobError> {
         let setup = Setup::of(&self.values);
+        let plate = plate(&self.values)?;
+        let colour = Colour::of(&self.values)?;
+        let mut options = plate_options(&self.values, &setup);
+        options.transfer = options.transfer.or(colour.as_ref().map(Colour::transfer));
         Ok(Sight {
-            plate: plate(&self.values)?,
-            options: plate_options(&self.values, &setup),
+            plate,
+            options,
+            colour,
             looks: Looks::of(&self.values),
             memory: setup.memory,
             threads: threads(&self.values),

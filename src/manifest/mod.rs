@@ -1,11 +1,13 @@
 //! The one list of clips and parameters, `plugin_manifest/node.toml`, read by
 //! the node's panel, the command line and the job files alike.
 
+mod near;
 mod values;
 
 use once_cell::sync::Lazy;
 use serde::{Deserialize, Serialize};
 
+pub use near::{near, nearest};
 pub use values::{Value, ValueError, Values};
 
 /// The manifest, read once.

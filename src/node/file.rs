@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 
 use super::frames::FrameCache;
 use crate::frame::{
-    FilePlate, FrameError, FrameRange, Picture, PlateInfo, PlateOptions, PlateReader, ScaledPlate,
-    Sequence, Transfer, Warning, Window,
+    Conversion, FilePlate, FrameError, FrameRange, Picture, PlateInfo, PlateOptions, PlateReader,
+    ScaledPlate, Sequence, Transfer, Warning, Window,
 };
-use crate::sequence::key_of;
+use crate::sequence::{Colour, Ways, key_of};
 
 /// For how long files are taken to be as they were.
 const FRESH: Duration = Duration::from_secs(1);
@@ -28,6 +28,8 @@ pub(super) struct FileChoice {
     pub range: Option<FrameRange>,
     /// How its values relate to light.
     pub transfer: Option<Transfer>,
+    /// What is done with its colours.
+    pub colour: Option<Arc<Colour>>,
 }
 
 /// An open plate.
@@ -44,6 +46,8 @@ pub(super) struct FileSource {
     pub premultiplied: bool,
     /// Whether it is a movie, decoded to a file.
     pub movie: bool,
+    /// From the space of the pictures to that of the output, where they differ.
+    pub write: Option<Conversion>,
     reader: Mutex<FilePlate>,
     warning: Mutex<Option<Warning>>,
 }
@@ -55,28 +59,32 @@ impl FileSource {
             transfer: choice.transfer,
             ..PlateOptions::default()
         };
-        let plate = FilePlate::open(&choice.path, &options)?;
-        let extension = choice.path.extension().and_then(|e| e.to_str());
-        let straight = extension.is_some_and(|e| e.eq_ignore_ascii_case("png"));
-        Self::of(plate, !straight)
+        let mut plate = FilePlate::open(&choice.path, &options)?;
+        let ways = choice.colour.as_ref().and_then(|c| c.ways.as_ref());
+        if let Some(ways) = ways {
+            plate = plate.converted(&choice.path, ways.read.clone())?;
+        }
+        Self::of(plate, ways)
     }
 
     /// What stands for a plate where frames are made from nothing.
     ///
     /// # Errors
     /// None that a blank has.
-    pub fn blank(info: PlateInfo) -> Result<Self, FrameError> {
-        Self::of(FilePlate::blank(info), true)
+    pub fn blank(info: PlateInfo, colour: Option<&Colour>) -> Result<Self, FrameError> {
+        let ways = colour.and_then(|c| c.ways.as_ref());
+        Self::of(FilePlate::blank(info), ways)
     }
 
-    fn of(plate: FilePlate, premultiplied: bool) -> Result<Self, FrameError> {
+    fn of(plate: FilePlate, ways: Option<&Ways>) -> Result<Self, FrameError> {
         Ok(Self {
             info: plate.info().clone(),
             key: plate.key()?,
             display: plate.header().display_window,
             data: plate.header().data_window,
-            premultiplied,
+            premultiplied: plate.header().premultiplied,
             movie: plate.is_movie(),
+            write: ways.map(|w| w.write.clone()),
             reader: Mutex::new(plate),
             warning: Mutex::new(None),
         })

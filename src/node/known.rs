@@ -7,6 +7,7 @@ use std::sync::Arc;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
+use super::colours::Colours;
 use super::errand::Errand;
 use super::file::OpenFiles;
 use super::frames::FrameCache;
@@ -56,6 +57,8 @@ pub(super) struct Known {
     pub frames: FrameCache,
     /// Open plate files.
     pub files: OpenFiles,
+    /// Colour spaces that were named.
+    pub colours: Colours,
     /// Where results are kept.
     pub shelves: Shelves,
 }
@@ -185,6 +188,7 @@ impl Known {
         self.orders.lock().clear();
         self.frames.clear();
         self.files.clear();
+        self.colours.clear();
         MemoryVault::of_process().clear();
     }
 }

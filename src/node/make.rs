@@ -14,7 +14,7 @@ use super::prepare::{Job, Plate, prepare};
 use super::record::Record;
 use super::render::RenderArgs;
 use crate::engine::Sources;
-use crate::frame::{Picture, PlateReader, Window};
+use crate::frame::{Conversion, Picture, PlateReader, Window};
 use crate::sequence::key_of;
 
 /// How often a plate may turn out to be another than was thought within one
@@ -135,6 +135,26 @@ fn gather(
     errand.attend(host, true)
 }
 
+/// `picture` with the channels `names` in the colours of the output.
+fn converted(
+    picture: &Arc<Picture>,
+    write: &Conversion,
+    names: &[&str],
+    premultiplied: bool,
+) -> Result<Arc<Picture>, Failure> {
+    let at = |name: &str| names.iter().position(|&n| n == name);
+    let (Some(r), Some(g), Some(b)) = (at("R"), at("G"), at("B")) else {
+        return Ok(Arc::clone(picture));
+    };
+    let made = write.apply(picture, [r, g, b], at("A").filter(|_| premultiplied));
+    made.map(Arc::new).ok_or_else(|| {
+        Failure::Message(
+            "OpenColorIO failed at the frame's colours: choose another Output colour space"
+                .to_owned(),
+        )
+    })
+}
+
 /// Makes, or hands on, frame `frame` of a plate in files. `format` is the
 /// host's pixels for the format of the shot.
 pub(super) fn from_file(
@@ -187,7 +207,7 @@ pub(super) fn from_file(
             }
             // At full size, as its file has it, samples that are no numbers
             // too.
-            (None, Some(plate)) if fit.factor == 1 => {
+            (None, Some(plate)) if fit.factor == 1 && file.write.is_none() => {
                 Ok(Picture::crop(&file.read_untouched(plate)?, window))
             }
             (None, plate) => Ok(Picture::crop(&reader.read(plate.unwrap_or(frame))?, window)),
@@ -202,8 +222,11 @@ pub(super) fn from_file(
             let size = (fit.canvas.width(), fit.canvas.height());
             picture = Arc::new(resized(&picture, size.0, size.1));
         }
+        let names: Vec<&str> = file.info.channels.iter().map(String::as_str).collect();
+        if let Some(write) = &file.write {
+            picture = converted(&picture, write, &names, file.premultiplied)?;
+        }
         if premultiplied && !file.premultiplied {
-            let names: Vec<&str> = file.info.channels.iter().map(String::as_str).collect();
             premultiply(Arc::make_mut(&mut picture), &names);
         }
         Ok(picture)

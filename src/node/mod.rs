@@ -5,6 +5,7 @@
 //! store.
 
 mod actions;
+mod colours;
 mod errand;
 mod estimate;
 mod file;

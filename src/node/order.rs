@@ -8,7 +8,7 @@ use super::known::known;
 use crate::engine::{Engine, Timeline};
 use crate::frame::FrameRange;
 use crate::manifest::manifest;
-use crate::sequence::{Mode, Request, Setup, key_of};
+use crate::sequence::{Colour, Mode, Request, Setup, key_of};
 
 /// A clip at least as long as this says its own length; shorter ones may be
 /// what a host says of every clip.
@@ -41,7 +41,7 @@ impl Order {
     pub fn of(scene: &Scene) -> Result<Self, String> {
         let manifest = manifest().map_err(str::to_owned)?;
         let values = scene.values(manifest).map_err(|e| e.to_string())?;
-        let setup = Setup::of(&values);
+        let mut setup = Setup::of(&values);
         let path = values.text("plate").trim();
         if path.contains(char::REPLACEMENT_CHARACTER) {
             return Err(
@@ -50,7 +50,8 @@ impl Order {
         }
         if let Some(info) = setup.blank(None).filter(|_| path.is_empty()) {
             let (have, fps) = (info.range, info.fps);
-            let blank = FileSource::blank(info).map_err(|e| e.to_string())?;
+            let colour = known().colours.get(&values, true)?;
+            let blank = FileSource::blank(info, colour.as_deref()).map_err(|e| e.to_string())?;
             let blank = Arc::new(blank);
             return Self::new(scene, setup, have, fps, Some(blank));
         }
@@ -58,6 +59,8 @@ impl Order {
             return Err("there is no plate yet: set Plate file to a frame sequence".to_owned());
         }
         if path.is_empty() {
+            let colour = known().colours.get(&values, false)?;
+            tell(&mut setup, colour.as_deref());
             let have = source_range(scene, &setup)?;
             let fps = scene.source.fps.or(scene.fps).unwrap_or(24.0);
             return Self::new(scene, setup, have, fps, None);
@@ -68,10 +71,13 @@ impl Order {
                     .to_owned(),
             );
         }
+        let colour = known().colours.get(&values, true)?;
+        tell(&mut setup, colour.as_deref());
         let file = known().files.get(&FileChoice {
             path: path.into(),
             range: setup.plate,
             transfer: setup.transfer,
+            colour,
         })?;
         let (have, fps) = (file.info.range, file.info.fps);
         Self::new(scene, setup, have, fps, Some(file))
@@ -124,6 +130,14 @@ impl Order {
             &format!("{:?} {} {:?}", self.timeline, r.fps, self.setup.transfer),
         ])
     }
+}
+
+/// Tells `setup` what the plate's values are. A guide comes in the project's colours, as
+/// the plate on Source does.
+fn tell(setup: &mut Setup, colour: Option<&Colour>) {
+    setup.transfer = setup.transfer.or(colour.map(Colour::transfer));
+    let guide = colour.and_then(|c| Some(c.model.as_ref()?.there.clone()));
+    Colour::tell(colour, guide, setup);
 }
 
 /// The frames that Source has.

@@ -1,6 +1,7 @@
 //! A sequence: what was asked for, which frames that comes to, and the making
 //! of them.
 
+mod colour;
 pub mod estimate;
 pub mod plan;
 pub mod report;
@@ -9,6 +10,7 @@ mod run;
 mod setup;
 
 pub use crate::store::Vault;
+pub use colour::{Colour, Ways, guide_colour};
 pub use request::{Mode, Request, RequestError};
 pub use run::{Names, Take, key_of, make_kept};
 pub use setup::Setup;

@@ -317,6 +317,8 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
             })
             .collect(),
         noise: file("latents"),
+        colour: None,
+        guide_colour: None,
     })
 }
 

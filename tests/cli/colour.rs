@@ -85,6 +85,49 @@ fn a_plate_is_converted_on_the_way_in_and_the_frames_on_the_way_out() {
     }
 }
 
+/// All numbers of `json`, in its order.
+fn numbers(json: &serde_json::Value, out: &mut Vec<f64>) {
+    match json {
+        serde_json::Value::Number(n) => out.extend(n.as_f64()),
+        serde_json::Value::Array(all) => all.iter().for_each(|j| numbers(j, out)),
+        serde_json::Value::Object(all) => all.values().for_each(|j| numbers(j, out)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_report_alone_measures_plate_and_sequence_in_one_space() {
+    let work = Work::new();
+    let plate = plate();
+    for space in ["ACEScct", "ACEScg"] {
+        work.generate(&format!(
+            "--plate {plate} {TAKE} --input-colorspace sRGB --output-colorspace {space} --pixel-type float --out {space}/o.####.exr"
+        ));
+    }
+    let measures = |name: &str, more: &str| {
+        let line = format!("report {name}/o.####.exr --plate {plate} --report r.json{more}");
+        let out = work.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(out.code, 0, "{}", out.stderr);
+        let report: serde_json::Value = serde_json::from_slice(&work.bytes("r.json")).unwrap();
+        let mut found = Vec::new();
+        numbers(&report["measures"], &mut found);
+        found
+    };
+    let spaces = |out: &str| format!(" --input-colorspace sRGB --output-colorspace {out}");
+    let log = measures("ACEScct", &spaces("ACEScct"));
+    let light = measures("ACEScg", &spaces("ACEScg"));
+    assert!(log.len() > 10 && log.len() == light.len(), "{log:?}");
+    let apart = |a: &[f64], b: &[f64]| {
+        let pairs = a.iter().zip(b);
+        pairs
+            .map(|(a, b)| (a - b).abs() / (b.abs() + 0.05))
+            .fold(0.0, f64::max)
+    };
+    assert!(apart(&log, &light) < 0.01, "{log:?} {light:?}");
+    // Logs taken for light are another sequence.
+    assert!(apart(&measures("ACEScct", ""), &light) > 0.1);
+}
+
 #[test]
 fn in_one_space_kept_frames_stay_bit_for_bit() {
     let work = Work::new();

@@ -3,6 +3,7 @@
 
 mod exits;
 mod faults;
+mod opencue;
 mod openjd;
 mod python;
 mod queues;

@@ -1,64 +1,9 @@
-//! OpenCue, Deadline 10, Tractor and lists of commands.
+//! Deadline 10, Tractor and lists of commands.
 
-use std::path::Path;
 use std::process::Command;
 
-use crate::tools::{alone, assert_same_frames, run, submit, tool};
-use crate::work::{Work, plate};
-
-/// `text` without what differs from machine to machine.
-fn plain(text: &str, work: &Work) -> String {
-    let folder = plate();
-    let folder = Path::new(&folder).parent().unwrap().display().to_string();
-    let mut text = text
-        .replace(&work.path("").display().to_string(), "WORK/")
-        .replace(&folder, "PLATE")
-        .replace(env!("CARGO_BIN_EXE_longtake"), "LONGTAKE")
-        .replace(&longtake::job::plan_version(&Default::default()), "VERSION");
-    for tag in ["user", "email", "uid", "memory"] {
-        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-        let mut from = 0;
-        while let Some(at) = text[from..].find(&open) {
-            let start = from + at + open.len();
-            let end = start + text[start..].find(&close).unwrap();
-            text.replace_range(start..end, "");
-            from = start;
-        }
-    }
-    // An element a line.
-    text.trim().replace("><", ">\n<") + "\n"
-}
-
-#[test]
-fn opencue_makes_the_specification_without_a_server() {
-    let work = Work::new();
-    let Some(python) = tool("python") else { return };
-    submit(&work, "opencue", "q", "--report o/report.json");
-    let out = run(&work, &python, &["q/job.py", "--xml", "--show", "water"]);
-    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
-    let made = plain(&out.stdout, &work);
-    let expected = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/farm/opencue.xml");
-    if std::env::var_os("LONGTAKE_WRITE_EXPECTED").is_some() {
-        std::fs::write(expected, &made).unwrap();
-    }
-    assert_eq!(
-        made,
-        std::fs::read_to_string(expected).unwrap(),
-        "where it is meant to differ: LONGTAKE_WRITE_EXPECTED=1 cargo test --test farm opencue"
-    );
-    // Where a GPU is insisted on the service is asked for one.
-    submit(&work, "opencue", "gpu", "--device gpu");
-    let out = run(&work, &python, &["gpu/job.py", "--xml"]);
-    for told in ["<gpus>1</gpus>", "<gpu_memory>1027m</gpu_memory>"] {
-        assert!(out.stdout.contains(told), "{told}: {}", out.stdout);
-    }
-    // A part with steps is made frame by frame, by number.
-    submit(&work, "opencue", "part", "--only 1001-1050x7");
-    let out = run(&work, &python, &["part/job.py", "--xml"]);
-    for told in ["#IFRAME#", "<range>1001-1050x7</range>", "<chunk>1</chunk>"] {
-        assert!(out.stdout.contains(told), "{told}: {}", out.stdout);
-    }
-}
+use crate::tools::{alone, assert_same_frames, submit};
+use crate::work::Work;
 
 /// Runs the lines of `script` on two workers.
 fn lines(work: &Work, script: &str) {

@@ -408,6 +408,58 @@ fn a_generator_makes_the_sequence_from_a_file() {
 }
 
 #[test]
+fn a_plate_file_comes_in_the_project_s_colours_and_a_source_stays() {
+    let plate = Plate::water(64, 48, 1001, 24);
+    let from_file = |input: &str, output: &str| {
+        Host::longtake("plain")
+            .opt("context", "generator")
+            .opt("project", "64,48")
+            .opt("timeline", "1001,1048")
+            .set("plate", plate.pattern())
+            .set("frames", "1001,1048")
+            .set("inputColorspace", input)
+            .set("outputColorspace", output)
+            .keep("out", "1005,1030")
+            .run()
+    };
+    let plain = from_file("", "").good();
+    let same = from_file("ACEScg", "lin_ap1").good();
+    let made = from_file("ACEScg", "ACES2065-1").good();
+    // AP1 to AP0, which have one white.
+    let matrix = [
+        [0.695_452, 0.140_679, 0.163_869],
+        [0.044_795, 0.859_671, 0.095_534],
+        [-0.005_526, 0.004_025, 1.001_501],
+    ];
+    for number in [1005, 1030] {
+        let (fed, converted) = (plain.frame("out", number), made.frame("out", number));
+        assert!(same.frame("out", number) == fed, "one space by two names");
+        for (a, b) in fed.rgba.chunks(4).zip(converted.rgba.chunks(4)) {
+            for (row, b) in matrix.iter().zip(b) {
+                let sum: f32 = row.iter().zip(a).map(|(m, a)| m * a).sum();
+                assert!((sum - b).abs() < 1e-4, "{number}: {a:?} came out as {b}");
+            }
+            assert_eq!(a[3], b[3]);
+        }
+    }
+    // What hangs on Source is in the project's colours already.
+    let right = take(&plate).keep("out", "1030").run().good();
+    let named = take(&plate)
+        .set("inputColorspace", "ACEScg")
+        .set("outputColorspace", "ACES2065-1")
+        .keep("out", "1030")
+        .run()
+        .good();
+    assert!(named.frame("out", 1030) == right.frame("out", 1030));
+    let run = from_file("ACESgc", "").sound();
+    let told = run.messages().join(" ");
+    assert!(
+        told.contains("ACESgc") && told.contains("'ACEScg'"),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn outside_the_matte_nothing_changes() {
     let plate = Plate::water(64, 48, 1001, 24);
     // The matte moves, so that each place is seen at some time.

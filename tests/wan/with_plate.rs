@@ -2,9 +2,11 @@
 //! noise: every mode, from pictures to latents.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use candle_core::Tensor;
-use longtake::engine::wan::Way;
+use longtake::engine::wan::{PlateColour, Way};
+use longtake::frame::{ColourConfig, Transfer};
 use longtake::sequence::Mode;
 use tempfile::TempDir;
 
@@ -184,6 +186,77 @@ fn kept_frames_and_places_outside_the_matte_are_the_plate_s_bits() {
     assert_eq!(first.data(), case.order.plate.pictures[0].data());
     let second = case.order.frame(&take, 2);
     assert_ne!(second.data(), case.order.plate.pictures[1].data());
+}
+
+#[test]
+fn a_plate_of_other_primaries_is_the_same_light_to_the_model() {
+    let config = ColourConfig::open(None).unwrap();
+    let [there, back] = config.rec709("ACEScg").unwrap();
+    let converted = |frames: &mut Frames| {
+        for picture in &mut frames.pictures {
+            *picture = Arc::new(back.apply(picture, [0, 1, 2], None).unwrap());
+        }
+    };
+    let light = |frames: &mut Frames| {
+        frames.info.transfer = Transfer::Linear;
+        for picture in &mut frames.pictures {
+            for v in Arc::make_mut(picture).data_mut() {
+                *v = *v * 3. - 0.05;
+            }
+        }
+    };
+    let cancel = longtake::device::Cancel::default();
+    let case = |changed: bool, told: bool| {
+        let mut case = Case::new((Mode::Fill, "vace", "fill."));
+        light(&mut case.order.plate);
+        if changed {
+            converted(&mut case.order.plate);
+        }
+        case.order.settings.colour = told.then(|| PlateColour {
+            there: there.clone(),
+            back: back.clone(),
+        });
+        let take = case.order.take(&(), &cancel).unwrap();
+        (case.order.frame(&take, 4), case)
+    };
+    let (plain, _) = case(false, false);
+    let (made, own) = case(true, true);
+    let (wrong, _) = case(true, false);
+    let wanted = back.apply(&plain, [0, 1, 2], None).unwrap();
+    let matte = own.order.matte.as_ref().unwrap().pictures[3].clone();
+    let (mut off, mut untold, mut kept) = (0f32, 0f32, 0);
+    for (i, m) in matte.data().iter().enumerate() {
+        let at = i * 3..i * 3 + 3;
+        if *m == 0. {
+            let plate = &own.order.plate.pictures[3];
+            assert_eq!(made.data()[at.clone()], plate.data()[at], "bit for bit");
+            kept += 1;
+            continue;
+        }
+        for k in at {
+            off = off.max((made.data()[k] - wanted.data()[k]).abs());
+            untold = untold.max((wrong.data()[k] - wanted.data()[k]).abs());
+        }
+    }
+    println!("{off} off, {untold} where nothing is told");
+    assert!(
+        kept > 50 && off < 5e-3 && untold > 10. * off,
+        "{kept} {off} {untold}"
+    );
+
+    // A guide has a space of its own.
+    let guided = |changed: bool| {
+        let mut case = Case::new((Mode::Match, "vace", "match."));
+        let guide = case.order.guide.as_mut().unwrap();
+        light(guide);
+        if changed {
+            converted(guide);
+            case.order.settings.guide_colour = Some(there.clone());
+        }
+        case.order.latents()
+    };
+    let error = apart(&guided(true), &guided(false));
+    assert!(error < TOLERANCE, "{error:e}");
 }
 
 #[test]

@@ -194,7 +194,9 @@ fn report(options: &Manifest) -> Command {
                 .value_parser(PathBufValueParser::new())
                 .help("The sequence to measure: out.####.exr, or a movie"),
         );
-    for name in ["plate", "plateRange", "encoding", "fps"] {
+    let plate = ["plate", "plateRange", "encoding", "fps"];
+    let colour = ["inputColorspace", "outputColorspace", "ocioConfig"];
+    for name in plate.into_iter().chain(colour) {
         if let Some(param) = options.param(name) {
             command = command.arg(option(param));
         }

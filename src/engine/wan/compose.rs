@@ -4,19 +4,20 @@
 use std::sync::Arc;
 
 use super::colour::DisplaySpace;
-use crate::frame::{Picture, PlateInfo, Window};
+use crate::frame::{Conversion, Picture, PlateInfo, Window};
 
 /// Weights of red, green and blue in a grey plate (ITU-R BT.709).
 const GREY: [f32; 3] = [0.2126, 0.7152, 0.0722];
 
 /// The window of a frame: `made` (RGB of -1 to 1, of the window's size) as a picture of
-/// a plate as `info` tells. Over `plate`, its own window, as far as `matte` says (0 to
+/// a plate as `info` tells, by `back` in its colours. Over `plate`, its own window, as far as `matte` says (0 to
 /// 1, all of it where there is none); alone, alpha is 1 and other channels are 0.
 pub fn composed(
     made: &[f32],
     window: Window,
     space: &DisplaySpace,
     info: &PlateInfo,
+    back: Option<&Conversion>,
     plate: Option<&Picture>,
     matte: Option<&Picture>,
 ) -> Arc<Picture> {
@@ -29,8 +30,12 @@ pub fn composed(
     let at = |name: &str| info.channel(name);
     let colours = [at("R"), at("G"), at("B")];
     let (grey, alpha) = (at("Y"), at("A"));
+    let mut lights: Vec<f32> = made.iter().map(|v| space.from_model(*v)).collect();
+    if let Some(back) = back {
+        back.convert(&mut lights);
+    }
     let pixels = out.data_mut().chunks_exact_mut(n);
-    for (i, (pixel, made)) in pixels.zip(made.chunks_exact(3)).enumerate() {
+    for (i, (pixel, light)) in pixels.zip(lights.chunks_exact(3)).enumerate() {
         let covered = match matte {
             Some(matte) => matte.data().get(i).copied().unwrap_or(0.),
             None => 1.,
@@ -40,7 +45,6 @@ pub fn composed(
         if covered == 0. {
             continue;
         }
-        let light = [0, 1, 2].map(|c| space.from_model(made[c]));
         let mut lay = |channel: usize, value: f32| {
             let under = pixel[channel];
             pixel[channel] = if covered == 1. {
@@ -51,7 +55,7 @@ pub fn composed(
         };
         for (channel, value) in colours.into_iter().zip(light) {
             if let Some(channel) = channel {
-                lay(channel, value);
+                lay(channel, *value);
             }
         }
         if let Some(channel) = grey {
@@ -91,7 +95,15 @@ mod tests {
         let space = DisplaySpace::new(Transfer::Display, 1.);
         let made = [0., 0., 0., 1., 1., 1., -1., 0., 1.];
         let window = Window::whole(3, 1);
-        let out = composed(&made, window, &space, &info, Some(&plate), Some(&matte));
+        let out = composed(
+            &made,
+            window,
+            &space,
+            &info,
+            None,
+            Some(&plate),
+            Some(&matte),
+        );
         assert_eq!(out.pixel(0, 0), plate.pixel(0, 0));
         for c in 0..3 {
             let half = 0.5 * plate.pixel(1, 0)[c] + 0.5;
@@ -115,9 +127,10 @@ mod tests {
             &info(&["R", "G", "B", "A"]),
             None,
             None,
+            None,
         );
         assert_eq!(out.pixel(2, 0), [0.5, 0.5, 0.5, 1.]);
-        let grey = composed(&made, window, &space, &info(&["Y"]), None, None);
+        let grey = composed(&made, window, &space, &info(&["Y"]), None, None, None);
         assert!((grey.pixel(2, 0)[0] - 0.5).abs() < 1e-6);
     }
 }

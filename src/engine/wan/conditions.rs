@@ -1,6 +1,8 @@
 //! What the model is given of the plate, the matte, the guide and the references, in
 //! its own terms: all that is learned before a seed or a prompt is looked at.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,7 @@ use super::vae::{self, VaeEncoder};
 use crate::device::Task;
 use crate::device::ops::FeatureMap;
 use crate::engine::Sources;
+use crate::frame::{Conversion, Picture, PlateInfo, Transfer};
 
 /// What the model is given.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,9 +81,12 @@ pub fn learn(
 ) -> Result<Conditions, WanError> {
     let mut seen = Vec::new();
     for shot in &shots {
-        seen.push(see(settings.way, shot, fit, sources, task)?);
+        seen.push(see(settings, shot, fit, sources, task)?);
     }
-    let transfer = sources.plate.info().transfer;
+    let transfer = match &settings.colour {
+        Some(_) => Transfer::Linear,
+        None => sources.plate.info().transfer,
+    };
     let follows = settings.way == Way::Follow;
     let of_plate = seen
         .iter()
@@ -89,7 +95,11 @@ pub fn learn(
     let guide = match &sources.guide {
         Some(guide) if follows => {
             let frames = seen.iter().flat_map(|s| &s.frames);
-            DisplaySpace::new(guide.info().transfer, peak(frames))
+            let transfer = match &settings.guide_colour {
+                Some(_) => Transfer::Linear,
+                None => guide.info().transfer,
+            };
+            DisplaySpace::new(transfer, peak(frames))
         }
         _ => space,
     };
@@ -133,14 +143,33 @@ pub fn learn(
     Ok(conditions)
 }
 
+/// `picture` of a plate as `info` tells, by `way` in the colours that models know.
+fn known(
+    picture: Arc<Picture>,
+    info: &PlateInfo,
+    way: Option<&Conversion>,
+) -> Result<Arc<Picture>, WanError> {
+    let at = |name| info.channel(name);
+    let (Some(way), Some(r), Some(g), Some(b)) = (way, at("R"), at("G"), at("B")) else {
+        return Ok(picture);
+    };
+    let made = way.apply(&picture, [r, g, b], None);
+    made.map(Arc::new).ok_or_else(|| {
+        WanError::Request(
+            "OpenColorIO failed at the plate's colours: choose another colour space".to_owned(),
+        )
+    })
+}
+
 /// Reads what a shot needs.
 fn see(
-    way: Way,
+    settings: &Settings,
     shot: &Shot,
     fit: Fit,
     sources: &mut Sources<'_>,
     task: Task<'_>,
 ) -> Result<Seen, WanError> {
+    let way = settings.way;
     let count = shot.count();
     let mut seen = Seen {
         frames: vec![None; count],
@@ -158,7 +187,10 @@ fn see(
         let frame = shot.frame(index);
         let plate = frame + shot.over.unwrap_or(0);
         let mut read = |frame: i32| -> Result<FeatureMap, WanError> {
-            Ok(fit.take(&*sources.plate.read(frame)?))
+            let picture = sources.plate.read(frame)?;
+            let there = settings.colour.as_ref().map(|c| &c.there);
+            let picture = known(picture, sources.plate.info(), there)?;
+            Ok(fit.take(&picture))
         };
         match way {
             Way::Frames => {
@@ -172,7 +204,10 @@ fn see(
                     seen.behind[index] = Some(read(plate)?);
                 }
                 if let Some(guide) = &mut sources.guide {
-                    seen.frames[index] = Some(fit.take(&*guide.read(frame)?));
+                    let picture = guide.read(frame)?;
+                    let there = settings.guide_colour.as_ref();
+                    let picture = known(picture, guide.info(), there)?;
+                    seen.frames[index] = Some(fit.take(&picture));
                 }
             }
         }

@@ -255,6 +255,7 @@ impl WanEngine {
             window,
             &conditions.space,
             &info,
+            self.settings.colour.as_ref().map(|c| &c.back),
             plate.as_deref(),
             matte.as_deref(),
         ))
@@ -293,11 +294,15 @@ impl Engine for WanEngine {
 
     fn analysis_key(&self, timeline: &Timeline) -> String {
         let Settings { way, size, .. } = &self.settings;
-        format!(
+        let told = format!(
             "{way:?} {size:?} {:?} {}",
             self.shots(timeline),
             self.sources_key()
-        )
+        );
+        match (&self.settings.colour, &self.settings.guide_colour) {
+            (None, None) => told,
+            colours => format!("{told} {colours:?}"),
+        }
     }
 
     fn check(&self, timeline: &Timeline, plate: &PlateInfo) -> Result<(), EngineError> {

@@ -30,6 +30,6 @@ pub use develop::{Exposed, Latents};
 pub use engine::{VERSION, WanEngine};
 pub use error::WanError;
 pub use fit::Fit;
-pub use settings::{LoraFile, ModelFiles, Settings, Subject, Way};
+pub use settings::{LoraFile, ModelFiles, PlateColour, Settings, Subject, Way};
 pub use shot::Shot;
 pub use studio::{Kind, Studio};

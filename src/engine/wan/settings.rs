@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::frame::Conversion;
 use crate::sampler::Guidance;
 
 /// Where the parts of a model lie.
@@ -96,6 +97,16 @@ pub struct Subject {
     pub reference: Option<PathBuf>,
 }
 
+/// The ways between the plate's colours and linear light of Rec.709's primaries, from
+/// which the display values follow that models were trained on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlateColour {
+    /// From the plate's.
+    pub there: Conversion,
+    /// To the plate's.
+    pub back: Conversion,
+}
+
 /// What the artist chose.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -131,6 +142,10 @@ pub struct Settings {
     pub subjects: Vec<Subject>,
     /// A file with the noise to start from.
     pub noise: Option<PathBuf>,
+    /// What the plate's colours are; `None` takes them for Rec.709's.
+    pub colour: Option<PlateColour>,
+    /// From the guide's colours to linear light of Rec.709's; `None` takes them for that.
+    pub guide_colour: Option<Conversion>,
 }
 
 impl Settings {
@@ -162,6 +177,8 @@ impl Default for Settings {
             references: Vec::new(),
             subjects: Vec::new(),
             noise: None,
+            colour: None,
+            guide_colour: None,
         }
     }
 }

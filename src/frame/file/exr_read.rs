@@ -68,6 +68,7 @@ pub(super) fn header(path: &Path) -> Result<Found, FrameError> {
             .map(|(n, d)| f64::from(n) / f64::from(d)),
         time_code: shared.time_code.map(|code| (0, code)),
         transfer: Transfer::Linear,
+        premultiplied: true,
         carried: Some(Box::new((shared, own))),
     };
     let count = meta.headers.len();

@@ -47,11 +47,23 @@ pub struct FrameHeader {
     pub time_code: Option<(i32, TimeCode)>,
     /// How the samples of the pictures relate to light.
     pub transfer: Transfer,
+    /// Whether colours are multiplied by alpha, as EXR has them, or not, as PNG.
+    pub premultiplied: bool,
     /// The other EXR attributes of the plate's first frame.
     pub(super) carried: Option<Box<(ImageAttributes, LayerAttributes)>>,
 }
 
 impl FrameHeader {
+    /// The channel that colours are multiplied by, if they are.
+    pub(super) fn multiplied_by(&self) -> Option<usize> {
+        self.alpha().filter(|_| self.premultiplied)
+    }
+
+    /// The channel of alpha.
+    pub(super) fn alpha(&self) -> Option<usize> {
+        self.channels.iter().position(|c| c.name == "A")
+    }
+
     /// A plain header for pictures as `info` tells, at the origin, in half.
     pub fn new(info: &PlateInfo) -> Self {
         let window = Window::whole(info.width, info.height);
@@ -70,6 +82,7 @@ impl FrameHeader {
             fps: Some(info.fps),
             time_code: None,
             transfer: info.transfer,
+            premultiplied: true,
             carried: None,
         }
     }

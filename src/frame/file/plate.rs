@@ -321,7 +321,8 @@ impl PlateReader for FilePlate {
         let mut mended = mend(&mut picture, colour);
         let mut picture = Arc::new(picture);
         if let Some((conversion, rgb)) = &self.colour {
-            let made = conversion.apply(&picture, *rgb);
+            let alpha = self.header.multiplied_by();
+            let made = conversion.apply(&picture, *rgb, alpha);
             let mut made = made.ok_or_else(|| FrameError::Unsupported {
                 path: PathBuf::from(format!("frame {frame}")),
                 message: "OpenColorIO failed at its colours: choose another colour space"

@@ -54,6 +54,7 @@ pub(super) fn header(path: &Path) -> Result<FrameHeader, FrameError> {
         fps: None,
         time_code: None,
         transfer: Transfer::Display,
+        premultiplied: false,
         carried: None,
     })
 }

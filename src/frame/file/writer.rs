@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::header::{FrameHeader, SampleDepth};
 use super::{atomic, exr_read, exr_write, png};
+use crate::frame::alpha::{Alpha, around};
 use crate::frame::colour::rgb;
 use crate::frame::{Conversion, FrameError, Picture, Sequence, Transfer, to_display, to_linear};
 
@@ -169,8 +170,7 @@ impl SequenceWriter {
             Kind::Exr => Transfer::Linear,
             Kind::Png => Transfer::Display,
         });
-        let coloured = self.coloured(frame, picture)?;
-        let picture = self.converted(&coloured, file_transfer);
+        let picture = self.as_file(frame, picture, file_transfer)?;
         match self.kind {
             Kind::Exr => {
                 let header = self.with_depth();
@@ -211,17 +211,56 @@ impl SequenceWriter {
         }
     }
 
-    fn coloured(&self, frame: i32, picture: &Arc<Picture>) -> Result<Arc<Picture>, FrameError> {
-        let Some(colour) = &self.options.colour else {
-            return Ok(picture.clone());
-        };
-        let names = self.header.channels.iter().map(|c| c.name.as_str());
-        let made = rgb(names).and_then(|at| colour.apply(picture, at));
-        made.map(Arc::new).ok_or_else(|| FrameError::Unsupported {
+    /// `picture` in the colours of the file, multiplied by alpha where its kind has
+    /// them so.
+    fn as_file(
+        &self,
+        frame: i32,
+        picture: &Arc<Picture>,
+        transfer: Transfer,
+    ) -> Result<Arc<Picture>, FrameError> {
+        let names = || self.header.channels.iter().map(|c| c.name.as_str());
+        let failed = || FrameError::Unsupported {
             path: self.path(frame),
             message: "OpenColorIO failed at its colours: choose another output colour space"
                 .to_owned(),
-        })
+        };
+        let straight = self.kind == Kind::Png;
+        let alpha = self.header.alpha().map(|channel| Alpha {
+            channel,
+            before: self.header.premultiplied,
+            after: !straight,
+        });
+        let bends = self.header.transfer != transfer;
+        let colour = self.options.colour.as_ref();
+        match alpha.filter(|a| a.before != a.after || a.before && bends) {
+            None => {
+                let coloured = match colour {
+                    None => picture.clone(),
+                    Some(colour) => {
+                        let by = self.header.multiplied_by();
+                        let made = rgb(names()).and_then(|at| colour.apply(picture, at, by));
+                        Arc::new(made.ok_or_else(failed)?)
+                    }
+                };
+                Ok(self.converted(&coloured, transfer))
+            }
+            Some(alpha) => {
+                let is_colour = |name: &str| matches!(name, "R" | "G" | "B" | "Y");
+                let colours: Vec<usize> = (0..)
+                    .zip(names())
+                    .filter_map(|(c, name)| is_colour(name).then_some(c))
+                    .collect();
+                let made = around(picture, &colours, alpha, |straight| {
+                    let coloured = match colour {
+                        None => straight.clone(),
+                        Some(colour) => Arc::new(colour.apply(straight, rgb(names())?, None)?),
+                    };
+                    Some((*self.converted(&coloured, transfer)).clone())
+                });
+                Ok(Arc::new(made.ok_or_else(failed)?))
+            }
+        }
     }
 
     fn converted(&self, picture: &Arc<Picture>, to: Transfer) -> Arc<Picture> {

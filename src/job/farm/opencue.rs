@@ -17,7 +17,9 @@ Needs opencue-pycue and opencue-pyoutline, and a configured Cuebot; with --xml i
 the job's specification and needs no server."""
 
 import argparse
+import os
 
+import opencue.config
 import outline
 import outline.cuerun
 from outline.modules.shell import Shell
@@ -46,6 +48,13 @@ def make(show=None, shot=None):
     return job
 
 
+def is_configured():
+    """Whether somebody said, in one of OpenCue's own ways, where the Cuebot is."""
+    said = ("CUEBOT_HOSTS", "OPENCUE_CONFIG_FILE", "OPENCUE_CONF")
+    own = os.path.join(opencue.config.config_base_directory(), "opencue.yaml")
+    return any(os.environ.get(name) for name in said) or os.path.exists(own)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--xml", action="store_true", help="print the specification only")
@@ -56,6 +65,9 @@ def main():
     launcher = outline.cuerun.OutlineLauncher(make(said.show, said.shot), pause=said.pause)
     if said.xml:
         print(launcher.serialize(use_pycuerun=False))
+    elif not is_configured():
+        raise SystemExit("no Cuebot is configured: set CUEBOT_HOSTS or OPENCUE_CONFIG_FILE, "
+                         "or print the specification with --xml")
     else:
         for job in launcher.launch(use_pycuerun=False):
             print(job.data.name)

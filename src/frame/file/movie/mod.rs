@@ -108,6 +108,7 @@ impl Movie {
                 .or_else(|| ratio(&self.stream.avg_frame_rate, '/')),
             time_code: None,
             transfer: Transfer::Display,
+            premultiplied: true,
             carried: None,
         })
     }
