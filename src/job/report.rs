@@ -10,7 +10,7 @@ use super::spec::Draft;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
-use crate::engine::plate::{PlateEngine, Steady, Suitability, suitability};
+use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Suitability, suitability};
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
@@ -188,6 +188,28 @@ impl From<ReportError> for JobError {
     }
 }
 
+/// Where the camera of `plate` looks and that of a sequence that was made elsewhere, if
+/// that one can be followed.
+fn follow(
+    engine: &PlateEngine,
+    output: &mut FilePlate,
+    plate: &Steadied,
+    task: Task<'_>,
+) -> Result<Option<Camera>, JobError> {
+    let mut sources = Sources {
+        plate: output,
+        matte: None,
+        guide: None,
+    };
+    let seen = engine.study(&mut sources, task)?;
+    let steady = seen.is_steadied(Steady::Auto);
+    let seen = seen.steadied.filter(|_| steady);
+    Ok(seen.map(|seen| Camera {
+        plate: plate.poses.clone(),
+        out: seen.poses,
+    }))
+}
+
 /// Measures the sequence `files` against the plate that `draft` names.
 ///
 /// # Errors
@@ -227,13 +249,25 @@ pub fn measure(
         matte: None,
         guide: None,
     };
-    let analysis = PlateEngine::default().study(&mut sources, task)?;
+    let engine = PlateEngine::default();
+    let analysis = engine.study(&mut sources, task)?;
     let steady = analysis.is_steadied(Steady::Auto);
     let found = suitability(&analysis, analysis.info.range, steady, task)?;
     watch.event(&Event::Suitability {
         found: &found,
         summary: &found.summary(),
     });
+    let camera = match &analysis.steadied {
+        Some(plate) if steady => {
+            let camera = follow(&engine, &mut output, plate, task)?;
+            if camera.is_none() {
+                let message = "the plate's camera moves and that of the sequence cannot be followed: both are measured as they are, motion of the camera and all";
+                watch.event(&Event::Warning { message });
+            }
+            camera
+        }
+        _ => None,
+    };
     let mut subject = Subject {
         output: &mut output,
         plate: Some(&mut plate),
@@ -241,7 +275,7 @@ pub fn measure(
         kept: &|_| None,
         closed: false,
         source: None,
-        camera: None,
+        camera: camera.as_ref(),
     };
     sight.looks.leave(&mut subject, Some(&found), task, watch)
 }

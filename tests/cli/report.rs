@@ -46,6 +46,41 @@ fn a_report_measures_any_sequence() {
 }
 
 #[test]
+fn a_report_alone_follows_the_cameras_of_plate_and_sequence() {
+    let work = Work::new();
+    // The footage through a camera that wanders.
+    let wander = "crop=240:180:60+12*sin(n/9):40+9*sin(n/7)";
+    let made = std::process::Command::new("ffmpeg")
+        .args([
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-i",
+            crate::work::FOOTAGE,
+        ])
+        .args(["-vf", wander, "-frames:v", "60", "-start_number", "1001"])
+        .arg(work.path("p.%04d.png"))
+        .status();
+    assert!(made.unwrap().success());
+    let report = |name: &str| -> Json { serde_json::from_slice(&work.bytes(name)).unwrap() };
+    let take = "--plate p.####.png --frames 1001-1080";
+    work.generate(&format!("{take} --out o/o.####.png --report own.json"));
+    work.generate(&format!(
+        "{take} --steady off --out s/s.####.png --report shaken.json"
+    ));
+    let alone = ["report", "o/o.####.png", "--plate", "p.####.png"];
+    let out = work.run(&[&alone[..], &["--report", "alone.json"]].concat());
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    let (own, alone) = (report("own.json"), report("alone.json"));
+    // The plate as a camera at rest would have taken it, in both.
+    assert_eq!(alone["plate_curves"], own["plate_curves"]);
+    assert_ne!(report("shaken.json")["plate_curves"], own["plate_curves"]);
+    let steps = |r: &Json| r["measures"]["frame_difference"].as_f64().unwrap();
+    let apart = (steps(&alone) / steps(&own) - 1.0).abs();
+    assert!(apart < 0.1, "{} and {}", steps(&alone), steps(&own));
+}
+
+#[test]
 fn a_report_of_differing_sizes_is_refused() {
     let work = Work::new();
     let plate = plate();
