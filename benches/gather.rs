@@ -112,6 +112,9 @@ fn list(analysis: &Analysis, plate_frames: usize, out_frames: u32) -> EditList {
         closed: false,
         warp: false,
         low_band: false,
+        exposure: None,
+        held: Vec::new(),
+        layers: Vec::new(),
     }
 }
 
