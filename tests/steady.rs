@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use longtake::device::Task;
-use longtake::engine::plate::{Analysis, EditList, Level, PlateEngine, Pose, Settings, Steady};
+use longtake::engine::plate::{
+    Analysis, EditList, Level, PlateEngine, Pose, Settings, Steady, suitability,
+};
 use longtake::engine::{Engine, Sources, Timeline};
 use longtake::frame::{
     FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window, to_display,
@@ -308,6 +310,14 @@ fn light_does_not_jump_when_a_plate_whose_exposure_drifts_is_extended() {
         if !moves {
             let off = drifting(moves, Mode::Extend, Level::Off);
             assert!(off.edit.exposure.is_none());
+            let judged = |m: &Made| {
+                let range = m.timeline.plate;
+                let exposure = m.edit.exposure.as_ref();
+                suitability(&m.analysis, range, false, exposure, Task::quiet()).unwrap()
+            };
+            // Twice .2 of a natural logarithm, all but a little at either end.
+            assert!((0.4..0.5).contains(&judged(&made).levelled));
+            assert_eq!(judged(&off).levelled, 0.0);
             let late = |m: &Made| most(&Made::steps(&m.frames[100..], false));
             let (on, off) = (late(&made), late(&off));
             assert!(on < 0.25 * off, "{on} for {off}");

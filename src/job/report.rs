@@ -252,7 +252,7 @@ pub fn measure(
     let engine = PlateEngine::default();
     let analysis = engine.study(&mut sources, task)?;
     let steady = analysis.is_steadied(Steady::Auto);
-    let found = suitability(&analysis, analysis.info.range, steady, task)?;
+    let found = suitability(&analysis, analysis.info.range, steady, None, task)?;
     watch.event(&Event::Suitability {
         found: &found,
         summary: &found.summary(),

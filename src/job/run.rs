@@ -113,9 +113,8 @@ pub(super) fn frames(
         Some(analysis) => {
             let range = take.timeline().plate;
             let exposure = edit.and_then(|e| e.exposure.as_ref());
-            let level = exposure.map(|e| analysis.levelled(e, range));
-            let analysis = level.as_ref().unwrap_or(analysis);
-            Some(suitability(analysis, range, camera.is_some(), task)?)
+            let steadied = camera.is_some();
+            Some(suitability(analysis, range, steadied, exposure, task)?)
         }
         None => None,
     };

@@ -197,9 +197,7 @@ fn lends_itself(
             let edit = prepared.take.decision().edit_list();
             let steadied = edit.is_some_and(|e| e.camera.is_some());
             let exposure = edit.and_then(|e| e.exposure.as_ref());
-            let level = exposure.map(|e| analysis.levelled(e, range));
-            let analysis = level.as_ref().unwrap_or(analysis);
-            Ok(suitability(analysis, range, steadied, desk.task())?.summary())
+            Ok(suitability(analysis, range, steadied, exposure, desk.task())?.summary())
         }
         None => Ok("The latents are there: frames need only be decoded.".to_owned()),
     });

@@ -88,6 +88,14 @@ impl Exposure {
         })
     }
 
+    /// How much more light the brightest exposure of the plate has than the darkest, as
+    /// a share of that.
+    pub fn span(&self) -> f64 {
+        let most = self.plate.iter().copied().fold(f32::MIN, f32::max);
+        let least = self.plate.iter().copied().fold(f32::MAX, f32::min);
+        f64::from((most / least.max(1e-6) - 1.0).max(0.0))
+    }
+
     /// What the light of plate index `index` is multiplied by in output index `t`.
     pub(super) fn gain(&self, index: i32, t: i32) -> f32 {
         let of = |list: &[f32], i: i32| {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::analysis::Analysis;
+use super::exposure::Exposure;
 use super::features::{Features, NATURAL};
 use super::jumps::Jumps;
 use crate::device::Task;
@@ -75,6 +76,9 @@ pub struct Suitability {
     /// How far the camera goes from where it looks in the mean, of the picture's
     /// height, where that is taken out and put back; else 0.
     pub steadied: f64,
+    /// How much more light the plate's brightest exposure has than its darkest, as a
+    /// share of that, where a drift is taken out and put back; else 0.
+    pub levelled: f64,
     /// How much farther apart the ends of the plate are than its frames are in
     /// general; 1 for a plate that comes back.
     pub one_way: f64,
@@ -93,9 +97,14 @@ impl Suitability {
             _ => "The plate does not lend itself well.",
         };
         match self.concerns.first() {
-            None if self.steadied > 0.0 => format!(
-                "{grade} Its camera moves: that is taken out first and put back on what is made."
-            ),
+            None if self.steadied > 0.0 || self.levelled > 0.0 => {
+                let what = match (self.steadied > 0.0, self.levelled > 0.0) {
+                    (true, true) => "Its camera moves and its exposure drifts: both are",
+                    (true, false) => "Its camera moves: that is",
+                    _ => "Its exposure drifts: that is",
+                };
+                format!("{grade} {what} taken out first and put back on what is made.")
+            }
             None => grade.to_owned(),
             Some(c) => format!("{grade} {}", c.advice()),
         }
@@ -105,7 +114,8 @@ impl Suitability {
 /// Rows of the grid that this is judged on.
 const ROWS: usize = 24;
 
-/// Judges the frames `range` of an analysed plate, steadied or as they are.
+/// Judges the frames `range` of an analysed plate, steadied or as they are, and
+/// levelled where their exposure is given.
 ///
 /// # Errors
 /// Only where the work was asked to stop.
@@ -113,8 +123,11 @@ pub fn suitability(
     analysis: &Analysis,
     range: FrameRange,
     steady: bool,
+    exposure: Option<&Exposure>,
     task: Task<'_>,
 ) -> Result<Suitability, EngineError> {
+    let level = exposure.map(|e| analysis.levelled(e, range));
+    let analysis = level.as_ref().unwrap_or(analysis);
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
     let range = range
         .intersection(&analysis.info.range)
@@ -128,6 +141,7 @@ pub fn suitability(
         jump: 0.0,
         camera,
         steadied: steadied.map_or(0.0, |s| s.travel),
+        levelled: exposure.map_or(0.0, Exposure::span),
         one_way: 1.0,
         passing: 0.0,
         concerns: Vec::new(),
@@ -352,7 +366,7 @@ mod tests {
             steadied: None,
         };
         let task = Task::quiet();
-        suitability(&analysis, analysis.info.range, false, task).unwrap()
+        suitability(&analysis, analysis.info.range, false, None, task).unwrap()
     }
 
     fn texture(x: f64, y: f64) -> f64 {
