@@ -300,3 +300,36 @@ fn what_cannot_be_is_told_before_work() {
     let (code, text) = says(&["--size", "48x32", "--frames", "1-5", "--out", "f.####.exr"]);
     assert!(code == 4 && text.contains("has no vae"), "{text}");
 }
+
+#[test]
+fn frames_from_words_come_in_the_space_that_is_named() {
+    let work = Work::new();
+    model(&work);
+    let make = |more: &str| {
+        let line = "generate --engine wan --model model --prompt steam --steps 2 --guidance 1 \
+                    --size 48x32 --frames 1-5 --threads 1 --pixel-type float";
+        let words: Vec<&str> = line.split_whitespace().chain(more.split(' ')).collect();
+        let out = work.run(&words);
+        assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    };
+    make("--out a/o.####.exr");
+    make("--out b/o.####.exr --output-colorspace ACEScg");
+    let frame = |name: &str| {
+        let path = work.path(name);
+        let mut plate = FilePlate::open(&path, &PlateOptions::default()).unwrap();
+        plate.read(3).unwrap()
+    };
+    let (light, cg) = (frame("a/o.####.exr"), frame("b/o.####.exr"));
+    // Rec.709 to AP1 with the Bradford adaptation from D65 to the ACES white.
+    let matrix = [
+        [0.613_097, 0.339_523, 0.047_379],
+        [0.070_194, 0.916_354, 0.013_452],
+        [0.020_616, 0.109_570, 0.869_815],
+    ];
+    for (a, b) in light.data().chunks(3).zip(cg.data().chunks(3)) {
+        for (row, b) in matrix.iter().zip(b) {
+            let sum: f32 = row.iter().zip(a).map(|(m, a)| m * a).sum();
+            assert!((sum - b).abs() < 1e-4, "{a:?} came out as {b}, not {sum}");
+        }
+    }
+}
