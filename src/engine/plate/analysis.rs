@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::camera::{self, Steadied, Watch};
-use super::cells::{Light, finest, grid, hash, occupied};
+use super::camera::{self, Watch};
+use super::cells::{Light, UNIT, finest, grid, hash, occupied};
 use super::settings::Steady;
+use super::steadied::{Kept, Steadied};
 use crate::device::Task;
 use crate::engine::{EngineError, Sources};
 use crate::frame::PlateInfo;
@@ -93,7 +94,8 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
     let mut matte = Vec::new();
     let mut fingerprints = Vec::with_capacity(n);
     let (mut steps, mut not_finite) = (Vec::new(), Vec::new());
-    let mut watch = Watch::new(&info);
+    let mut watch = Watch::new(&info, cols * fine);
+    let mut kept = Kept::new(&info);
     for (i, frame) in info.range.iter().enumerate() {
         task.step("Reading the plate", i, n)?;
         let light = Light::of(
@@ -102,7 +104,8 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
             cols * fine,
             rows * fine,
         );
-        watch.take(&light, &info);
+        watch.take(&light.encoded(info.transfer), UNIT);
+        kept.take(&light, &info);
         if !light.finite {
             not_finite.push(i as u32);
         }
@@ -121,9 +124,13 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
         if let Some(reader) = sources.matte.as_deref_mut() {
             let picture = reader.read(frame)?;
             matte.extend(occupied(&picture, cols, rows));
-            watch.take_matte(&picture);
+            kept.take_matte(&picture);
         }
     }
+    task.check()?;
+    let steadied = watch
+        .poses()
+        .map(|(poses, travel)| kept.steadied(&info, poses, travel));
     Ok(Analysis {
         cols,
         rows,
@@ -132,7 +139,7 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
         fingerprints,
         duplicates: copies(&steps, width as i64),
         not_finite,
-        steadied: watch.steadied(task)?,
+        steadied,
         info,
     })
 }

@@ -34,8 +34,8 @@ impl Level {
 
 /// Clips that are tried for a change on the fine grid.
 const FITTED: usize = 2;
-/// The same while none is good.
-const FITTED_BAD: usize = 3;
+/// The same while none is good: of a flag or of cloth, few clips are.
+const FITTED_BAD: usize = 12;
 /// How often such a fit is mended to keep to what a frame may step.
 const MENDS: usize = 3;
 /// How much a change may load the eye before more than a few clips are tried.

@@ -157,11 +157,10 @@ impl Features {
             &self.motion[a * self.cells() + c],
             &self.motion[b * self.cells() + c],
         );
+        // At most twice MOST: no overflow.
         (0..8)
-            .map(|k| {
-                let d = i32::from(a[k]) - i32::from(b[k]);
-                d * d
-            })
+            .map(|k| i32::from(a[k].wrapping_sub(b[k])))
+            .map(|d| d * d)
             .sum()
     }
 
@@ -173,11 +172,10 @@ impl Features {
             &self.seen[a * self.cells() + c],
             &self.seen[b * self.cells() + c],
         );
+        // At most twice MOST: no overflow.
         (0..4)
-            .map(|k| {
-                let d = i32::from(a[k]) - i32::from(b[k]);
-                d * d
-            })
+            .map(|k| i32::from(a[k].wrapping_sub(b[k])))
+            .map(|d| d * d)
             .sum()
     }
 }

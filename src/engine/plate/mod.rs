@@ -27,12 +27,14 @@ mod overlay;
 mod parts;
 mod path;
 mod plan;
+mod planes;
 mod playing;
 mod regions;
 mod remake;
 mod score;
 mod settings;
 mod solve;
+mod steadied;
 mod suitability;
 mod switch;
 mod trws;
@@ -40,13 +42,14 @@ mod trws;
 use std::sync::Arc;
 
 pub use analysis::Analysis;
-pub use camera::{Camera, Pose, Steadied};
+pub use camera::{Camera, Pose};
 pub use cells::fingerprint;
 pub use edit_list::{Area, EditList, Event, Kind, Layer, NEVER};
 pub use exposure::{Exposure, Level};
 pub use judge::Judge;
 pub use mattes::Mattes;
 pub use settings::{Region, Remake, Settings, Steady};
+pub use steadied::Steadied;
 pub use suitability::{Concern, Suitability, suitability};
 
 use super::{Engine, EngineError, Sources, Timeline};
@@ -126,7 +129,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 4"
+        "plate 5"
     }
 
     fn settings_key(&self) -> String {

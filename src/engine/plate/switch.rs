@@ -5,16 +5,13 @@
 //! cell (after Kwatra, Schödl, Essa, Turk and Bobick, "Graphcut textures",
 //! 2003, and Agarwala et al., "Panoramic video textures", 2005).
 
-use super::features::{Features, NATURAL};
+use super::features::Features;
+use super::planes::{Planes, borders};
 use super::playing::Playing;
-use super::trws::{Messages, NEVERMORE, Pair, Problem};
+use super::trws::{Messages, NEVERMORE, Problem};
 
 /// A natural step squared in the units of the labelling.
 pub(super) const COST: i32 = 64;
-/// Largest jump in time that is told apart, in natural steps squared.
-const MOST_JUMP: i32 = 9 * COST;
-/// Largest seam that is told apart, in contrasts just seen, squared.
-const MOST_SEAM: i32 = 60 * COST;
 /// What to weigh, and how much.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weights {
@@ -116,7 +113,7 @@ pub(super) fn fit(
             }
         }
         if u < ask.window {
-            seams(problem, f, &planes.seam, u, 1, w);
+            borders(problem, f, &planes.seam, u, w, 1);
             kept.push(planes.seam.clone());
         }
     }
@@ -137,7 +134,7 @@ pub(super) fn fit(
             *s += p / sampled.len() as i32;
         }
     }
-    seams(problem, f, &sum, ask.window, ask.life as i32, w);
+    borders(problem, f, &sum, ask.window, w, ask.life as i32);
     kept.push(sum);
     for &(c, label) in &ask.bound.pins {
         problem.pin(c as usize, label);
@@ -160,7 +157,7 @@ pub(super) fn fit(
         seam /= 2;
         for (u, plane) in kept.iter().enumerate() {
             let times = if u == ask.window { ask.life as i32 } else { 1 };
-            seams(problem, f, plane, u, times, &Weights { seam, ..*w });
+            borders(problem, f, plane, u, &Weights { seam, ..*w }, times);
         }
         fits.push(problem.resume(4, messages));
     }
@@ -170,67 +167,59 @@ pub(super) fn fit(
 /// What switching does to the steps of the luma from frame to frame.
 struct Steps {
     cells: usize,
-    /// Frame by frame: the step of a cell that stays with its old clip, that
-    /// switches in the frame, that plays the new clip already.
-    parts: Vec<[i16; 3]>,
+    /// Frame by frame, cell by cell: the step of a cell that stays with its old
+    /// clip, that switches in the frame, that plays the new clip already.
+    stays: Vec<i16>,
+    goes: Vec<i16>,
+    there: Vec<i16>,
 }
 
 impl Steps {
     fn new(f: &Features, playing: &Playing, ask: &Ask<'_>) -> Self {
         let cells = f.cells();
         let last = f.frames as i32 - 1;
+        let frame = |t: i32| &f.luma[t.clamp(0, last) as usize * cells..][..cells];
         let luma = |t: i32, c: usize| i32::from(f.luma[t.clamp(0, last) as usize * cells + c]);
-        let mut parts = Vec::with_capacity((ask.window + 1) * cells);
+        let size = (ask.window + 1) * cells;
+        let [mut stays, mut goes, mut there] = [(); 3].map(|()| Vec::with_capacity(size));
+        let step = |a: i32, b: i32| (a - b).abs().min(32_767) as i16;
         for u in 0..=ask.window {
             let t = (ask.at + u) as i32;
             let (now, was) = (playing.at(ask.at + u), playing.at((ask.at + u).max(1) - 1));
+            let (new, before) = (frame(t + ask.offset), frame(t - 1 + ask.offset));
             for c in 0..cells {
                 let old = luma(t - 1 + was[c], c);
-                let new = luma(t + ask.offset, c);
-                let stays = (luma(t + now[c], c) - old).abs();
-                let goes = (new - old).abs();
-                let there = (new - luma(t - 1 + ask.offset, c)).abs();
-                parts.push([stays, goes, there].map(|v| v.min(32_767) as i16));
+                stays.push(step(luma(t + now[c], c), old));
+                goes.push(step(i32::from(new[c]), old));
+                there.push(step(i32::from(new[c]), i32::from(before[c])));
             }
         }
-        Self { cells, parts }
+        Self {
+            cells,
+            stays,
+            goes,
+            there,
+        }
     }
 
     /// The sum of the steps in each frame of the window.
     fn taken(&self, times: &[u8]) -> Vec<i64> {
-        self.parts
+        let parts = self
+            .stays
             .chunks_exact(self.cells)
-            .enumerate()
-            .map(|(u, parts)| {
-                parts
-                    .iter()
-                    .zip(times)
-                    .map(|(p, &s)| {
-                        i64::from(
-                            p[usize::from(usize::from(s) <= u) + usize::from(usize::from(s) < u)],
-                        )
-                    })
-                    .sum()
+            .zip(self.goes.chunks_exact(self.cells))
+            .zip(self.there.chunks_exact(self.cells));
+        (0u8..)
+            .zip(parts)
+            .map(|(u, ((stays, goes), there))| {
+                let mut sum = 0;
+                for (c, &s) in times.iter().enumerate() {
+                    let gone = if s < u { there[c] } else { goes[c] };
+                    sum += i64::from(if s <= u { gone } else { stays[c] });
+                }
+                sum
             })
             .collect()
-    }
-}
-
-/// Sets the prices of borders in one frame from the seams of the cells.
-fn seams(p: &mut Problem, f: &Features, seam: &[i32], frame: usize, times: i32, w: &Weights) {
-    let price = |a: usize, b: usize| times * (((seam[a] + seam[b] + 2 * w.border) * w.seam) >> 8);
-    for y in 0..f.rows {
-        for x in 0..f.cols {
-            let c = y * f.cols + x;
-            if x + 1 < f.cols {
-                let e = price(c, c + 1);
-                p.set_pair(Pair::Right, x, y, frame, e);
-            }
-            if y + 1 < f.rows {
-                let e = price(c, c + f.cols);
-                p.set_pair(Pair::Down, x, y, frame, e);
-            }
-        }
     }
 }
 
@@ -240,82 +229,6 @@ pub(super) struct Room {
     problem: Problem,
     messages: Messages,
     planes: Planes,
-}
-
-/// How an old and a new clip differ in one frame.
-#[derive(Default)]
-struct Planes {
-    /// Jump in time per cell, in [`COST`].
-    jump: Vec<i32>,
-    /// Seam in space per cell, in [`COST`].
-    seam: Vec<i32>,
-    scratch: Vec<i32>,
-}
-
-impl Planes {
-    fn reset(&mut self, cells: usize) {
-        for v in [&mut self.jump, &mut self.seam, &mut self.scratch] {
-            v.clear();
-            v.resize(cells, 0);
-        }
-    }
-
-    fn compare(&mut self, f: &Features, old: &[i32], t: usize, offset: i32) {
-        let last = f.frames as i32 - 1;
-        let t = t as i32;
-        let new = (t + offset).clamp(0, last) as usize;
-        for c in 0..f.cells() {
-            let was = (t + old[c]).clamp(0, last) as usize;
-            let jump = f.jump(c, was, new) / (NATURAL / COST);
-            let seam = f.contrast(c, was, new) / (NATURAL / COST);
-            self.jump[c] = jump.min(4 * MOST_JUMP);
-            self.seam[c] = seam.min(4 * MOST_SEAM);
-        }
-        // Gaussians of .8 and .6 cells.
-        blur(
-            &mut self.jump,
-            &mut self.scratch,
-            f.cols,
-            f.rows,
-            [32, 15, 1],
-        );
-        blur(
-            &mut self.seam,
-            &mut self.scratch,
-            f.cols,
-            f.rows,
-            [42, 11, 0],
-        );
-        for j in &mut self.jump {
-            *j = (*j).min(MOST_JUMP);
-        }
-        for s in &mut self.seam {
-            *s = (*s).min(MOST_SEAM);
-        }
-    }
-}
-
-/// A symmetric filter of five taps, in sixty-fourths, edges repeated.
-fn blur(plane: &mut [i32], scratch: &mut [i32], cols: usize, rows: usize, k: [i32; 3]) {
-    for y in 0..rows {
-        let row = &plane[y * cols..(y + 1) * cols];
-        for x in 0..cols {
-            let (a, b) = (x.saturating_sub(2), x.saturating_sub(1));
-            let (d, e) = ((x + 1).min(cols - 1), (x + 2).min(cols - 1));
-            scratch[y * cols + x] =
-                k[0] * row[x] + k[1] * (row[b] + row[d]) + k[2] * (row[a] + row[e]);
-        }
-    }
-    for y in 0..rows {
-        let at = |d: isize| y.saturating_add_signed(d).min(rows - 1) * cols;
-        let (a, b, c, d, e) = (at(-2), at(-1), at(0), at(1), at(2));
-        for x in 0..cols {
-            let sum = i64::from(k[0]) * i64::from(scratch[c + x])
-                + i64::from(k[1]) * i64::from(scratch[b + x] + scratch[d + x])
-                + i64::from(k[2]) * i64::from(scratch[a + x] + scratch[e + x]);
-            plane[c + x] = (sum >> 12) as i32;
-        }
-    }
 }
 
 /// The price of what must not be.

@@ -190,6 +190,33 @@ impl Problem {
 #[derive(Clone, Default)]
 pub(super) struct Messages([Vec<i16>; 4]);
 
+/// `of` of each pair of lanes. (A loop, since what `array::from_fn` does is not
+/// turned into vectors.)
+#[inline(always)]
+fn each(a: Lanes, b: Lanes, of: impl Fn(i16, i16) -> i16) -> Lanes {
+    let mut out = [0; LANES];
+    for l in 0..LANES {
+        out[l] = of(a[l], b[l]);
+    }
+    out
+}
+
+/// Lane by lane.
+#[inline(always)]
+fn lanes(of: impl Fn(usize) -> i16) -> Lanes {
+    let mut out = [0; LANES];
+    for (l, o) in out.iter_mut().enumerate() {
+        *o = of(l);
+    }
+    out
+}
+
+/// All bits of a lane, or none.
+#[inline(always)]
+fn mask(all: bool) -> i16 {
+    -i16::from(all)
+}
+
 #[inline(always)]
 fn load(from: &[i16], i: usize) -> Lanes {
     let mut lanes = [0; LANES];
@@ -354,79 +381,66 @@ impl Messages {
     #[inline(always)]
     fn decode_any(&self, p: &Problem) -> Vec<u8> {
         let mut labels = vec![0u8; p.cols * p.rows];
-        let mut belief = vec![[0i32; LANES]; p.labels];
+        let mut belief = vec![[0i16; LANES]; p.labels];
         // Labels of the diagonal before, and of this one, by row.
-        let mut before = vec![0i32; p.pitch + LANES];
+        let mut before = vec![0i16; p.pitch + LANES];
         let mut now = before.clone();
         for d in 0..p.cols + p.rows - 1 {
             let first = (d + 1).saturating_sub(p.cols) / LANES * LANES;
             let last = d.min(p.rows - 1);
             for y in (first..=last).step_by(LANES) {
-                let mut left = [0i32; LANES];
-                let mut up = [0i32; LANES];
-                for l in 0..LANES {
-                    left[l] = before[(y + l).min(p.pitch - 1)];
-                    up[l] = before[(y + l).saturating_sub(1).min(p.pitch - 1)];
-                }
-                // Whether there is a neighbour to the left, and above.
-                let has_left: [bool; LANES] = std::array::from_fn(|l| y + l < d);
-                let has_up: [bool; LANES] = std::array::from_fn(|l| y + l > 0);
+                // Labels of the neighbours to the left and above, and whether
+                // there are such.
+                let left = lanes(|l| before[(y + l).min(p.pitch - 1)]);
+                let up = |l: usize| before[(y + l).saturating_sub(1).min(p.pitch - 1)];
+                let up = lanes(up);
+                let has_left = lanes(|l| mask(y + l < d));
+                let has_up = lanes(|l| mask(y + l > 0));
                 for (k, b) in belief.iter_mut().enumerate() {
                     let at = p.at(d, k, y);
-                    let unary = load(&p.unary, at);
+                    *b = load(&p.unary, at);
                     let m = [0, 1, 2, 3].map(|m| load(&self.0[m], at));
-                    for l in 0..LANES {
-                        let wide = i32::from;
-                        let mut sum = wide(unary[l]) + wide(m[1][l]) + wide(m[3][l]);
-                        if !has_left[l] {
-                            sum += wide(m[0][l]);
-                        }
-                        if !has_up[l] {
-                            sum += wide(m[2][l]);
-                        }
-                        b[l] = sum;
-                    }
+                    *b = each(*b, m[1], i16::saturating_add);
+                    *b = each(*b, m[3], i16::saturating_add);
+                    *b = each(*b, each(m[0], has_left, |m, h| m & !h), i16::saturating_add);
+                    *b = each(*b, each(m[2], has_up, |m, h| m & !h), i16::saturating_add);
                 }
                 if d > 0 {
                     let edges = [
-                        (&left, &has_left, &p.pair[0], p.at(d - 1, 0, y)),
-                        (&up, &has_up, &p.pair[1], p.at(d - 1, 0, y) - 1),
+                        (left, has_left, &p.pair[0], p.at(d - 1, 0, y)),
+                        (up, has_up, &p.pair[1], p.at(d - 1, 0, y) - 1),
                     ];
                     for (label, has, price, edge) in edges {
-                        let mut cost = [0i32; LANES];
+                        // From the neighbour's label the price grows with each
+                        // frame that passes.
+                        let mut cost = [0i16; LANES];
                         for k in 1..p.labels {
                             let e = load(price, edge + (k - 1) * p.pitch);
-                            for l in 0..LANES {
-                                let past = k as i32 > label[l] && has[l];
-                                cost[l] = if past { cost[l] + i32::from(e[l]) } else { 0 };
-                                belief[k][l] += cost[l];
-                            }
+                            let past = each(label, has, |s, h| mask(k as i16 > s) & h);
+                            cost = each(each(cost, e, i16::saturating_add), past, |c, p| c & p);
+                            belief[k] = each(belief[k], cost, i16::saturating_add);
                         }
                         cost = [0; LANES];
                         for k in (0..p.labels - 1).rev() {
                             let e = load(price, edge + k * p.pitch);
-                            for l in 0..LANES {
-                                let short = (k as i32) < label[l] && has[l];
-                                cost[l] = if short { cost[l] + i32::from(e[l]) } else { 0 };
-                                belief[k][l] += cost[l];
-                            }
+                            let short = each(label, has, |s, h| mask((k as i16) < s) & h);
+                            cost = each(each(cost, e, i16::saturating_add), short, |c, s| c & s);
+                            belief[k] = each(belief[k], cost, i16::saturating_add);
                         }
                     }
                 }
                 let mut best = belief[0];
-                let mut chosen = [0i32; LANES];
+                let mut chosen = [0i16; LANES];
                 for (k, b) in belief.iter().enumerate().skip(1) {
-                    for l in 0..LANES {
-                        let better = b[l] < best[l];
-                        best[l] = if better { b[l] } else { best[l] };
-                        chosen[l] = if better { k as i32 } else { chosen[l] };
-                    }
+                    let better = each(*b, best, |b, best| mask(b < best));
+                    best = each(best, *b, i16::min);
+                    chosen = each(chosen, better, |c, b| (k as i16 & b) | (c & !b));
                 }
                 if !p.pins.is_empty() {
                     for (l, chosen) in chosen.iter_mut().enumerate() {
                         if y + l <= last && d - (y + l) < p.cols {
                             let pin = p.pins[(y + l) * p.cols + d - (y + l)];
-                            *chosen = if pin == FREE { *chosen } else { i32::from(pin) };
+                            *chosen = if pin == FREE { *chosen } else { i16::from(pin) };
                         }
                     }
                 }

@@ -8,20 +8,15 @@
 mod path;
 mod pose;
 mod raster;
-mod still;
 mod track;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::path::Course;
 use self::raster::Raster;
-use self::still::Frames;
 use self::track::{SHARE, Tracker};
-use super::cells::{self, Light, UNIT};
-use crate::device::{self, Task};
-use crate::engine::{EngineError, Span, Timeline};
-use crate::frame::{Picture, PlateInfo};
+use crate::engine::{Span, Timeline};
+use crate::frame::PlateInfo;
 
 pub use pose::Pose;
 
@@ -37,27 +32,11 @@ const SURE: f64 = 0.9;
 /// that was found is taken out.
 const GAIN: f64 = 0.1;
 
-/// A plate as a camera at rest would have taken it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Steadied {
-    /// Where the camera looks at each frame.
-    pub poses: Vec<Pose>,
-    /// The farthest that it goes, in heights of the picture.
-    pub travel: f64,
-    /// The cells of [`Analysis::colour`](super::Analysis::colour), steadied.
-    pub colour: Vec<i16>,
-    /// The cells of [`Analysis::matte`](super::Analysis::matte), steadied.
-    pub matte: Vec<bool>,
-}
-
 /// Follows the camera while the frames of a plate are read in order.
 pub(super) struct Watch {
     tracker: Tracker,
-    frames: Frames,
-    /// The grid that frames are taken on, and how many times finer it is than
-    /// that which they are kept on.
+    /// Columns of the grid that frames are taken on.
     cols: usize,
-    finer: usize,
     poses: Vec<Pose>,
     sure: usize,
     gain: f64,
@@ -65,16 +44,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// For a plate like `info`.
-    pub(super) fn new(info: &PlateInfo) -> Self {
-        let (wide, finest) = (wide(info), cells::finest(info));
-        let (cols, rows) = cells::grid(info);
-        let kept = (finest / 2).max(1);
+    /// For a plate like `info`, whose frames are taken on `cols` columns.
+    pub(super) fn new(info: &PlateInfo, cols: usize) -> Self {
+        let wide = wide(info);
         Self {
             tracker: Tracker::new(wide),
-            frames: Frames::new(cols, rows, kept, wide),
-            cols: cols * finest,
-            finer: finest / kept,
+            cols,
             poses: Vec::new(),
             sure: 0,
             gain: 0.0,
@@ -82,13 +57,13 @@ impl Watch {
         }
     }
 
-    /// Takes the next frame, on the finest grid that its plate has.
-    pub(super) fn take(&mut self, light: &Light, info: &PlateInfo) {
-        let data: Vec<f32> = light
-            .encoded(info.transfer)
+    /// Takes the next frame: its means on the finest grid of its plate, three
+    /// values a cell, `unit` for white.
+    pub(super) fn take(&mut self, cells: &[i16], unit: f32) {
+        let data: Vec<f32> = cells
             .chunks_exact(3)
             .map(|c| {
-                (0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2])) / UNIT
+                (0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2])) / unit
             })
             .collect();
         let sight = self.tracker.follow(&Raster {
@@ -99,42 +74,11 @@ impl Watch {
         self.sure += usize::from(sight.held >= SHARE);
         self.gain += sight.held - sight.unmoved;
         self.poses.push(sight.pose);
-        let kept = light.pooled(self.finer).encoded(info.transfer);
-        self.frames.take(&kept);
     }
 
-    /// Takes the matte of that frame.
-    pub(super) fn take_matte(&mut self, matte: &Picture) {
-        self.frames.take_matte(matte);
-    }
-
-    /// The plate with its camera's motion taken out, where the camera moves at all
-    /// and can be followed.
-    ///
-    /// # Errors
-    /// Where the work was asked to stop.
-    pub(super) fn steadied(self, task: Task<'_>) -> Result<Option<Steadied>, EngineError> {
-        let Some((poses, travel)) = self.poses() else {
-            return Ok(None);
-        };
-        task.check()?;
-        let frames = || poses.par_iter().enumerate();
-        let (colour, matte) = device::install(|| {
-            let colour = frames().flat_map_iter(|(i, pose)| self.frames.colour_at_rest(i, pose));
-            let matte = frames().flat_map_iter(|(i, pose)| self.frames.matte_at_rest(i, pose));
-            (colour.collect(), matte.collect())
-        });
-        Ok(Some(Steadied {
-            poses,
-            travel,
-            colour,
-            matte,
-        }))
-    }
-
-    /// The poses of all frames about their mean and how far they go, where the
-    /// camera moves.
-    fn poses(&self) -> Option<(Vec<Pose>, f64)> {
+    /// The poses of all frames about their mean and the farthest that they go, in
+    /// heights of the picture, where the camera moves at all and can be followed.
+    pub(super) fn poses(&self) -> Option<(Vec<Pose>, f64)> {
         let n = self.poses.len();
         let frames = n as f64;
         if n < 2 || (self.sure as f64) < SURE * frames || self.gain < GAIN * frames {

@@ -1,0 +1,219 @@
+//! The plate on the grid of decisions as a camera at rest would have taken it.
+//!
+//! Frames are kept on a grid of half as large cells while the camera is followed,
+//! and read from there once it is known where it looks in the mean. A proxy has the
+//! same light in those cells, and so the same steadied plate.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::camera::Pose;
+use super::cells::{self, Light};
+use super::gather::at_rest;
+use crate::device;
+use crate::frame::{Picture, PlateInfo};
+
+/// A plate as a camera at rest would have taken it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steadied {
+    /// Where the camera looks at each frame.
+    pub poses: Vec<Pose>,
+    /// The farthest that it goes, in heights of the picture.
+    pub travel: f64,
+    /// The cells of [`Analysis::colour`](super::Analysis::colour), steadied.
+    pub colour: Vec<i16>,
+    /// The cells of [`Analysis::matte`](super::Analysis::matte), steadied.
+    pub matte: Vec<bool>,
+}
+
+/// The frames of a plate, kept until it is known whether it is to be steadied.
+pub(super) struct Kept {
+    /// How many times finer, each way, than the grid of decisions.
+    finer: usize,
+    cols: usize,
+    rows: usize,
+    /// Frame by frame, row by row, three values a cell, encoded.
+    colour: Vec<i16>,
+    /// Frame by frame, row by row: whether the cell is matted.
+    matte: Vec<bool>,
+}
+
+impl Kept {
+    /// For a plate like `info`.
+    pub(super) fn new(info: &PlateInfo) -> Self {
+        let (cols, rows) = cells::grid(info);
+        let finer = (cells::finest(info) / 2).max(1);
+        Self {
+            finer,
+            cols: cols * finer,
+            rows: rows * finer,
+            colour: Vec::new(),
+            matte: Vec::new(),
+        }
+    }
+
+    /// Keeps the next frame, given on the finest grid of its plate.
+    pub(super) fn take(&mut self, light: &Light, info: &PlateInfo) {
+        let kept = light.pooled(cells::finest(info) / self.finer);
+        self.colour.extend(kept.encoded(info.transfer));
+    }
+
+    /// Keeps the matte of that frame.
+    pub(super) fn take_matte(&mut self, matte: &Picture) {
+        let kept = cells::occupied(matte, self.cols, self.rows);
+        self.matte.extend(kept);
+    }
+
+    /// The plate, like `info`, whose frames were taken from `poses` and whose
+    /// camera goes as far as `travel`, as a camera at rest would have taken it.
+    pub(super) fn steadied(&self, info: &PlateInfo, poses: Vec<Pose>, travel: f64) -> Steadied {
+        let all: Vec<_> = device::install(|| {
+            let frames = poses.par_iter().enumerate();
+            frames.map(|(i, p)| self.frame(info, i, p)).collect()
+        });
+        let (colour, matte): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        Steadied {
+            poses,
+            travel,
+            colour: colour.concat(),
+            matte: matte.concat(),
+        }
+    }
+
+    /// Frame `i`, which was taken from `taken`, on the grid of decisions, and its
+    /// matte.
+    fn frame(&self, info: &PlateInfo, i: usize, taken: &Pose) -> (Vec<i16>, Vec<bool>) {
+        let size = self.cols * self.rows;
+        let seen = |channels: usize, cells: &mut dyn Iterator<Item = f32>| {
+            let mut kept = Picture::new(self.cols, self.rows, channels);
+            kept.data_mut()
+                .iter_mut()
+                .zip(cells)
+                .for_each(|(v, c)| *v = c);
+            self.pooled(&at_rest(&Arc::new(kept), taken, info))
+        };
+        let cells = &self.colour[3 * i * size..][..3 * size];
+        let colour = seen(3, &mut cells.iter().map(|c| f32::from(*c)))
+            .into_iter()
+            .map(|c| c.round().clamp(-32_767.0, 32_767.0) as i16)
+            .collect();
+        let matte = match self.matte.get(i * size..(i + 1) * size) {
+            None => Vec::new(),
+            // What reaches into a cell fills more than a twentieth of it.
+            Some(cells) => seen(1, &mut cells.iter().map(|m| f32::from(u8::from(*m))))
+                .into_iter()
+                .map(|m| m > 0.05)
+                .collect(),
+        };
+        (colour, matte)
+    }
+
+    /// The means of a picture of the finer grid on the grid of decisions.
+    fn pooled(&self, picture: &Picture) -> Vec<f32> {
+        let (n, channels) = (self.finer, picture.channels());
+        let cols = self.cols / n;
+        let mut out = vec![0.0; cols * (self.rows / n) * channels];
+        for y in 0..self.rows {
+            let to = &mut out[y / n * cols * channels..][..cols * channels];
+            for (x, from) in picture.row(y).chunks_exact(channels).enumerate() {
+                for (k, v) in from.iter().enumerate() {
+                    to[x / n * channels + k] += v / (n * n) as f32;
+                }
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameRange, Transfer};
+
+    /// A plate of one frame whose grid of decisions has 60 rows.
+    fn info() -> PlateInfo {
+        PlateInfo {
+            range: FrameRange { first: 1, last: 1 },
+            width: 320,
+            height: 240,
+            full_size: (320, 240),
+            channels: ["R", "G", "B"].map(String::from).to_vec(),
+            fps: 25.0,
+            transfer: Transfer::Display,
+            pixel_aspect: 1.0,
+        }
+    }
+
+    fn kept(scene: impl Fn(f64, f64) -> f64) -> (Kept, Vec<i16>) {
+        let info = info();
+        let mut picture = Picture::new(320, 240, 3);
+        for y in 0..240 {
+            for (x, p) in picture.row_mut(y).chunks_exact_mut(3).enumerate() {
+                let v = scene(x as f64 / 4.0, y as f64 / 4.0) as f32;
+                p.copy_from_slice(&[v, 0.5 * v, 1.0 - v]);
+            }
+        }
+        let light = Light::of(&picture, &info, 320, 240);
+        let mut kept = Kept::new(&info);
+        kept.take(&light, &info);
+        (kept, light.pooled(4).encoded(info.transfer))
+    }
+
+    /// A camera that looks so many cells to the right and down.
+    fn shifted(x: f64, y: f64) -> Pose {
+        Pose {
+            x: x / 60.0,
+            y: y / 60.0,
+            ..Pose::REST
+        }
+    }
+
+    fn near(got: &[i16], want: &[i16]) -> bool {
+        got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 12)
+    }
+
+    #[test]
+    fn a_camera_that_moved_by_cells_moves_the_cells() {
+        let scene = |x: f64, y: f64| 0.5 + 0.2 * libm::sin(1.3 * x + 0.4 * y) * libm::cos(0.9 * y);
+        let (kept, cells) = kept(scene);
+        let at = |x: usize, y: usize| 3 * (y * 80 + x);
+        let still = kept.steadied(&info(), vec![Pose::REST], 0.0);
+        assert!(near(&still.colour, &cells));
+        let moved = vec![shifted(2.0, -1.0)];
+        let moved = kept.steadied(&info(), moved, 0.0);
+        for (x, y) in [(3, 4), (40, 30), (70, 55)] {
+            let (got, want) = (&moved.colour[at(x, y)..], &cells[at(x + 2, y - 1)..]);
+            assert!(near(&got[..3], &want[..3]), "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn what_lies_between_cells_keeps_its_detail() {
+        let detail = |x: f64, y: f64| 0.5 + 0.2 * libm::sin(2.2 * x) * libm::sin(1.9 * y);
+        let (plain, _) = kept(detail);
+        let (_, want) = kept(|x, y| detail(x + 0.3, y - 0.4));
+        let got = plain
+            .steadied(&info(), vec![shifted(0.3, -0.4)], 0.0)
+            .colour;
+        for (y, row) in want.chunks_exact(240).enumerate().skip(4).take(52) {
+            assert!(near(&got[y * 240 + 12..][..210], &row[12..222]), "row {y}");
+        }
+    }
+
+    #[test]
+    fn the_matte_goes_with_the_plate() {
+        let (mut kept, _) = kept(|_, _| 0.5);
+        let poses = || vec![shifted(3.0, 0.0)];
+        let without = kept.steadied(&info(), poses(), 0.0);
+        assert!(without.matte.is_empty());
+        let mut matte = Picture::new(320, 240, 1);
+        matte.row_mut(41)[30] = 0.2;
+        kept.take_matte(&matte);
+        let got = kept.steadied(&info(), poses(), 0.0).matte;
+        assert!(got[10 * 80 + 4]);
+        // Nothing more than its neighbours.
+        assert!(got.iter().filter(|m| **m).count() <= 4);
+    }
+}
