@@ -23,6 +23,9 @@ const SLOW: f64 = 0.2;
 /// Time in which a drift that goes on comes to rest, as a damped spring does, in
 /// seconds.
 const REST: f64 = 0.7;
+/// Time in which the exposure then comes back to the plate's mean, in seconds
+/// (deviation of a Gaussian): a long take is as bright as its plate.
+const HOME: f64 = 2.0;
 /// How far an exposure must drift to count, and what can be told from nothing, as
 /// natural logarithms of light.
 const DRIFTS: f64 = 0.06;
@@ -326,8 +329,9 @@ fn course(plate: &[f64], timeline: &Timeline, fps: f64) -> Vec<f64> {
         let speed = (at(i) - at(i + 4 * toward)) / 4.0;
         let aim = (at(i) + speed * rest).clamp(least, most);
         let away = at(i) - aim;
-        let k = k as f64;
-        aim + (away + (speed + away / rest) * k) * libm::exp(-k / rest)
+        let (k, home) = (k as f64, k as f64 / (HOME * fps));
+        let runs_on = aim + (away + (speed + away / rest) * k) * libm::exp(-k / rest);
+        runs_on * libm::exp(-0.5 * home * home)
     };
     let shown = |span: Option<&Span>, end: bool| match span {
         Some(Span::Kept { out, offset } | Span::Matted { out, offset }) => {
@@ -397,8 +401,8 @@ mod tests {
             out: range(first, last),
         };
         for spans in [
-            vec![kept(1, 40), free(41, 160)],
-            vec![free(-90, 0), kept(1, 60)],
+            vec![kept(1, 40), free(41, 200)],
+            vec![free(-160, 0), kept(1, 60)],
             vec![kept(1, 10), free(11, 50), kept(51, 60)],
         ] {
             let t = timeline(spans);
@@ -415,6 +419,13 @@ mod tests {
                 steps.windows(2).all(|p| (p[1] - p[0]).abs() < 0.002),
                 "{steps:?}"
             );
+            // A hundred frames on it is that of the plate in the mean.
+            let far = t
+                .out
+                .iter()
+                .zip(&out)
+                .filter(|(f, _)| !(-100..=140).contains(f));
+            assert!(far.into_iter().all(|(_, log)| log.abs() < 0.02), "{out:?}");
         }
         let closed = timeline(vec![free(1, 30)]);
         assert!(course(&plate, &closed, 25.0).iter().all(|l| *l == 0.0));
