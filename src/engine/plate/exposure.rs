@@ -23,6 +23,9 @@ const SLOW: f64 = 0.2;
 /// Time in which a drift that goes on comes to rest, as a damped spring does, in
 /// seconds.
 const REST: f64 = 0.7;
+/// Time over which it leaves the plate's own course, in seconds: the frames next to
+/// a kept one are the plate's, too, as a rule.
+const LEAVES: f64 = 0.5;
 /// Time in which the exposure then comes back to the plate's mean, in seconds
 /// (deviation of a Gaussian): a long take is as bright as its plate.
 const HOME: f64 = 2.0;
@@ -329,9 +332,15 @@ fn course(plate: &[f64], timeline: &Timeline, fps: f64) -> Vec<f64> {
         let speed = (at(i) - at(i + 4 * toward)) / 4.0;
         let aim = (at(i) + speed * rest).clamp(least, most);
         let away = at(i) - aim;
+        let own = i - toward * k as i32;
         let (k, home) = (k as f64, k as f64 / (HOME * fps));
         let runs_on = aim + (away + (speed + away / rest) * k) * libm::exp(-k / rest);
-        runs_on * libm::exp(-0.5 * home * home)
+        let runs_on = runs_on * libm::exp(-0.5 * home * home);
+        if !(0..=last).contains(&own) {
+            return runs_on;
+        }
+        let u = (k / (LEAVES * fps)).min(1.0);
+        at(own) + (runs_on - at(own)) * u * u * (3.0 - 2.0 * u)
     };
     let shown = |span: Option<&Span>, end: bool| match span {
         Some(Span::Kept { out, offset } | Span::Matted { out, offset }) => {
