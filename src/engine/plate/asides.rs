@@ -182,8 +182,9 @@ impl Carrier<'_> {
             return Ok(None);
         }
         let frames = at.saturating_sub(1)..end;
-        let without = self.load_with(fine, playing, frames.clone(), None);
-        let with = self.load_with(fine, playing, frames, Some((at, offset, window, &switch)));
+        let without = self.load_with(fine, playing, frames.clone(), None).total();
+        let laid = Some((at, offset, window, &switch[..]));
+        let with = self.load_with(fine, playing, frames, laid).total();
         if with - without > self.style.limit {
             return Ok(None);
         }

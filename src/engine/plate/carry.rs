@@ -7,7 +7,7 @@ use super::features::{Features, NATURAL};
 use super::plan::{Change, Plan, Stretch};
 use super::playing::Playing;
 use super::regions::{Mask, groups};
-use super::score::{Marker, Own, load};
+use super::score::{Load, Marker, Own, load};
 use super::solve::{Ground, Solution, Style};
 use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
 use crate::device::{Cancelled, Task};
@@ -34,12 +34,16 @@ impl Level {
 
 /// Clips that are tried for a change on the fine grid.
 const FITTED: usize = 2;
-/// The same while none is good: of a flag or of cloth, few clips are.
-const FITTED_BAD: usize = 12;
+/// The same while none is good, and while each steps too far: of a flag or of
+/// cloth few clips do not.
+const FITTED_BAD: usize = 3;
+const FITTED_FAR: usize = 12;
 /// How often such a fit is mended to keep to what a frame may step.
 const MENDS: usize = 3;
-/// How much a change may load the eye before more than a few clips are tried.
+/// How much a change may load the eye, in all and by its steps, before more than a
+/// few clips are tried.
 const BAD: f64 = 8.0;
+const FAR: f64 = 4.0;
 /// Passes of the labellings on the coarse grid.
 const QUICK: usize = 5;
 /// How much a change may load the eye before other clips are tried.
@@ -274,7 +278,7 @@ impl<'a> Carrier<'a> {
         playing: &Playing,
         frames: std::ops::Range<usize>,
         event: Option<(usize, i32, usize, &[u8])>,
-    ) -> f64 {
+    ) -> Load {
         let before = match frames.start {
             0 => self.before(),
             _ => None,
@@ -322,36 +326,40 @@ impl<'a> Carrier<'a> {
                 task.check()?;
                 let budget = self.budget(coarse, 0);
                 let look = (coarse, &reduced, frames.clone());
-                let (q, _) = self.fitted(look, change, &quick, budget, &rather);
-                ranked.push((q, change));
+                let (load, _) = self.fitted(look, change, &quick, budget, &rather);
+                ranked.push((load.total(), change));
             }
             ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
             tries = ranked.into_iter().map(|r| r.1).collect();
         }
         let rather = rather(fine);
         let weights = self.weights;
-        let mut best: Option<(f64, (usize, i32), Vec<u8>)> = None;
+        let mut best: Option<(Load, (usize, i32), Vec<u8>)> = None;
         for (i, &change) in tries.iter().enumerate() {
             task.check()?;
-            let q = best.as_ref().map_or(f64::MAX, |b| b.0);
-            if q < GOOD || i >= FITTED && q < BAD || i >= FITTED_BAD {
+            let enough = best.as_ref().map_or(1, |(load, ..)| match load {
+                l if l.total() < GOOD => 0,
+                l if l.steps >= FAR => FITTED_FAR,
+                l if l.total() >= BAD => FITTED_BAD,
+                _ => FITTED,
+            });
+            if i >= enough {
                 break;
             }
             let budget = self.budget(fine, MENDS);
             let look = (fine, playing, frames.clone());
-            let (q, switch) = self.fitted(look, change, &weights, budget, &rather);
-            if best.as_ref().is_none_or(|b| q < b.0) {
-                best = Some((q, change, switch));
+            let (load, switch) = self.fitted(look, change, &weights, budget, &rather);
+            if best.as_ref().is_none_or(|b| load.total() < b.0.total()) {
+                best = Some((load, change, switch));
             }
         }
-        let (_, (at, offset), switch) = best.unwrap_or_else(|| {
-            let cells = fine.features.cells();
-            (
-                0.0,
-                tries.first().copied().unwrap_or((at, 0)),
-                vec![0; cells],
-            )
-        });
+        let ((at, offset), switch) = best.map_or_else(
+            || {
+                let first = tries.first().copied().unwrap_or((at, 0));
+                (first, vec![0; fine.features.cells()])
+            },
+            |(_, change, switch)| (change, switch),
+        );
         Ok(Event {
             at: at as u32,
             offset,
@@ -370,7 +378,7 @@ impl<'a> Carrier<'a> {
         weights: &Weights,
         budget: Budget,
         rather: &[u8],
-    ) -> (f64, Vec<u8>) {
+    ) -> (Load, Vec<u8>) {
         let f = &level.features;
         let window = self.window(at);
         let stay = vec![i32::from(FORBIDDEN); f.cells()];
@@ -393,19 +401,22 @@ impl<'a> Carrier<'a> {
             life: 8,
             bound: &bound,
         };
-        let mut best = (f64::MAX, Vec::new());
+        let mut best: Option<(Load, Vec<u8>)> = None;
         for mut switch in fit(f, playing, &ask, weights, budget, &mut self.room) {
             for s in &mut switch {
                 // Every cell goes, at the latest with the last.
                 *s = (*s).min(window as u8);
             }
             let laid = Some((at, offset, window, &switch[..]));
-            let q = self.load_with(level, playing, frames.clone(), laid);
-            if q < best.0 {
-                best = (q, switch);
+            let load = self.load_with(level, playing, frames.clone(), laid);
+            if best.as_ref().is_none_or(|b| load.total() < b.0.total()) {
+                best = Some((load, switch));
             }
         }
-        best
+        best.unwrap_or_else(|| {
+            let load = self.load_with(level, playing, frames, None);
+            (load, vec![0; f.cells()])
+        })
     }
 
     /// What plays in frames `[first, end)`, on the coarse grid.

@@ -129,7 +129,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 5"
+        "plate 6"
     }
 
     fn settings_key(&self) -> String {

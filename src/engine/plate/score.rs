@@ -167,16 +167,30 @@ fn torn(f: &Features, source: &[usize], luma: &[i32]) -> i64 {
     across + along(0, (f.rows - 1) * f.cols, f.cols)
 }
 
-/// How bad some frames look: torn gradient in per mille of a frame's, summed
-/// over frames, and steps beyond the plate's own, long and short. `before` is
-/// the plate index that is shown before the first, where that is known.
+/// How some frames load the eye.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Torn gradient in per mille of a frame's, summed over frames.
+    pub(super) tears: f64,
+    /// Steps beyond the plate's own, long and short.
+    pub(super) steps: f64,
+}
+
+impl Load {
+    pub(super) fn total(&self) -> f64 {
+        self.tears + self.steps
+    }
+}
+
+/// How bad some frames look. `before` is the plate index that is shown before the
+/// first, where that is known.
 pub(super) fn load<'a>(
     f: &Features,
     own: &Own,
     before: Option<usize>,
     frames: std::ops::Range<usize>,
     offsets: impl Fn(usize) -> &'a [i32],
-) -> f64 {
+) -> Load {
     let cells = f.cells();
     let (mut source, mut luma) = (vec![0; cells], vec![0; cells]);
     let mut before = lumas(f, before);
@@ -196,9 +210,11 @@ pub(super) fn load<'a>(
         before.clone_from(&luma);
     }
     let over = |step: i64| step as f64 / cells as f64 / own.step;
-    tears as f64 / own.gradient
-        + 400.0 * own.trust * (over(worst) - 0.97 * own.most).max(0.0)
-        + 60.0 * (own.least - over(least)).max(0.0)
+    Load {
+        tears: tears as f64 / own.gradient,
+        steps: 400.0 * own.trust * (over(worst) - 0.97 * own.most).max(0.0)
+            + 60.0 * (own.least - over(least)).max(0.0),
+    }
 }
 
 /// The measures of a whole solution, over the plate's own.
