@@ -4,9 +4,9 @@
 use super::asides::field;
 use super::edit_list::{Event, Kind, NEVER};
 use super::features::{Features, NATURAL};
+use super::parts::{Mask, groups};
 use super::plan::{Change, Plan, Stretch};
 use super::playing::Playing;
-use super::regions::{Mask, groups};
 use super::score::{Load, Marker, Own, load};
 use super::solve::{Ground, Solution, Style};
 use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
@@ -202,18 +202,11 @@ impl<'a> Carrier<'a> {
 
     /// Sees to it that a stretch with a given end gets there.
     fn arrive(&self, changes: &mut Vec<Change>, start: usize) {
-        let end = if self.stretch.closed {
-            Some(start)
-        } else {
-            self.stretch.end
-        };
-        let Some(end) = end else { return };
         let last = changes.last().map_or(start as i32, |c| c.offset);
-        let wanted = end as i32 - self.stretch.length as i32;
-        if last != wanted {
+        if let Some(offset) = self.stretch.arrival(start).filter(|o| *o != last) {
             let at = self.stretch.length.saturating_sub(self.g.jumps.window + 1);
             changes.retain(|c| c.at < at);
-            changes.push(Change { at, offset: wanted });
+            changes.push(Change { at, offset });
         }
     }
 

@@ -104,6 +104,15 @@ pub enum Area {
     Matte(u32),
 }
 
+impl Event {
+    /// Output index at which the last cell switches; that at which it begins where
+    /// none does.
+    pub(super) fn over(&self) -> usize {
+        let last = self.switch.iter().filter(|s| **s != NEVER).max();
+        self.at as usize + usize::from(last.copied().unwrap_or(0))
+    }
+}
+
 impl EditList {
     /// The list that output index `t` is made from: the last layer's that has it, or
     /// this one.

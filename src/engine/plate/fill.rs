@@ -4,9 +4,9 @@
 
 use super::edit_list::{Event, Kind, NEVER};
 use super::features::{Features, NATURAL};
+use super::parts::grown;
 use super::plan::draw;
 use super::playing::Playing;
-use super::regions::grown;
 use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;

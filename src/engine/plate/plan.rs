@@ -25,6 +25,15 @@ pub(super) struct Stretch {
     pub(super) closed: bool,
 }
 
+impl Stretch {
+    /// Offset of the clip that must play at its end if plate index `start` plays at
+    /// its first frame; `None` where it may end as it likes.
+    pub(super) fn arrival(&self, start: usize) -> Option<i32> {
+        let end = if self.closed { Some(start) } else { self.end };
+        end.map(|end| end as i32 - self.length as i32)
+    }
+}
+
 /// A change of clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::exposure::Level;
-use super::mattes::Mattes;
+use super::parts::Mattes;
 use crate::engine::EngineError;
 use crate::frame::{FrameList, FrameListError, FrameRange};
 

@@ -39,7 +39,7 @@ use super::analysis::Analysis;
 use super::camera::Pose;
 use super::edit_list::{Area, EditList, Layer};
 use super::exposure::{self, Exposure};
-use super::mattes::{Mattes, Sight};
+use super::parts::{Mattes, Sight};
 use super::settings::Settings;
 use crate::device::gpu::{self, Choice};
 use crate::device::{Task, install};

@@ -3,35 +3,35 @@
 
 use std::path::Path;
 
-use super::analysis::Analysis;
-use super::camera::Pose;
-use super::cells::occupied;
 use super::mattes::{Mattes, Sight};
-use super::playing::Playing;
 use crate::device::Task;
 use crate::engine::EngineError;
+use crate::engine::plate::analysis::Analysis;
+use crate::engine::plate::camera::Pose;
+use crate::engine::plate::cells::occupied;
+use crate::engine::plate::playing::Playing;
 use crate::frame::FrameRange;
 
 /// Rows and columns of the grid of the edit list that a region is grown by. Switch
 /// times are drawn between cells after a blur that reaches three cells, so within
 /// the region itself they are then one.
-pub(super) const GROW: usize = 4;
+pub(in crate::engine::plate) const GROW: usize = 4;
 
 /// Where something is in each frame of a plate, on a grid.
 #[derive(Clone, Debug)]
-pub(super) struct Mask {
+pub(in crate::engine::plate) struct Mask {
     /// One for each plate frame; a single one holds still.
     frames: Vec<Vec<bool>>,
 }
 
 impl Mask {
     /// A mask of its own frames, of which a single one holds still.
-    pub(super) fn of(frames: Vec<Vec<bool>>) -> Self {
+    pub(in crate::engine::plate) fn of(frames: Vec<Vec<bool>>) -> Self {
         Self { frames }
     }
 
     /// The cells at plate index `frame`; none where the plate has no such frame.
-    pub(super) fn at(&self, frame: i32) -> Option<&[bool]> {
+    pub(in crate::engine::plate) fn at(&self, frame: i32) -> Option<&[bool]> {
         let i = match self.frames.len() {
             1 => 0,
             _ => usize::try_from(frame).ok()?,
@@ -40,17 +40,17 @@ impl Mask {
     }
 
     /// Whether it holds still.
-    pub(super) fn is_still(&self) -> bool {
+    pub(in crate::engine::plate) fn is_still(&self) -> bool {
         self.frames.len() == 1
     }
 
     /// Whether it is empty in all frames.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine::plate) fn is_empty(&self) -> bool {
         !self.frames.iter().any(|f| f.contains(&true))
     }
 
     /// The cells that it has in any frame.
-    pub(super) fn ever(&self) -> Vec<bool> {
+    pub(in crate::engine::plate) fn ever(&self) -> Vec<bool> {
         let mut ever = self.frames.first().cloned().unwrap_or_default();
         for frame in &self.frames {
             ever.iter_mut().zip(frame).for_each(|(e, f)| *e |= f);
@@ -60,7 +60,13 @@ impl Mask {
 
     /// Those of `cells` cells that it has at the output indices `[from, to]` of the
     /// clip at `offset`.
-    pub(super) fn over(&self, from: usize, to: usize, offset: i32, cells: usize) -> Vec<bool> {
+    pub(in crate::engine::plate) fn over(
+        &self,
+        from: usize,
+        to: usize,
+        offset: i32,
+        cells: usize,
+    ) -> Vec<bool> {
         let mut set = vec![false; cells];
         for t in from..=to {
             if let Some(frame) = self.at(t as i32 + offset) {
@@ -74,7 +80,7 @@ impl Mask {
     }
 
     /// The same, `reach` rows and columns larger.
-    pub(super) fn grown(&self, cols: usize, rows: usize, reach: usize) -> Self {
+    pub(in crate::engine::plate) fn grown(&self, cols: usize, rows: usize, reach: usize) -> Self {
         let grown = |f: &Vec<bool>| grown(f, cols, rows, reach);
         Self {
             frames: self.frames.iter().map(grown).collect(),
@@ -88,7 +94,7 @@ impl Mask {
 ///
 /// # Errors
 /// Where the matte cannot be read, or is empty.
-pub(super) fn read(
+pub(in crate::engine::plate) fn read(
     (path, mattes): (&Path, &Mattes),
     (analysis, poses): (&Analysis, &[Pose]),
     plate: FrameRange,
@@ -128,7 +134,7 @@ pub(super) fn read(
 /// `offset` begins at output index `at` and what it leaves mixed lasts `frames`
 /// frames: each of `masks` where it is in the clip that it plays and where it will
 /// be in the one that begins. Regions that meet are one.
-pub(super) fn groups(
+pub(in crate::engine::plate) fn groups(
     masks: &[Mask],
     playing: &Playing,
     at: usize,
@@ -173,7 +179,12 @@ pub(super) fn groups(
 }
 
 /// Cells within `reach` rows and columns of a set of cells.
-pub(super) fn grown(cells: &[bool], cols: usize, rows: usize, reach: usize) -> Vec<bool> {
+pub(in crate::engine::plate) fn grown(
+    cells: &[bool],
+    cols: usize,
+    rows: usize,
+    reach: usize,
+) -> Vec<bool> {
     let mut across = vec![false; cells.len()];
     for y in 0..rows {
         for x in 0..cols {

@@ -1,15 +1,25 @@
-//! Parts of the picture that are treated apart: what is held out, and regions that
-//! change clip as one piece, some with clips of their own.
+//! Parts of the picture that are treated apart: what is held out, regions that change
+//! clip as one piece, some with clips of their own, and what is made again.
 
+mod fewest_cuts;
+mod mattes;
+mod overlay;
+mod regions;
+mod remake;
+
+pub use self::mattes::Mattes;
+pub(super) use self::mattes::Sight;
+pub(super) use self::regions::{Mask, groups, grown};
+pub(super) use self::remake::Again;
+
+use self::fewest_cuts::{Pace, seldom};
+use self::overlay::{Cells, Laid, Part, overlay};
+use self::regions::GROW;
 use super::analysis::Analysis;
 use super::camera::Pose;
 use super::edit_list::{Area, EditList, Event};
 use super::jumps::Jumps;
-use super::mattes::Mattes;
-use super::overlay::{Cells, Laid, Part, overlay};
-use super::path::{Pace, seldom};
 use super::plan::{Change, Plan, Stretch, plan};
-use super::regions::{self, GROW, Mask, grown};
 use super::settings::Settings;
 use super::solve::{Ground, Style};
 use crate::device::{Cancelled, Task};
@@ -40,6 +50,18 @@ pub(super) struct Free {
     pub(super) start: usize,
     /// Its events; times and offsets count from its first frame.
     pub(super) events: Vec<Event>,
+}
+
+impl Free {
+    /// Output index past its last frame.
+    pub(super) fn to(&self) -> usize {
+        self.from + self.stretch.length
+    }
+
+    /// Whether it ends at output index `t` and may end there as it likes.
+    pub(super) fn is_open_at(&self, t: usize) -> bool {
+        t == self.to() && self.stretch.end.is_none() && !self.stretch.closed
+    }
 }
 
 /// Where a part is, on both grids.
@@ -234,11 +256,8 @@ fn window(ground: &Ground) -> usize {
 
 /// Sees to it that a plan of a stretch with a given end gets there.
 fn arrive(plan: &mut Plan, s: &Stretch, window: usize) {
-    let end = if s.closed { Some(plan.start) } else { s.end };
-    let Some(end) = end else { return };
     let last = plan.changes.last().map_or(plan.start as i32, |c| c.offset);
-    let offset = end as i32 - s.length as i32;
-    if last != offset {
+    if let Some(offset) = s.arrival(plan.start).filter(|o| *o != last) {
         let at = s
             .length
             .saturating_sub(window + 1)

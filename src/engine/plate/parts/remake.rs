@@ -3,24 +3,24 @@
 //! those inside; the frames and pixels outside are made from the list before, so
 //! that they stay as they were to the bit.
 
-use super::analysis::Analysis;
-use super::asides::field;
-use super::camera::Pose;
-use super::cells::occupied;
-use super::decide::Ready;
-use super::edit_list::{Area, EditList, Event, Kind, Layer, NEVER};
-use super::jumps::Jumps;
 use super::mattes::{Mattes, Sight};
 use super::overlay::{Cells, Part, overlay};
-use super::parts::{Free, RING};
-use super::plan::{Stretch, plan};
-use super::playing::Playing;
 use super::regions::{Mask, groups, grown};
-use super::settings::{Remake, Settings};
-use super::solve::{Style, solve};
-use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
+use super::{Free, RING};
 use crate::device::{Cancelled, Task};
 use crate::engine::EngineError;
+use crate::engine::plate::analysis::Analysis;
+use crate::engine::plate::asides::field;
+use crate::engine::plate::camera::Pose;
+use crate::engine::plate::cells::occupied;
+use crate::engine::plate::decide::Ready;
+use crate::engine::plate::edit_list::{Area, EditList, Event, Kind, Layer, NEVER};
+use crate::engine::plate::jumps::Jumps;
+use crate::engine::plate::plan::{Stretch, plan};
+use crate::engine::plate::playing::Playing;
+use crate::engine::plate::settings::{Remake, Settings};
+use crate::engine::plate::solve::{Style, solve};
+use crate::engine::plate::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
 use crate::frame::FrameRange;
 use crate::sampler::Philox;
 
@@ -33,13 +33,13 @@ const WITHIN: usize = 2;
 const PLACE: u32 = 1 << 16;
 
 /// What is made again, and of what.
-pub(super) struct Again<'a> {
-    pub(super) ready: &'a Ready,
-    pub(super) frees: &'a [Free],
-    pub(super) settings: &'a Settings,
-    pub(super) mattes: &'a Mattes,
-    pub(super) analysis: &'a Analysis,
-    pub(super) task: Task<'a>,
+pub(in crate::engine::plate) struct Again<'a> {
+    pub(in crate::engine::plate) ready: &'a Ready,
+    pub(in crate::engine::plate) frees: &'a [Free],
+    pub(in crate::engine::plate) settings: &'a Settings,
+    pub(in crate::engine::plate) mattes: &'a Mattes,
+    pub(in crate::engine::plate) analysis: &'a Analysis,
+    pub(in crate::engine::plate) task: Task<'a>,
 }
 
 /// Output indices `[from, to)` of what may change in a stretch.
@@ -51,7 +51,7 @@ impl Again<'_> {
     /// # Errors
     /// Where its frames are not of the take, nothing can change in them, or a matte
     /// cannot be read.
-    pub(super) fn layer(
+    pub(in crate::engine::plate) fn layer(
         &self,
         list: &EditList,
         remake: &Remake,
@@ -71,7 +71,7 @@ impl Again<'_> {
         let (from, to) = (index(frames.first), index(frames.last) + 1);
         let mut new = list.clone();
         for free in self.frees {
-            let end = free.from + free.stretch.length;
+            let end = free.to();
             let (a, b) = (from.max(free.from), to.min(end));
             // A loop goes on across its ends.
             let ends = !free.stretch.closed;
@@ -127,7 +127,7 @@ impl Again<'_> {
         let first = old.partition_point(|e| (e.at as usize) < inner.0);
         let late = old[first..]
             .iter()
-            .position(|e| over(e) >= inner.1)
+            .position(|e| e.over() >= inner.1)
             .map_or(old.len(), |i| first + i);
         let clip = |events: &[Event]| {
             let last = events.iter().rev().find(|e| e.kind == Kind::Anchor);
@@ -140,10 +140,7 @@ impl Again<'_> {
         let until = events
             .get(late)
             .map_or(inner.1, |e| (e.at as usize).min(inner.1));
-        let open = late == events.len()
-            && inner.1 == free.from + free.stretch.length
-            && free.stretch.end.is_none()
-            && !free.stretch.closed;
+        let open = late == events.len() && free.is_open_at(inner.1);
         let frames = list.plate_frames as i32;
         let place = |t: usize, offset: i32| (t as i32 + offset).clamp(0, frames) as usize;
         let stretch = Stretch {
@@ -331,7 +328,7 @@ impl Again<'_> {
         let (f, look) = (&ground.fine.features, &ground.coarse.features);
         let ever = may.ever();
         let coarse: Vec<bool> = (0..look.cells())
-            .map(|c| ever[super::carry::nearest(f, look, c)])
+            .map(|c| ever[crate::engine::plate::carry::nearest(f, look, c)])
             .collect();
         if !coarse.contains(&true) {
             return Ok(list.events.clone());
@@ -368,9 +365,7 @@ impl Again<'_> {
             &mut streams(0),
             self.task,
         )?;
-        let open = inner.1 == free.from + free.stretch.length
-            && free.stretch.end.is_none()
-            && !free.stretch.closed;
+        let open = free.is_open_at(inner.1);
         let quick = (libm::rint(0.4 * ground.fps) as usize).clamp(2, window.max(2));
         if !open {
             plan.changes.retain(|c| c.at + 2 * quick < length);
@@ -378,7 +373,7 @@ impl Again<'_> {
         let changes: Vec<_> = plan
             .changes
             .iter()
-            .map(|c| super::plan::Change {
+            .map(|c| crate::engine::plate::plan::Change {
                 at: c.at + inner.0,
                 offset: c.offset - inner.0 as i32,
             })
@@ -408,7 +403,8 @@ impl Again<'_> {
             }
             Cells { must, may: set }
         };
-        let natural = libm::rint(ground.jumps.natural) as i32 * COST / super::features::NATURAL;
+        let natural = libm::rint(ground.jumps.natural) as i32 * COST
+            / crate::engine::plate::features::NATURAL;
         let part = Part {
             cells: &cells,
             span: inner,
@@ -424,10 +420,4 @@ impl Again<'_> {
         let below = (list.offset, &list.events[..]);
         Ok(overlay(&ground.fine, below, &part, &mut streams(1), self.task)?.events)
     }
-}
-
-/// Output index at which the last cell switches.
-fn over(e: &Event) -> usize {
-    let last = e.switch.iter().filter(|s| **s != NEVER).max();
-    e.at as usize + usize::from(last.copied().unwrap_or(0))
 }

@@ -7,14 +7,14 @@
 //! one node of it, cells far away keep their label of before, and the solver chooses
 //! for those between.
 
-use super::asides::field;
-use super::carry::Level;
-use super::edit_list::{Event, Kind, NEVER};
-use super::plan::Change;
-use super::playing::Playing;
 use super::regions::groups;
-use super::switch::{Ask, Bound, Budget, FORBIDDEN, Room, Weights, fit};
 use crate::device::{Cancelled, Task};
+use crate::engine::plate::asides::field;
+use crate::engine::plate::carry::Level;
+use crate::engine::plate::edit_list::{Event, Kind, NEVER};
+use crate::engine::plate::plan::Change;
+use crate::engine::plate::playing::Playing;
+use crate::engine::plate::switch::{Ask, Bound, Budget, FORBIDDEN, Room, Weights, fit};
 use crate::sampler::Philox;
 
 /// The cells of a part of the picture over some frames.
@@ -143,11 +143,7 @@ pub(super) fn overlay(
         }));
     }
     // An event that is not over by then is laid over all when the part is back.
-    let over = |e: &Event| {
-        let last = e.switch.iter().filter(|s| **s != NEVER).max();
-        e.at as usize + usize::from(last.copied().unwrap_or(0))
-    };
-    let late = |e: &&Event| e.at as usize >= to || part.home && over(e) >= to;
+    let late = |e: &&Event| e.at as usize >= to || part.home && e.over() >= to;
     let late = rest.iter().position(late).unwrap_or(rest.len());
     steps.extend(rest[..late].iter().map(|e| Step::Base(e)));
     steps.extend(part.changes.iter().map(|c| Step::Change(*c)));

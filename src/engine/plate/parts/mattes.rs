@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::camera::Pose;
-use super::gather::Seen;
 use crate::engine::EngineError;
+use crate::engine::plate::camera::Pose;
+use crate::engine::plate::gather::Seen;
 use crate::frame::{
     FilePlate, Filter, FrameError, Picture, PlateInfo, PlateOptions, PlateReader, resampled,
 };
@@ -28,15 +28,15 @@ impl fmt::Debug for Mattes {
 
 /// How a matte's frames are looked at.
 #[derive(Clone, Copy)]
-pub(super) struct Sight<'a> {
+pub(in crate::engine::plate) struct Sight<'a> {
     /// The plate that it lies over; the matte comes at its size.
-    pub(super) info: &'a PlateInfo,
+    pub(in crate::engine::plate) info: &'a PlateInfo,
     /// Number of the plate frame that the first pose belongs to.
-    pub(super) first: i32,
+    pub(in crate::engine::plate) first: i32,
     /// Where the camera was at each plate frame; none where it stands still.
-    pub(super) poses: &'a [Pose],
+    pub(in crate::engine::plate) poses: &'a [Pose],
     /// Where it looks from.
-    pub(super) from: Pose,
+    pub(in crate::engine::plate) from: Pose,
 }
 
 impl Mattes {
@@ -64,7 +64,7 @@ impl Mattes {
     ///
     /// # Errors
     /// Where it is missing or unreadable.
-    pub(super) fn is_still(&self, path: &Path) -> Result<bool, EngineError> {
+    pub(in crate::engine::plate) fn is_still(&self, path: &Path) -> Result<bool, EngineError> {
         self.with(path, |file| Ok(file.info().range.count() == 1))
     }
 
@@ -72,7 +72,7 @@ impl Mattes {
     ///
     /// # Errors
     /// Where it is missing or unreadable.
-    pub(super) fn read(
+    pub(in crate::engine::plate) fn read(
         &self,
         path: &Path,
         frame: i32,
@@ -90,7 +90,7 @@ impl Mattes {
 
     /// Names the files of the matte `path` by what they hold, wherever they lie. One
     /// that cannot be opened, by its path: the error comes where it is read.
-    pub(super) fn name(path: &Path) -> String {
+    pub(in crate::engine::plate) fn name(path: &Path) -> String {
         let options = PlateOptions::default();
         match FilePlate::open(path, &options).and_then(|matte| matte.key()) {
             Ok(key) => key.to_hex().to_string(),

@@ -1,9 +1,9 @@
 //! What a region that is kept from the plate plays: the plate's own consecutive
 //! time, cut as seldom as the plate's length allows.
 
-use super::jumps::Jumps;
-use super::plan::{Change, Plan, Stretch};
 use crate::device::{Cancelled, Task};
+use crate::engine::plate::jumps::Jumps;
+use crate::engine::plate::plan::{Change, Plan, Stretch};
 
 /// No way from here.
 const BLOCKED: i64 = 1 << 50;
