@@ -128,7 +128,7 @@ impl Engine for PlateEngine {
     }
 
     fn settings_key(&self) -> String {
-        self.settings.key()
+        self.settings.key(&self.mattes)
     }
 
     fn analyse(

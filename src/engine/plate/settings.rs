@@ -146,12 +146,12 @@ impl Settings {
 
     /// A text that differs where the settings do, or what the mattes hold that they
     /// name, wherever these lie.
-    pub fn key(&self) -> String {
+    pub fn key(&self, mattes: &Mattes) -> String {
         let mut named = self.clone();
         let regions = named.regions.iter_mut().map(|r| &mut r.matte);
         let remakes = named.remakes.iter_mut().filter_map(|r| r.matte.as_mut());
         for matte in named.hold_out.iter_mut().chain(regions).chain(remakes) {
-            *matte = Mattes::name(matte).into();
+            *matte = mattes.name(matte).into();
         }
         format!("{named:?}")
     }

@@ -90,9 +90,8 @@ impl Mattes {
 
     /// Names the files of the matte `path` by what they hold, wherever they lie. One
     /// that cannot be opened, by its path: the error comes where it is read.
-    pub(in crate::engine::plate) fn name(path: &Path) -> String {
-        let options = PlateOptions::default();
-        match FilePlate::open(path, &options).and_then(|matte| matte.key()) {
+    pub(in crate::engine::plate) fn name(&self, path: &Path) -> String {
+        match self.with(path, |matte| matte.key()) {
             Ok(key) => key.to_hex().to_string(),
             Err(_) => path.display().to_string(),
         }
