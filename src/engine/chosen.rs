@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plate::{Analysis, EditList, PlateEngine};
 use super::wan::{Conditions, Latents, WanEngine};
-use super::{Engine, EngineError, Sources, Timeline};
+use super::{Engine, EngineError, Sources, Stage, Timeline};
 use crate::device::Task;
 use crate::frame::{Picture, PlateInfo, Window};
 
@@ -159,6 +159,32 @@ impl Engine for AnyEngine {
             (Self::Wan(engine), AnyAnalysis::Wan(analysis)) => engine
                 .decide(analysis, timeline, task)
                 .map(|d| AnyDecision::Wan(Box::new(d))),
+            _ => Err(stranger()),
+        }
+    }
+
+    fn pieces(&self, timeline: &Timeline, plate: &PlateInfo) -> Result<Vec<Stage>, EngineError> {
+        match self {
+            Self::Plate(engine) => engine.pieces(timeline, plate),
+            Self::Wan(engine) => engine.pieces(timeline, plate),
+        }
+    }
+
+    fn make_piece(
+        &self,
+        analysis: &AnyAnalysis,
+        decision: &AnyDecision,
+        piece: (usize, usize),
+        again: bool,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        match (self, analysis, decision) {
+            (Self::Plate(e), AnyAnalysis::Plate(a), AnyDecision::Plate(d)) => {
+                e.make_piece(a, d, piece, again, task)
+            }
+            (Self::Wan(e), AnyAnalysis::Wan(a), AnyDecision::Wan(d)) => {
+                e.make_piece(a, d, piece, again, task)
+            }
             _ => Err(stranger()),
         }
     }

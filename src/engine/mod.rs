@@ -76,6 +76,25 @@ impl From<FrameError> for EngineError {
     }
 }
 
+/// Pieces of a take, between what is decided and the frames, that do not need each
+/// other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// What they are called.
+    pub name: &'static str,
+    /// The pieces, in the order of their frames.
+    pub pieces: Vec<Piece>,
+}
+
+/// A piece of a take that is made at once and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The output frames that it is for, rising.
+    pub frames: Vec<i32>,
+    /// The pieces of earlier stages that it is made from: stage and number there.
+    pub needs: Vec<(usize, usize)>,
+}
+
 /// One way to make a sequence.
 pub trait Engine: Send + Sync {
     /// What is learned of the plate, from the plate (and matte and guide) alone.
@@ -119,6 +138,29 @@ pub trait Engine: Send + Sync {
         timeline: &Timeline,
         task: Task<'_>,
     ) -> Result<Self::Decision, EngineError>;
+
+    /// In which pieces a take of `timeline` is made before its frames are, of a plate as
+    /// `plate` tells; none of an engine that makes any frame from its decision.
+    ///
+    /// # Errors
+    /// As of [`check`](Self::check).
+    fn pieces(&self, _timeline: &Timeline, _plate: &PlateInfo) -> Result<Vec<Stage>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes piece `number` of stage `stage` of [`pieces`](Self::pieces), and what it
+    /// needs, and keeps it; what is kept already only where `again`. A frame makes the
+    /// pieces that it needs by itself.
+    fn make_piece(
+        &self,
+        _analysis: &Self::Analysis,
+        _decision: &Self::Decision,
+        (_stage, _number): (usize, usize),
+        _again: bool,
+        _task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// The plate frames (by number) that output frame `frame` needs.
     fn frames_needed(

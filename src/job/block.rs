@@ -19,6 +19,9 @@ use crate::sequence::estimate::Estimate;
 use crate::sequence::plan::{self, Block, Level, Plan};
 use crate::sequence::{Take, Vault as _};
 
+/// Levels of a plan before an engine's own pieces.
+const DECIDED: usize = 2;
+
 /// What a job comes to, told before any of it is made.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outlook {
@@ -133,7 +136,7 @@ pub fn make_piece(
 ) -> Result<(), JobError> {
     let Open { shot, started } = run::open(job, watch)?;
     let (level, blocks) = piece.of(&shot.plan)?;
-    if blocks.iter().any(|b| b.frames.is_some()) {
+    if level + 1 == shot.plan.levels.len() {
         let all = blocks.iter().filter_map(|b| b.frames.as_ref());
         let mut frames: Vec<i32> = all.flat_map(FrameList::iter).collect();
         if let (Piece::Level { .. }, Some(only)) = (piece, &job.only) {
@@ -150,6 +153,11 @@ pub fn make_piece(
         return run::frames(shot, &frames, started, cancel, watch);
     }
     let ids: Vec<String> = blocks.iter().map(|b| b.id.clone()).collect();
+    let numbers: Vec<usize> = (0..)
+        .zip(&shot.plan.levels[level].blocks)
+        .filter(|(_, b)| ids.contains(&b.id))
+        .map(|(number, _)| number)
+        .collect();
     let store = job.setup.disk_store().ok_or_else(|| {
         JobError::new(
             Kind::Usage,
@@ -169,18 +177,22 @@ pub fn make_piece(
         guide: guide.as_mut().map(|g| g as &mut dyn PlateReader),
     };
     let engine = job.setup.engine.clone();
-    let (first, key) = match level {
-        0 => (true, shot.names.analysis),
-        _ => (false, shot.names.take),
-    };
-    if again {
-        store.remove(&key);
+    match level {
+        0 if again => store.remove(&shot.names.analysis),
+        1 if again => store.remove(&shot.names.take),
+        _ => {}
     }
-    if first {
+    if level == 0 {
         let timeline = &shot.timeline;
         Take::study(&engine, &shot.key, timeline, &mut sources, &store, task)?;
     } else {
-        Take::prepare(engine, &shot.key, shot.timeline, &mut sources, &store, task)?;
+        let timeline = shot.timeline;
+        let take = Take::prepare(engine, &shot.key, timeline, &mut sources, &store, task)?;
+        if let Some(stage) = level.checked_sub(DECIDED) {
+            for number in numbers {
+                take.make_piece((stage, number), again, task)?;
+            }
+        }
     }
     if let Some(trouble) = store.take_trouble() {
         // The blocks that need this one would each make it for themselves.

@@ -14,7 +14,7 @@ use super::shared_plate::SharedPlate;
 use super::shot::Matte;
 use super::spec::Job;
 use super::watch::{Event, State, Watch};
-use crate::device::{Cancel, Task};
+use crate::device::{Cancel, Progress, Task};
 use crate::engine::{Engine, Sources};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, SequenceWriter, Window};
 use crate::sequence::Take;
@@ -188,6 +188,15 @@ fn of_block(plan: &Plan, frame: i32, error: JobError) -> JobError {
     }
 }
 
+/// Hands progress on.
+struct Onwards<'a>(&'a dyn Watch);
+
+impl Progress for Onwards<'_> {
+    fn report(&self, stage: &str, fraction: f64) {
+        self.0.report(stage, fraction);
+    }
+}
+
 /// Makes and writes one frame.
 fn one<E: Engine>(
     work: &Work<'_, E>,
@@ -195,9 +204,14 @@ fn one<E: Engine>(
     plate: &mut SharedPlate<'_>,
     matte: Option<&mut Matte>,
 ) -> Result<(State, Stages), JobError> {
+    // Where frames come from pieces that take long, it is these that are told of.
+    let in_pieces = work.plan.levels.len() > 3;
     let task = Task {
         cancel: work.cancel,
-        progress: &crate::device::Silent,
+        progress: match in_pieces {
+            true => &Onwards(work.watch),
+            false => &crate::device::Silent,
+        },
     };
     let begun = Instant::now();
     let (picture, state, waited) = match work.take.timeline().kept(frame) {

@@ -15,11 +15,15 @@ use crate::engine::wan::Latents;
 /// # Errors
 /// Where they are to be written and cannot be.
 pub fn told(job: &Job, latents: &Latents, watch: &dyn Watch) -> Result<(), JobError> {
-    watch.event(&Event::Latents {
-        shapes: latents.shots.iter().map(|s| &s.latents.shape[..]).collect(),
-        cached_steps: latents.cached.map(|(steps, _)| steps),
-        cache_error: latents.cached.map(|(_, error)| error),
-    });
+    let made = latents.shots.iter().filter_map(|s| s.latents.as_ref());
+    let shapes: Vec<_> = made.map(|l| &l.shape[..]).collect();
+    if !shapes.is_empty() {
+        watch.event(&Event::Latents {
+            shapes,
+            cached_steps: latents.cached.map(|(steps, _)| steps),
+            cache_error: latents.cached.map(|(_, error)| error),
+        });
+    }
     let Some(path) = &job.save_latents else {
         return Ok(());
     };
@@ -32,7 +36,13 @@ pub fn told(job: &Job, latents: &Latents, watch: &dyn Watch) -> Result<(), JobEr
             ),
         ));
     };
-    let tensor = shot.latents.tensor();
+    let Some(made) = &shot.latents else {
+        return Err(JobError::new(
+            Kind::Unsuitable,
+            "this take is made in pieces, whose latents are in the store: leave saveLatents out, or ask for no more frames than are made at once, without refine".to_owned(),
+        ));
+    };
+    let tensor = made.tensor();
     let tensor = tensor.map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
     save(path, tensor)?;
     watch.event(&Event::File {

@@ -82,7 +82,10 @@ impl<'a> Shot<'a> {
         let names = Names::of(engine, &key, &timeline);
         let written = output::written(job);
         let stages = engine.stages();
-        let plan = plan::three(engine, stages, &names, &timeline, job.block, &written);
+        let pieces = engine.pieces(&timeline, &info)?;
+        let plan = plan::lay(
+            engine, stages, &pieces, &names, &timeline, job.block, &written,
+        );
         plan.check()
             .map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
         let writer = output::writer(job, &plate, &names.take.to_hex())?;

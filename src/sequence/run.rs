@@ -165,6 +165,26 @@ impl<E: Engine> Take<E> {
         &self.decision
     }
 
+    /// Makes a piece of the take, and what it needs, and keeps it: see
+    /// [`Engine::make_piece`].
+    ///
+    /// # Errors
+    /// Where it cannot be made, or the work is to stop.
+    pub fn make_piece(
+        &self,
+        piece: (usize, usize),
+        again: bool,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        self.engine
+            .make_piece(&self.analysis, &self.decision, piece, again, task)
+    }
+
+    /// The engine, with the settings that the take was made under.
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
     /// The plate frames that output frame `frame` needs.
     pub fn frames_needed(&self, frame: i32) -> Vec<i32> {
         match self.timeline.kept(frame) {

@@ -165,7 +165,7 @@ impl Setup {
         let AnyEngine::Wan(engine) = &self.engine else {
             return None;
         };
-        let [width, height] = engine.settings.size;
+        let [width, height] = engine.settings.output_size();
         (self.mode == Mode::Generate).then(|| PlateInfo {
             range: self.out.unwrap_or(FrameRange { first: 1, last: 81 }),
             width,
@@ -289,7 +289,7 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
         },
         prompt: values.text("prompt").to_owned(),
         negative: values.text("negativePrompt").to_owned(),
-        size: path("size").map_or(Ok(MODEL_SIZE), size)?,
+        size: path("size").map_or(Ok(MODEL_SIZE), |text| size("size", text))?,
         steps: number("steps"),
         guidance: Guidance {
             scale: values.double("guidance"),
@@ -300,6 +300,11 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
         shift: above_zero("shift"),
         cache: above_zero("cache"),
         overlap: number("overlap"),
+        at_once: number("modelFrames"),
+        refine: path("refine")
+            .map(|text| size("refine", text))
+            .transpose()?,
+        refine_strength: values.double("refineStrength"),
         strength: values.double("strength"),
         control: values.double("control"),
         references: references
@@ -323,7 +328,7 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
 }
 
 /// Width and height as people write them.
-fn size(text: &str) -> Result<[usize; 2], String> {
+fn size(name: &str, text: &str) -> Result<[usize; 2], String> {
     let sides = text.split_once(['x', 'X']);
     let sides = sides.map(|(w, h)| (w.trim().parse(), h.trim().parse()));
     match sides {
@@ -331,7 +336,7 @@ fn size(text: &str) -> Result<[usize; 2], String> {
             Ok([w, h])
         }
         _ => Err(format!(
-            "the size is '{text}': write width and height, 1 to {LARGEST} each, as in 832x480"
+            "{name} is '{text}': write width and height, 1 to {LARGEST} each, as in 832x480"
         )),
     }
 }

@@ -333,3 +333,94 @@ fn frames_from_words_come_in_the_space_that_is_named() {
         }
     }
 }
+
+#[test]
+fn a_long_take_is_planned_and_made_in_blocks_to_the_same_bytes() {
+    let long = [
+        "--size",
+        "48x32",
+        "--frames",
+        "1001-1060",
+        "--model-frames",
+        "17",
+        "--overlap",
+        "5",
+        "--refine",
+        "96x64",
+        "--block-frames",
+        "30",
+        "--out",
+        "o/f.####.exr",
+        "--json",
+    ];
+    let words = |first: &'static str, more: &[&'static str]| {
+        let mut words = line(&long);
+        words[0] = first;
+        // Few steps, since there are many pieces.
+        words[10] = "2";
+        words.extend(more);
+        words
+    };
+    let whole = Work::new();
+    model(&whole);
+    let out = whole.run(&words("generate", &[]));
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(out.events_of("done")[0]["made"], 60);
+
+    let farm = Work::new();
+    model(&farm);
+    let plan = farm.run(&words("plan", &["--picture", "plan.png"]));
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
+    assert!(farm.files("store").is_empty(), "nothing is made for a plan");
+    let plan = plan.events_of("plan")[0]["plan"].clone();
+    let levels = plan["levels"].as_array().unwrap();
+    let names: Vec<&str> = levels.iter().map(|l| l["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "conditions",
+            "latents",
+            "anchors",
+            "fills",
+            "refinement",
+            "decode",
+            "frames"
+        ]
+    );
+    let blocks = |name: &str| -> Vec<serde_json::Value> {
+        let level = levels.iter().find(|l| l["name"] == name).unwrap();
+        level["blocks"].as_array().unwrap().clone()
+    };
+    // Each gap between anchors is filled, and a fill needs its anchors alone.
+    assert_eq!(
+        blocks("anchors")[0]["frames"],
+        "1001,1010-1013,1026-1029,1042-1045,1058-1060"
+    );
+    let fill = &blocks("fills")[1];
+    assert_eq!(fill["frames"], "1010-1029");
+    let needs: Vec<&str> = fill["needs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| n.as_str().unwrap())
+        .collect();
+    assert_eq!(needs.len(), 2);
+    assert!(needs[1].starts_with("anchors-1001-1060-"), "{needs:?}");
+    let id = fill["id"].as_str().unwrap();
+    let mut alone = words("block", &[]);
+    alone.insert(1, id);
+    let out = farm.run(&alone);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(out.events_of("block")[0]["block"], id);
+    for name in ["anchors", "fills", "refinement", "decode", "frames"] {
+        let out = farm.run(&words("block", &["--level", name]));
+        assert_eq!(out.code, 0, "{name}: {}", out.stderr);
+    }
+    assert_eq!(farm.files("o").len(), 60);
+    for name in whole.files("o") {
+        let name = format!("o/{name}");
+        assert!(farm.bytes(&name) == whole.bytes(&name), "{name}");
+    }
+    let made = FilePlate::open(&farm.path("o/f.####.exr"), &PlateOptions::default()).unwrap();
+    assert_eq!((made.info().width, made.info().height), (96, 64));
+}

@@ -3,7 +3,9 @@
 
 mod checkpoint;
 mod loaders;
+mod long;
 mod pipeline;
+mod refined;
 mod sampler;
 mod subjects;
 mod support;

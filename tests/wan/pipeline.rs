@@ -88,6 +88,7 @@ impl Case {
 
     fn run(&self) -> Run<'_> {
         Run {
+            held: None,
             noise: &self.kept["noise"],
             prompt: &self.kept["prompt"],
             negative: self.kept.get("negative"),

@@ -182,6 +182,16 @@ impl Order {
         task: Task<'_>,
     ) -> Result<Take<WanEngine>, EngineError> {
         let keep = Arc::new(Kept(MemoryVault::new(64 << 20)));
+        self.take_kept(keep, vault, task)
+    }
+
+    /// The take, its pieces and frames kept in `keep`.
+    pub fn take_kept(
+        &self,
+        keep: Arc<dyn Keep>,
+        vault: &dyn Vault,
+        task: Task<'_>,
+    ) -> Result<Take<WanEngine>, EngineError> {
         let engine = WanEngine::new(self.settings.clone(), keep);
         self.with(|sources| {
             let key = blake3::hash(b"plate");
@@ -205,7 +215,7 @@ impl Order {
         let take = self.take(&(), &Cancel::default()).unwrap();
         let shots = &take.decision().shots;
         assert_eq!(shots.len(), 1);
-        shots[0].latents.tensor().unwrap()
+        shots[0].latents.as_ref().unwrap().tensor().unwrap()
     }
 
     /// What the take is refused with.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::array::{Array, unstacked};
 use super::error::WanError;
 use super::fit::Fit;
+use super::length::Scheme;
+use super::packed::{packed_into, unpacked};
 use super::shot::Shot;
 use super::studio::Studio;
 use super::vae::{self, Decoding, VaeDecoder};
@@ -17,17 +19,19 @@ use crate::device::Task;
 use crate::device::ops::FeatureMap;
 use crate::engine::Keep;
 
-/// What the model made, for all frames: decided once, kept, and enough to show any of
-/// them.
+/// What the model makes, for all frames: of shots that it makes at once the latents, of
+/// others the pieces in which they are made when frames are asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Latents {
     /// For each shot.
     pub shots: Vec<Exposed>,
     /// Steps that EasyCache saved, and the largest relative error that it estimates to
-    /// have caused.
+    /// have caused; of shots that are made at once.
     pub cached: Option<(usize, f64)>,
-    /// A hash of the latents and of the VAE.
+    /// A hash of the latents, or of all that they are made from, and of the VAE.
     pub name: [u8; 32],
+    /// A hash of all that latents are made from before they are refined.
+    pub unrefined: [u8; 32],
 }
 
 /// The latents of one shot.
@@ -35,14 +39,16 @@ pub struct Latents {
 pub struct Exposed {
     /// The frames.
     pub shot: Shot,
-    /// [1, channels, frames, rows, columns]
-    pub latents: Array,
+    /// Where its noise begins, in latent frames of the take.
+    pub place: i32,
+    /// How it is made in pieces.
+    pub scheme: Scheme,
+    /// [1, channels, frames, rows, columns]; none of a shot that is made in pieces.
+    pub latents: Option<Array>,
 }
 
 /// How long a thread waits for another's work before it asks whether to stop.
 const POLL: Duration = Duration::from_millis(20);
-/// Values that a kept sample tells apart.
-const LEVELS: f32 = 65535.;
 
 /// A shot on its way through the VAE.
 struct Underway {
@@ -85,7 +91,7 @@ impl Desk {
     ) -> Result<Vec<f32>, WanError> {
         let found = || {
             let bytes = wanted.keep.get(&wanted.key(shot, frame))?;
-            wanted.unpacked(&bytes)
+            unpacked(&bytes, wanted.fit.content)
         };
         if let Some(found) = found() {
             return Ok(found);
@@ -106,6 +112,7 @@ impl Desk {
         let target = usize::try_from(target).map_err(|_| missing())?;
         let name = wanted.latents.name;
         let ahead = |u: &Underway| u.name == name && u.shot == shot && u.frame <= target;
+        let made = exposed.latents.as_ref().ok_or_else(missing)?;
         let mut underway = match desk.take().filter(ahead) {
             Some(underway) => underway,
             None => {
@@ -115,7 +122,7 @@ impl Desk {
                     name,
                     shot,
                     decoding: decoder.begin_shared(),
-                    latents: unstacked(&exposed.latents.tensor()?)?.into_iter(),
+                    latents: unstacked(&made.tensor()?)?.into_iter(),
                     frame: 0,
                 }
             }
@@ -134,7 +141,7 @@ impl Desk {
                     let bytes = wanted.packed(&pixels);
                     wanted.keep.put(&wanted.key(shot, shown), &bytes);
                     if shown == frame {
-                        result = wanted.unpacked(&bytes);
+                        result = unpacked(&bytes, wanted.fit.content);
                     }
                 }
                 at += 1;
@@ -161,25 +168,11 @@ impl Wanted<'_> {
         hasher.finalize()
     }
 
-    /// The plate's part of a frame, 16 bits a sample.
+    /// The plate's part of a frame.
     fn packed(&self, pixels: &FeatureMap) -> Vec<u8> {
         let [wide, tall] = self.fit.content;
-        let mut bytes = Vec::with_capacity(wide * tall * 6);
-        for y in 0..tall.min(pixels.height()) {
-            for v in &pixels.row(y)[..wide.min(pixels.width()) * 3] {
-                let level = (0.5 * v.clamp(-1., 1.) + 0.5) * LEVELS;
-                bytes.extend_from_slice(&(level.round() as u16).to_le_bytes());
-            }
-        }
+        let mut bytes = vec![0; wide * tall * 6];
+        packed_into(&mut bytes, self.fit.content, [0, 0], pixels);
         bytes
-    }
-
-    fn unpacked(&self, bytes: &[u8]) -> Option<Vec<f32>> {
-        let [wide, tall] = self.fit.content;
-        let samples = bytes
-            .chunks_exact(2)
-            .map(|b| u16::from_le_bytes([b[0], b[1]]));
-        let values = samples.map(|s| 2. * (f32::from(s) / LEVELS) - 1.);
-        (bytes.len() == wide * tall * 6).then(|| values.collect())
     }
 }

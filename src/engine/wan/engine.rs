@@ -4,12 +4,15 @@
 //! of the plate are the model's conditions; what is decided are the latents, which is
 //! where the time goes; a frame is made by decoding its shot up to it once, each frame
 //! that comes by being kept, and laying it into the plate. So a take is sampled once,
-//! whatever the order and the scale in which its frames are asked for.
+//! whatever the order and the scale in which its frames are asked for. A shot that is
+//! longer than the model makes well, or refined, is decided as a list of pieces: these
+//! are made when a frame, or a farm, asks for them (`length`).
 //!
 //! The same latents give the same pixels everywhere; the same seed gives the same
 //! latents on processors with the same instructions, and on others the same picture but
 //! for the last bits. Machines that share a store share the latents.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,14 +26,14 @@ use super::develop::{Desk, Exposed, Latents, Wanted};
 use super::error::WanError;
 use super::fit::Fit;
 use super::identity::identity;
-use super::pipeline::{Condition, Run, Start, Subjects};
+use super::length::{Bench, Making, Scheme, Sizes, stages};
+use super::sampling::{Sampling, Scene};
 use super::settings::Settings;
 use super::shot::{STEP, Shot};
 use super::studio::Studio;
-use super::transformer::{Control, Regions};
 use crate::device::Task;
 use crate::device::ops::plainly;
-use crate::engine::{Engine, EngineError, Keep, Sources, Timeline};
+use crate::engine::{Engine, EngineError, Keep, Sources, Stage, Timeline};
 use crate::frame::{FilePlate, Picture, PlateInfo, PlateOptions, Window};
 use crate::sampler::{Place, noise};
 
@@ -43,6 +46,7 @@ pub struct WanEngine {
     /// Opened when it is first needed, shared by clones.
     studio: Arc<Mutex<Option<Arc<Studio>>>>,
     desk: Arc<Desk>,
+    bench: Arc<Bench>,
 }
 
 impl std::fmt::Debug for WanEngine {
@@ -59,6 +63,7 @@ impl WanEngine {
             keep,
             studio: Arc::default(),
             desk: Arc::default(),
+            bench: Arc::default(),
         }
     }
 
@@ -93,7 +98,30 @@ impl WanEngine {
         }
     }
 
-    /// The latents of all shots.
+    /// A text that tells `settings` from others, whatever the place of files.
+    fn key_of(&self, settings: &Settings) -> String {
+        let Settings { files, noise, .. } = settings;
+        // What files hold counts, not where they lie.
+        let told = Settings {
+            files: Default::default(),
+            references: Vec::new(),
+            subjects: Vec::new(),
+            noise: None,
+            ..settings.clone()
+        };
+        let prompts: Vec<_> = settings.subjects.iter().map(|s| &s.prompt).collect();
+        let more = [&files.low, &files.text_encoder, &files.tokenizer, noise];
+        let more = more.into_iter().flatten();
+        let loras = files.loras.iter().map(|l| &l.path);
+        let how: Vec<_> = files.loras.iter().map(|l| (l.strength, l.part)).collect();
+        format!(
+            "{told:?} {} {} {how:?} {prompts:?}",
+            self.sources_key(),
+            names(more.chain(loras).map(PathBuf::as_path))
+        )
+    }
+
+    /// The latents of all shots that are made at once, and of others how they are made.
     fn expose(
         &self,
         conditions: &Conditions,
@@ -102,83 +130,83 @@ impl WanEngine {
     ) -> Result<Latents, WanError> {
         let settings = &self.settings;
         let studio = self.studio()?;
-        let texts: &[&str] = match settings.guidance.is_used() {
-            true => &[&settings.prompt, &settings.negative],
-            false => &[&settings.prompt],
-        };
-        let main = texts.len();
-        let subjects = settings.subjects.iter().map(|s| &s.prompt[..]);
-        let texts: Vec<&str> = texts.iter().copied().chain(subjects).collect();
-        let texts = studio.texts(&texts, task)?;
-        let (texts, of_subjects) = texts.split_at(main);
-        let experts = studio.experts()?;
-        let scheduler = studio.scheduler(settings);
-        let scales = [settings.control as f32];
+        let sizes = Sizes::new(&studio, settings, conditions.shape);
+        let mut sampling = None;
         let mut shots = Vec::new();
         let mut cached = None;
         for given in &conditions.shots {
-            let shape = shape(&studio, conditions.fit, given);
-            let noise = match &settings.noise {
-                Some(path) => read_noise(path, shape)?,
-                None => noise(settings.seed, place(given, timeline), shape, &Device::Cpu)?,
+            let scheme = Scheme::new(&given.shot, settings, &sizes, studio.vae());
+            let place = place(&given.shot, timeline);
+            let latents = if scheme.is_decided() {
+                let shape = shape(&studio, conditions.fit, given);
+                let noise = match &settings.noise {
+                    Some(path) => read_noise(path, shape)?,
+                    None => {
+                        let place = Place {
+                            frame: place - given.references as i32,
+                            ..Place::default()
+                        };
+                        noise(settings.seed, place, shape, &Device::Cpu)?
+                    }
+                };
+                let sampling = match &mut sampling {
+                    Some(sampling) => sampling,
+                    none => none.insert(Sampling::open(&studio, settings, task)?),
+                };
+                let places: Vec<usize> = (0..given.shot.latents()).collect();
+                let scene = Scene {
+                    given,
+                    places: &places,
+                    anchors: None,
+                    noise: &noise,
+                };
+                let made = sampling.make(&scene, settings, task)?;
+                cached = made.cached.or(cached);
+                Some(Array::of(&made.latents)?)
+            } else {
+                None
             };
-            let tensor = |array: &Option<Array>| array.as_ref().map(Array::tensor).transpose();
-            let (channels, start) = (tensor(&given.channels)?, tensor(&given.start)?);
-            let (control, clip) = (tensor(&given.control)?, tensor(&given.clip)?);
-            let kept = match &given.kept {
-                Some((latents, free)) => Some((latents.tensor()?, free.tensor()?)),
-                None => None,
-            };
-            let regions = match &given.members {
-                Some(members) => Some(Regions::new(members, &Device::Cpu)?),
-                None => None,
-            };
-            let run = Run {
-                subjects: regions.as_ref().map(|regions| Subjects {
-                    regions,
-                    texts: of_subjects,
-                }),
-                noise: &noise,
-                prompt: &texts[0],
-                negative: texts.get(1),
-                image: clip.as_ref(),
-                start: start.as_ref().map(|latents| Start {
-                    latents,
-                    strength: settings.strength,
-                }),
-                condition: match (&channels, &kept) {
-                    (Some(channels), _) => Condition::Channels(channels),
-                    (None, Some((latents, free))) => Condition::Given { latents, free },
-                    (None, None) => Condition::None,
-                },
-                control: control.as_ref().map(|latents| Control {
-                    latents,
-                    scales: &scales,
-                }),
-                scheduler: &scheduler,
-                steps: settings.steps,
-                guidance: settings.guidance,
-                cache: settings.cache,
-            };
-            let made = experts.sample(&run, task)?;
-            cached = made.cached.or(cached);
-            let shown = made
-                .latents
-                .narrow(2, given.references, given.shot.latents())?;
             shots.push(Exposed {
                 shot: given.shot.clone(),
-                latents: Array::of(&shown)?,
+                place,
+                scheme,
+                latents,
             });
         }
+        let vae = names([studio.vae_path()].into_iter());
+        let made_from = |settings: &Settings| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(VERSION.as_bytes());
+            hasher.update(&conditions.name);
+            hasher.update(self.key_of(settings).as_bytes());
+            hasher.update(vae.as_bytes());
+            hasher.finalize()
+        };
         let mut hasher = blake3::Hasher::new();
-        for value in shots.iter().flat_map(|s| &s.latents.values) {
-            hasher.update(&value.to_le_bytes());
+        for shot in &shots {
+            match &shot.latents {
+                Some(made) => {
+                    for value in &made.values {
+                        hasher.update(&value.to_le_bytes());
+                    }
+                }
+                None => {
+                    hasher.update(made_from(settings).as_bytes());
+                    hasher.update(&shot.place.to_le_bytes());
+                }
+            }
         }
-        hasher.update(names([studio.vae_path()].into_iter()).as_bytes());
+        hasher.update(vae.as_bytes());
+        let mut unrefined = blake3::Hasher::new();
+        unrefined.update(made_from(&settings.unrefined()).as_bytes());
+        for shot in &shots {
+            unrefined.update(&shot.place.to_le_bytes());
+        }
         Ok(Latents {
             shots,
             cached,
             name: *hasher.finalize().as_bytes(),
+            unrefined: *unrefined.finalize().as_bytes(),
         })
     }
 
@@ -202,17 +230,78 @@ impl WanEngine {
         studio.can(&shots, settings)?;
         let fit = Fit::new(plate, settings.size, studio.step());
         let references = settings.all_references().count();
-        studio.fits(fit.canvas, &shots, references)?;
+        let most = settings.latents_at_once();
+        studio.fits(fit.canvas, &shots, most, references)?;
         if let Some(path) = &settings.noise {
+            let sizes = Sizes::new(&studio, settings, Fit::shape(plate));
             let [shot] = &shots[..] else {
                 let text = "noise is given for one shot and this take has several: ask for one end at a time";
                 return Err(WanError::Request(text.to_owned()));
             };
+            if !Scheme::new(shot, settings, &sizes, studio.vae()).is_decided() {
+                let text = "noise is given for frames that are made at once, and this take is made in pieces: ask for fewer frames, or leave out refine";
+                return Err(WanError::Request(text.to_owned()));
+            }
             let [rows, columns] = studio.latent_size(fit.canvas);
             let frames = shot.latents() + references;
             read_noise(path, [studio.vae().z_dim, frames, rows, columns])?;
         }
         Ok(())
+    }
+
+    fn making<'a>(
+        &'a self,
+        studio: &'a Studio,
+        conditions: &'a Conditions,
+        latents: &'a Latents,
+    ) -> Making<'a> {
+        Making {
+            studio,
+            settings: &self.settings,
+            keep: &*self.keep,
+            bench: &self.bench,
+            conditions,
+            latents,
+        }
+    }
+
+    /// The shots of `timeline` in pieces.
+    fn schemes(
+        &self,
+        timeline: &Timeline,
+        shape: [f64; 2],
+    ) -> Result<Vec<(Shot, Scheme)>, WanError> {
+        let shots = self.shots(timeline);
+        if shots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let studio = self.studio()?;
+        let sizes = Sizes::new(&studio, &self.settings, shape);
+        let scheme = |shot: Shot| {
+            let scheme = Scheme::new(&shot, &self.settings, &sizes, studio.vae());
+            (shot, scheme)
+        };
+        Ok(shots.into_iter().map(scheme).collect())
+    }
+
+    /// Latent frames `range` of shot `shot` as they are decoded, [1, z, range, rows,
+    /// columns].
+    ///
+    /// # Errors
+    /// Where they cannot be made, or the work is to stop.
+    pub fn latents(
+        &self,
+        conditions: &Conditions,
+        latents: &Latents,
+        shot: usize,
+        range: Range<usize>,
+        task: Task<'_>,
+    ) -> Result<Tensor, EngineError> {
+        let made = self.studio().and_then(|studio| {
+            let making = self.making(&studio, conditions, latents);
+            making.latents(shot, range, task)
+        });
+        stopped_or(made, task)
     }
 
     fn shown(
@@ -233,15 +322,21 @@ impl WanEngine {
             return Err(WanError::Request(text));
         };
         let studio = self.studio()?;
-        let wanted = Wanted {
-            studio: &studio,
-            keep: &*self.keep,
-            latents,
-            fit: conditions.fit,
+        let scheme = &shots[at].scheme;
+        let made = if scheme.is_decided() {
+            let wanted = Wanted {
+                studio: &studio,
+                keep: &*self.keep,
+                latents,
+                fit: conditions.fit,
+            };
+            self.desk.frame(&wanted, at, frame, task)?
+        } else {
+            self.making(&studio, conditions, latents)
+                .frame(at, frame, task)?
         };
-        let made = self.desk.frame(&wanted, at, frame, task)?;
         let size = (info.width, info.height);
-        let made = conditions.fit.back(&made, size, window);
+        let made = scheme.fit.back(&made, size, window);
         let (mut plate, mut matte) = (None, None);
         if let Some(offset) = shots[at].shot.over {
             let behind = frame.saturating_add(offset);
@@ -271,25 +366,7 @@ impl Engine for WanEngine {
     }
 
     fn settings_key(&self) -> String {
-        let Settings { files, noise, .. } = &self.settings;
-        // What files hold counts, not where they lie.
-        let told = Settings {
-            files: Default::default(),
-            references: Vec::new(),
-            subjects: Vec::new(),
-            noise: None,
-            ..self.settings.clone()
-        };
-        let prompts: Vec<_> = self.settings.subjects.iter().map(|s| &s.prompt).collect();
-        let more = [&files.low, &files.text_encoder, &files.tokenizer, noise];
-        let more = more.into_iter().flatten();
-        let loras = files.loras.iter().map(|l| &l.path);
-        let how: Vec<_> = files.loras.iter().map(|l| (l.strength, l.part)).collect();
-        format!(
-            "{told:?} {} {} {how:?} {prompts:?}",
-            self.sources_key(),
-            names(more.chain(loras).map(PathBuf::as_path))
-        )
+        self.key_of(&self.settings)
     }
 
     fn analysis_key(&self, timeline: &Timeline) -> String {
@@ -332,6 +409,33 @@ impl Engine for WanEngine {
         stopped_or(self.expose(analysis, timeline, task), task)
     }
 
+    fn pieces(&self, timeline: &Timeline, plate: &PlateInfo) -> Result<Vec<Stage>, EngineError> {
+        let schemes = self.schemes(timeline, Fit::shape(plate))?;
+        Ok(stages(&schemes).stages)
+    }
+
+    fn make_piece(
+        &self,
+        analysis: &Conditions,
+        decision: &Latents,
+        (stage, number): (usize, usize),
+        again: bool,
+        task: Task<'_>,
+    ) -> Result<(), EngineError> {
+        let shots = decision.shots.iter();
+        let schemes: Vec<_> = shots.map(|s| (s.shot.clone(), s.scheme.clone())).collect();
+        let parts = stages(&schemes).parts;
+        let Some((shot, part)) = parts.get(stage).and_then(|p| p.get(number)) else {
+            let text = "the take has no such piece: 'longtake plan' lists those there are";
+            return Err(EngineError::Request(text.to_owned()));
+        };
+        let made = self.studio().and_then(|studio| {
+            let making = self.making(&studio, analysis, decision);
+            making.part(*shot, *part, again, task)
+        });
+        stopped_or(made, task)
+    }
+
     fn frames_needed(&self, _: &Conditions, decision: &Latents, frame: i32) -> Vec<i32> {
         let shots = decision.shots.iter().map(|s| &s.shot);
         let mut over = shots
@@ -360,7 +464,7 @@ impl Engine for WanEngine {
 }
 
 /// Name and version, as of every engine.
-pub const VERSION: &str = "wan 1";
+pub const VERSION: &str = "wan 2";
 
 impl WanEngine {
     /// Names the numbers of the model and of what changes them, wherever the files lie.
@@ -414,15 +518,11 @@ fn shape(studio: &Studio, fit: Fit, given: &Given) -> [usize; 4] {
     [studio.vae().z_dim, frames, rows, columns]
 }
 
-/// Where a shot's noise is drawn: by its place in the take, so that shots do not repeat
-/// one another.
-fn place(given: &Given, timeline: &Timeline) -> Place {
-    let after = i64::from(given.shot.frames.first) - i64::from(timeline.out.first);
-    let frame = after.div_euclid(STEP as i64) - given.references as i64;
-    Place {
-        frame: frame as i32,
-        ..Place::default()
-    }
+/// Where a shot's noise is drawn: by its place in the take, in latent frames, so that
+/// shots do not repeat one another.
+fn place(shot: &Shot, timeline: &Timeline) -> i32 {
+    let after = i64::from(shot.frames.first) - i64::from(timeline.out.first);
+    after.div_euclid(STEP as i64) as i32
 }
 
 /// The tensor `latents` of the file at `path`, which must be [1, channels, frames, rows,

@@ -19,9 +19,18 @@ impl Fit {
     /// Fits a plate as `info` tells into `size`, for a model that makes multiples of
     /// `step` pixels across and down. The same at any render scale.
     pub fn new(info: &PlateInfo, size: [usize; 2], step: [usize; 2]) -> Self {
+        Self::of(Self::shape(info), size, step)
+    }
+
+    /// Width and height of a plate as `info` tells, in square pixels of its rows.
+    pub fn shape(info: &PlateInfo) -> [f64; 2] {
         let (width, height) = info.full_size;
         let wide = width.max(1) as f64 * info.pixel_aspect.clamp(1e-3, 1e3);
-        let tall = height.max(1) as f64;
+        [wide, height.max(1) as f64]
+    }
+
+    /// As [`new`](Self::new), for a plate of that shape.
+    pub fn of([wide, tall]: [f64; 2], size: [usize; 2], step: [usize; 2]) -> Self {
         let scale = (size[0] as f64 / wide).min(size[1] as f64 / tall);
         let side = |length: f64| ((length * scale).round() as usize).max(1);
         let content = [side(wide), side(tall)];

@@ -59,6 +59,17 @@ pub struct Start<'a> {
     pub strength: f64,
 }
 
+/// Latents that are known where others are made, for models that have no way of their
+/// own of being told: at every step they have the noise of that step's level (the
+/// replacement method; Song et al., 2021, section 5), and in the end none.
+#[derive(Clone, Copy)]
+pub struct Held<'a> {
+    /// [1, channels, frames, rows, columns]
+    pub latents: &'a Tensor,
+    /// [1, 1, frames, 1, 1]: 1 where latents are to be made, else 0.
+    pub free: &'a Tensor,
+}
+
 /// Parts of the picture with texts of their own. What a text says stays in its part, see
 /// [`Regions`]; a step cache, which looks at all of the picture, must be off for that.
 #[derive(Clone, Copy)]
@@ -84,6 +95,8 @@ pub struct Run<'a> {
     pub start: Option<Start<'a>>,
     /// What the latents are tied to.
     pub condition: Condition<'a>,
+    /// Latents that are known.
+    pub held: Option<Held<'a>>,
     /// What VACE is to follow.
     pub control: Option<Control<'a>>,
     /// Parts of the picture with texts of their own.
@@ -155,6 +168,10 @@ impl Experts {
         };
         for (step, time) in times.iter().copied().enumerate().skip(first) {
             task.step("Sampling", step, run.steps)?;
+            if let Some(held) = &run.held {
+                let level = solver.schedule().sigmas.get(step).copied().unwrap_or(0.);
+                latents = held.at(level, run.noise, &latents)?;
+            }
             let (model, low) = self.at(time, run.scheduler);
             let guided = run.guidance.at(step, run.steps, low);
             let wanted = 1 + usize::from(guided.is_some());
@@ -189,6 +206,9 @@ impl Experts {
             latents = solver.step(&velocity, &latents)?;
         }
         task.step("Sampling", run.steps, run.steps)?;
+        if let Some(held) = &run.held {
+            latents = held.at(0., run.noise, &latents)?;
+        }
         Ok(Made {
             latents: run.condition.applied(&latents)?,
             cached: cache.map(|c| (c.reused(), c.worst_error())),
@@ -203,6 +223,19 @@ impl Experts {
             }
             _ => (&self.high, false),
         }
+    }
+}
+
+impl Held<'_> {
+    /// `latents` with what is known in its place, at noise level `level`.
+    fn at(&self, level: f32, noise: &Tensor, latents: &Tensor) -> candle_core::Result<Tensor> {
+        let clean = (self.latents * f64::from(1. - level))?;
+        let noisy = match level {
+            0. => self.latents.clone(),
+            _ => (clean + (noise * f64::from(level))?)?,
+        };
+        let known = noisy.broadcast_mul(&self.free.affine(-1., 1.)?)?;
+        known.broadcast_add(&latents.broadcast_mul(self.free)?)
     }
 }
 

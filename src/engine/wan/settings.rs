@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::shot::STEP;
 use crate::frame::Conversion;
 use crate::sampler::Guidance;
 
@@ -130,8 +131,16 @@ pub struct Settings {
     pub shift: Option<f64>,
     /// EasyCache's threshold; `None` computes every step.
     pub cache: Option<f64>,
-    /// Kept frames that the model sees on either side of those that it makes, at most.
+    /// Kept frames that the model sees on either side of those that it makes, at most;
+    /// and frames of an anchor, where a take is made in parts.
     pub overlap: usize,
+    /// Frames that the model makes at once, at most.
+    pub at_once: usize,
+    /// Width and height to which frames are refined, at most; `None` leaves them as the
+    /// model makes them.
+    pub refine: Option<[usize; 2]>,
+    /// The part of the steps that a refinement takes.
+    pub refine_strength: f64,
     /// Restyle: the part of the steps that is taken, 0 to 1.
     pub strength: f64,
     /// How much a VACE model heeds what it is given.
@@ -149,6 +158,30 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Latent frames that the model makes at once, at most.
+    pub fn latents_at_once(&self) -> usize {
+        (self.at_once.max(1) - 1) / STEP + 1
+    }
+
+    /// Latent frames of an anchor: from so many a movement can be taken up.
+    pub fn run(&self) -> usize {
+        ((self.overlap.max(1) - 1) / STEP).max(1)
+    }
+
+    /// The same without refinement: what frames are made with first.
+    pub fn unrefined(&self) -> Self {
+        Self {
+            refine: None,
+            refine_strength: 0.,
+            ..self.clone()
+        }
+    }
+
+    /// Width and height of frames that are made from nothing.
+    pub fn output_size(&self) -> [usize; 2] {
+        self.refine.unwrap_or(self.size)
+    }
+
     /// All reference pictures, each with the subject that it is of: 0 for none, 1 for
     /// the first.
     pub fn all_references(&self) -> impl Iterator<Item = (&PathBuf, usize)> {
@@ -172,6 +205,9 @@ impl Default for Settings {
             shift: None,
             cache: None,
             overlap: 9,
+            at_once: 81,
+            refine: None,
+            refine_strength: 0.35,
             strength: 0.7,
             control: 1.,
             references: Vec::new(),

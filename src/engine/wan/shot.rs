@@ -99,6 +99,19 @@ impl Shot {
             .count()
     }
 
+    /// The model's frames of latent frame `latent`.
+    pub fn of_latent(latent: usize) -> std::ops::RangeInclusive<usize> {
+        match latent {
+            0 => 0..=0,
+            l => (l - 1) * STEP + 1..=l * STEP,
+        }
+    }
+
+    /// Whether all frames of latent frame `latent` are given.
+    pub fn is_given(&self, latent: usize) -> bool {
+        Self::of_latent(latent).all(|i| self.plate(i).is_some())
+    }
+
     /// Whether frames are given that come after ones that are not.
     pub fn given_after(&self) -> bool {
         self.given.len() > self.given_before().min(self.frames.count())

@@ -266,15 +266,23 @@ impl Studio {
     }
 
     /// Refuses a size or a length that the model has no places for, or that memory does
-    /// not hold: the weights of all transformers and what one evaluation works in.
+    /// not hold: the weights of all transformers and what one evaluation works in, of
+    /// `most` latent frames at once and `more` of references.
     ///
     /// # Errors
     /// What is too large, and by how much.
-    pub fn fits(&self, canvas: [usize; 2], shots: &[Shot], more: usize) -> Result<(), WanError> {
+    pub fn fits(
+        &self,
+        canvas: [usize; 2],
+        shots: &[Shot],
+        most: usize,
+        more: usize,
+    ) -> Result<(), WanError> {
         let config = &self.model.parts[0].config;
         let [t, h, w] = config.patch_size;
         let [rows, columns] = self.latent_size(canvas);
-        let frames = shots.iter().map(|s| s.latents() + more).max().unwrap_or(1);
+        let latents = |s: &Shot| s.latents().min(most.max(1)) + more;
+        let frames = shots.iter().map(latents).max().unwrap_or(1);
         let longest = frames.div_ceil(t).max(rows / h).max(columns / w);
         if longest > config.rope_max_seq_len {
             return Err(WanError::Request(format!(

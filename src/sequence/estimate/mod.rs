@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::plan;
 use crate::device::gpu;
 use crate::engine::plate::GPU_PICTURES;
-use crate::engine::{AnyEngine, Timeline};
+use crate::engine::{AnyEngine, Engine as _, Timeline};
 use crate::frame::PlateInfo;
 
 pub use calibration::Calibration;
@@ -148,7 +148,9 @@ impl Scope<'_> {
 
     /// Blocks of the plan.
     pub fn blocks(&self) -> usize {
-        plan::count(self.timeline, self.block)
+        let pieces = self.engine.pieces(self.timeline, self.plate);
+        // What cannot be made is told of when it is to be made.
+        plan::count(self.timeline, &pieces.unwrap_or_default(), self.block)
     }
 
     /// Seconds in which a plate frame is read from an EXR file on `machine`.

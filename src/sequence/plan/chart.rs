@@ -76,8 +76,12 @@ pub fn chart(plan: &Plan, edit: Option<&EditList>) -> Raster {
     for level in &plan.levels {
         let name = format!("{} ({})", level.name, level.blocks.len());
         page.text(x, y + 3, &name, FAINT);
-        for (i, block) in level.blocks.iter().enumerate() {
-            let shade = if i % 2 == 0 { MADE } else { [60, 130, 190] };
+        let (mut light, mut before) = (false, None);
+        for block in &level.blocks {
+            // Blocks of the same frames, as tiles are, are one bar.
+            light ^= before != Some(&block.frames);
+            before = Some(&block.frames);
+            let shade = if light { MADE } else { [60, 130, 190] };
             match &block.frames {
                 None => axis.bar(&mut page, y, out, FAINT),
                 Some(frames) => blocks(&mut page, y, &axis, frames, shade),
@@ -198,7 +202,7 @@ mod tests {
         let engine = PlateEngine::default();
         let names = Names::of(&engine, &blake3::hash(b"p"), &timeline);
         let stages = ["analysis", "edit list"];
-        let plan = plan::three(&engine, stages, &names, &timeline, 48, "");
+        let plan = plan::lay(&engine, stages, &[], &names, &timeline, 48, "");
         let mut edit = EditList {
             camera: None,
             exposure: None,

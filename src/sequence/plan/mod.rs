@@ -11,7 +11,7 @@
 //! before make what frames are made from.
 
 mod chart;
-mod three;
+mod lay;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,7 +21,7 @@ use crate::engine::Timeline;
 use crate::frame::{FrameList, FrameRange};
 
 pub use chart::chart;
-pub use three::{count, three};
+pub use lay::{count, lay};
 
 /// A piece of a take that is made at once.
 #[derive(Clone, Debug, PartialEq, Serialize)]

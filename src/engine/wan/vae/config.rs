@@ -96,6 +96,46 @@ impl VaeConfig {
         }
     }
 
+    /// Frames that the encoder remembers at most: what came earlier changes nothing.
+    pub fn encoder_reach(&self) -> usize {
+        // Kernels of three frames look back two, at the rate of their level: one before
+        // all levels, two in each residual block, one where the rate is halved, five
+        // behind (four of the two residual blocks there).
+        let (mut reach, mut rate) = (2, 1);
+        for level in 0..self.dim_mult.len() {
+            reach += 4 * self.num_res_blocks * rate;
+            if self.temperal_downsample.get(level) == Some(&true) {
+                reach += 2 * rate;
+                rate *= 2;
+            }
+        }
+        reach + 10 * rate + rate
+    }
+
+    /// Which frames the decoder's parts have to be fed so that frame `first` of what it
+    /// gives, and those after it, come out as they do when all is decoded: the first
+    /// latent frame, the first frame of each level, and that of the last convolution.
+    /// Each counts at its own rate. The expensive levels look back least.
+    pub fn decoder_starts(&self, first: usize) -> Vec<usize> {
+        // Kernels of three frames look back two.
+        let mut wanted = first.saturating_sub(2);
+        let mut starts = vec![wanted];
+        let convolutions = 2 * (self.num_res_blocks + 1);
+        for level in (0..self.dim_mult.len()).rev() {
+            let times = &self.temperal_downsample;
+            let time = times.len().checked_sub(level + 1).map(|i| times[i]);
+            if time == Some(true) {
+                // Two of each frame but the first.
+                wanted = wanted.div_ceil(2).saturating_sub(2);
+            }
+            wanted = wanted.saturating_sub(2 * convolutions);
+            starts.insert(0, wanted);
+        }
+        // One convolution before all levels, and two residual blocks.
+        starts.insert(0, wanted.saturating_sub(2 + 4 * 2));
+        starts
+    }
+
     /// Reads the text of a `config.json`; refuses what cannot be built, in a
     /// sentence.
     pub fn parse(text: &str) -> Result<Self, VaeError> {

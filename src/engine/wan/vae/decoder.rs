@@ -40,6 +40,8 @@ pub(super) struct HeadPast {
 #[derive(Default)]
 pub(super) struct TailPast {
     levels: Vec<UpPast>,
+    /// Whether each has been fed.
+    begun: Vec<bool>,
     last: Past,
 }
 
@@ -72,9 +74,14 @@ impl Area {
     }
 }
 
-/// The areas that a tile needs: the input of each level, of the last
-/// convolution, and the tile itself in positions of the output.
-pub(super) struct Plan(Vec<Area>);
+/// What is needed for a tile.
+pub(super) struct Plan {
+    /// The areas that it needs: the input of each level, of the last convolution, and
+    /// the tile itself in positions of the output.
+    areas: Vec<Area>,
+    /// The first frame that each level, and the last convolution, has to be fed.
+    starts: Vec<usize>,
+}
 
 impl Decoder {
     pub(super) fn load(vb: &VarBuilder<'_>, config: &VaeConfig) -> Result<Self> {
@@ -138,8 +145,14 @@ impl Decoder {
     }
 
     /// What is needed for the latents `tile` of a picture of `height` × `width`
-    /// latents.
-    pub(super) fn plan(&self, tile: &Area, height: usize, width: usize) -> Plan {
+    /// latents; `starts` are the first frames that the levels and the last convolution
+    /// have to be fed.
+    pub(super) fn plan(
+        &self,
+        tile: &Area,
+        (height, width): (usize, usize),
+        starts: &[usize],
+    ) -> Plan {
         let grown = self.levels.iter().filter(|l| l.grows()).count();
         let mut sizes = (height << grown, width << grown);
         let widen = |area: &Area, by: usize, (height, width): (usize, usize)| Area {
@@ -157,32 +170,39 @@ impl Decoder {
             }
             areas.insert(0, widen(&area, level.reach(), sizes));
         }
-        Plan(areas)
+        Plan {
+            areas,
+            starts: starts.to_vec(),
+        }
     }
 
     /// The levels and the last convolution, for one tile of what [`head`]
-    /// (Self::head) gave of a frame; `emit` is handed each frame that comes out,
-    /// not yet held to its range.
+    /// (Self::head) gave of latent frame `latent`; `emit` is handed each frame that
+    /// comes out and its number, not yet held to its range.
     pub(super) fn tail(
         &self,
-        head: &FeatureMap,
+        (latent, head): (usize, &FeatureMap),
         plan: &Plan,
         past: &mut TailPast,
         cancel: &Cancel,
-        emit: &mut dyn FnMut(FeatureMap),
+        emit: &mut dyn FnMut(usize, FeatureMap),
     ) -> Step<()> {
         past.levels.resize_with(self.levels.len(), Default::default);
+        past.begun.resize(self.levels.len(), false);
         let whole = Area {
             rows: 0..head.height(),
             columns: 0..head.width(),
         };
-        let first = &plan.0[0];
+        let first = &plan.areas[0];
+        if latent < plan.starts[0] {
+            return Ok(());
+        }
         let x = if whole == *first {
             head.clone()
         } else {
             head.crop(first.rows.clone(), first.columns.clone())
         };
-        self.level(0, x, plan, past, cancel, emit)
+        self.level(0, (latent, x), plan, past, cancel, emit)
     }
 
     /// The last convolution.
@@ -191,30 +211,41 @@ impl Decoder {
         self.last.step(x, past, None, cancel)
     }
 
-    /// From level `i` on, one frame to the end before the next begins.
+    /// From level `i` on, one frame to the end before the next begins: the frame of
+    /// that number, unless it is of no use to what is wanted.
     fn level(
         &self,
         i: usize,
-        x: FeatureMap,
+        (number, x): (usize, FeatureMap),
         plan: &Plan,
         past: &mut TailPast,
         cancel: &Cancel,
-        emit: &mut dyn FnMut(FeatureMap),
+        emit: &mut dyn FnMut(usize, FeatureMap),
     ) -> Step<()> {
-        let Some(level) = self.levels.get(i) else {
+        if plan.starts.get(i).is_some_and(|start| number < *start) {
+            return Ok(());
+        }
+        let (Some(level), Some(begun)) = (self.levels.get(i), past.begun.get_mut(i)) else {
             let x = self.last(x, &mut past.last, cancel)?;
-            emit(plan.0[i].crop(x, &plan.0[i + 1]));
+            emit(number, plan.areas[i].crop(x, &plan.areas[i + 1]));
             return Ok(());
         };
+        let first = !std::mem::replace(begun, true);
         let out = level.step(x, &mut past.levels[i], cancel)?;
         let made = if level.grows() {
-            plan.0[i].each(|r| r.start * 2..r.end * 2)
+            plan.areas[i].each(|r| r.start * 2..r.end * 2)
         } else {
-            plan.0[i].clone()
+            plan.areas[i].clone()
         };
-        for x in out {
-            let x = made.crop(x, &plan.0[i + 1]);
-            self.level(i + 1, x, plan, past, cancel, emit)?;
+        // Where the rate is doubled the first frame becomes the last of its two alone.
+        let number = match (level.doubles_rate(), first) {
+            (false, _) => number,
+            (true, true) => 2 * number,
+            (true, false) => 2 * number - 1,
+        };
+        for (k, x) in out.into_iter().enumerate() {
+            let x = made.crop(x, &plan.areas[i + 1]);
+            self.level(i + 1, (number + k, x), plan, past, cancel, emit)?;
         }
         Ok(())
     }

@@ -279,6 +279,11 @@ impl Grow {
         })
     }
 
+    /// Whether frames become two.
+    pub(super) fn doubles_rate(&self) -> bool {
+        self.time.is_some()
+    }
+
     /// The frames that `x` becomes: two where the frame rate is doubled, but one
     /// of the first, which later ones do not look back to.
     pub(super) fn step(

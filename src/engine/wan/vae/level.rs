@@ -162,6 +162,11 @@ impl Up {
         self.grow.is_some()
     }
 
+    /// Whether it doubles the frame rate.
+    pub(super) fn doubles_rate(&self) -> bool {
+        self.grow.as_ref().is_some_and(Grow::doubles_rate)
+    }
+
     /// Positions that its residual blocks look beyond a position.
     pub(super) fn reach(&self) -> usize {
         2 * self.residuals.len()

@@ -221,54 +221,73 @@ impl VaeDecoder {
         task: Task<'_>,
         take: &mut dyn FnMut(Piece),
     ) -> Result<(), VaeError> {
+        self.decode_from(latents, (0, 0), tiling, task, take)
+    }
+
+    /// Decodes the frames from `first` on of a video of which `latents` begins with
+    /// latent frame `begin`: to the same bits as all of it, where `latents` begins no
+    /// later than [`VaeConfig::decoder_starts`] says. Frames are numbered as the
+    /// video's.
+    pub fn decode_from(
+        &self,
+        latents: &Tensor,
+        (begin, first): (usize, usize),
+        tiling: Tiling,
+        task: Task<'_>,
+        take: &mut dyn FnMut(Piece),
+    ) -> Result<(), VaeError> {
         let latents = frames_of(latents)?;
         let Some((height, width)) = latents.first().map(|l| (l.height(), l.width())) else {
             return Err(VaeError::Size("there are no latents to decode".into()));
         };
         let stage = "Decoding frames";
         let tiles = tiles(tiling, height, width);
-        if tiles.len() == 1 {
-            let mut decoding = self.begin();
-            let mut frame = 0;
-            for (i, latent) in latents.iter().enumerate() {
-                decoding.push(latent, task, &mut |pixels| {
-                    take(Piece {
-                        frame,
-                        y: 0,
-                        x: 0,
-                        pixels,
-                    });
-                    frame += 1;
-                })?;
-                task.step(stage, i + 1, latents.len())?;
-            }
-            return Ok(());
-        }
-        let mut past = HeadPast::default();
-        let mut heads = Vec::with_capacity(latents.len());
-        for latent in &latents {
-            let latent = self.denormalised(latent)?;
-            heads.push(self.weights.head(latent, &mut past, task.cancel)?);
-        }
-        drop(past);
+        let starts = self.config.decoder_starts(first);
+        let starts = starts.get(1..).unwrap_or_default();
         let factor = self.config.spatial_factor();
-        for (t, tile) in tiles.iter().enumerate() {
-            let plan = self.weights.plan(tile, height, width);
-            let mut past = TailPast::default();
-            let mut frame = 0;
-            for (i, head) in heads.iter().enumerate() {
-                let mut emit = |x| {
+        let plans: Vec<Plan> = tiles
+            .iter()
+            .map(|tile| self.weights.plan(tile, (height, width), starts))
+            .collect();
+        let mut past = HeadPast::default();
+        let mut head = |latent: &FeatureMap| -> Result<FeatureMap, VaeError> {
+            let latent = self.denormalised(latent)?;
+            Ok(self.weights.head(latent, &mut past, task.cancel)?)
+        };
+        let tail = |at: usize,
+                    head: (usize, &FeatureMap),
+                    past: &mut TailPast,
+                    take: &mut dyn FnMut(Piece)|
+         -> Result<(), VaeError> {
+            let tile: &Area = &tiles[at];
+            let mut emit = |frame, x| {
+                if frame >= first {
                     take(Piece {
                         frame,
                         y: tile.rows.start * factor,
                         x: tile.columns.start * factor,
                         pixels: self.pixels(&x),
                     });
-                    frame += 1;
-                };
-                self.weights
-                    .tail(head, &plan, &mut past, task.cancel, &mut emit)?;
-                task.step(stage, t * heads.len() + i + 1, tiles.len() * heads.len())?;
+                }
+            };
+            let weights = &self.weights;
+            Ok(weights.tail(head, &plans[at], past, task.cancel, &mut emit)?)
+        };
+        if tiles.len() == 1 {
+            let mut past = TailPast::default();
+            for (i, latent) in latents.iter().enumerate() {
+                let head = head(latent)?;
+                tail(0, (begin + i, &head), &mut past, take)?;
+                task.step(stage, i + 1, latents.len())?;
+            }
+            return Ok(());
+        }
+        let heads = latents.iter().map(head).collect::<Result<Vec<_>, _>>()?;
+        for at in 0..tiles.len() {
+            let mut past = TailPast::default();
+            for (i, head) in heads.iter().enumerate() {
+                tail(at, (begin + i, head), &mut past, take)?;
+                task.step(stage, at * heads.len() + i + 1, tiles.len() * heads.len())?;
             }
         }
         Ok(())
@@ -315,6 +334,8 @@ pub struct Decoding<D> {
     head: HeadPast,
     tail: TailPast,
     plan: Option<((usize, usize), Plan)>,
+    /// Latent frames that have come.
+    latents: usize,
 }
 
 impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
@@ -324,6 +345,7 @@ impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
             head: HeadPast::default(),
             tail: TailPast::default(),
             plan: None,
+            latents: 0,
         }
     }
 
@@ -344,7 +366,8 @@ impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
                 rows: 0..height,
                 columns: 0..width,
             };
-            ((height, width), decoder.weights.plan(&all, height, width))
+            let size = (height, width);
+            (size, decoder.weights.plan(&all, size, &[0]))
         });
         if *size != (height, width) {
             return Err(VaeError::Size(format!(
@@ -353,11 +376,16 @@ impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
             )));
         }
         let head = decoder.weights.head(latent, &mut self.head, task.cancel)?;
-        let mut emit = |x| take(decoder.pixels(&x));
+        let mut emit = |_, x| take(decoder.pixels(&x));
         let tail = &mut self.tail;
-        Ok(decoder
-            .weights
-            .tail(&head, plan, tail, task.cancel, &mut emit)?)
+        self.latents += 1;
+        Ok(decoder.weights.tail(
+            (self.latents - 1, &head),
+            plan,
+            tail,
+            task.cancel,
+            &mut emit,
+        )?)
     }
 }
 

@@ -1,9 +1,10 @@
-//! A plan of three levels: what is learned of the plate, what is decided from that,
-//! and from both any frame, each by itself.
+//! The plan of a take: what is learned of the plate, what is decided from that, the
+//! pieces that an engine makes before its frames, where it has such, and from all these
+//! any frame, each by itself.
 
 use super::{Block, Level, Plan};
-use crate::engine::{Engine, Timeline};
-use crate::frame::FrameRange;
+use crate::engine::{Engine, Piece, Stage, Timeline};
+use crate::frame::{FrameList, FrameRange};
 use crate::sequence::{Names, key_of};
 
 /// Hexadecimal digits of a hash in a block's name.
@@ -12,10 +13,12 @@ const DIGITS: usize = 12;
 /// The plan of a take of `timeline`, its frames in blocks of at most
 /// `block` frames (0 counts as 1). `names` tells what was asked of which plate,
 /// `written` how frames are written: their scale, their sample type, …; `stages`
-/// what the engine calls what it learns and what it decides.
-pub fn three(
+/// what the engine calls what it learns and what it decides, `pieces` what it makes
+/// before frames.
+pub fn lay(
     engine: &impl Engine,
     stages: [&'static str; 2],
+    pieces: &[Stage],
     names: &Names,
     timeline: &Timeline,
     block: usize,
@@ -29,6 +32,8 @@ pub fn three(
     let analysis = named(stages[0], &names.analysis);
     let edit = named(stages[1], &names.take);
     let take = names.take.to_hex();
+    let made = between(&take, pieces, &edit);
+    let last = pieces.last().zip(made.last());
     let frames = |out: FrameRange| {
         let range = out.to_string();
         let key = key_of(&[take.as_str(), "frames", &range, written]);
@@ -36,7 +41,14 @@ pub fn three(
             id: format!("frames-{range}-{}", short(&key)),
             frames: Some(out.into()),
             plate: Some(timeline.plate),
-            needs: vec![analysis.clone(), edit.clone()],
+            needs: [analysis.clone(), edit.clone()]
+                .into_iter()
+                .chain(last.iter().flat_map(|(stage, level)| {
+                    let all = stage.pieces.iter().zip(&level.blocks);
+                    let mine = all.filter(|(piece, _)| bears_on(piece, out));
+                    mine.map(|(_, block)| block.id.clone())
+                }))
+                .collect(),
         }
     };
     let learned = Block {
@@ -52,25 +64,66 @@ pub fn three(
         needs: vec![analysis.clone()],
     };
     let level = |name, blocks| Level { name, blocks };
-    let blocks = pieces(timeline.out, block).map(frames).collect();
+    let blocks = ranges(timeline.out, block).map(frames).collect();
+    let mut levels = vec![
+        level(stages[0], vec![learned]),
+        level(stages[1], vec![decided]),
+    ];
+    levels.extend(made.iter().cloned());
+    levels.push(level("frames", blocks));
     Plan {
         engine: engine.version(),
         timeline: timeline.clone(),
-        levels: vec![
-            level(stages[0], vec![learned]),
-            level(stages[1], vec![decided]),
-            level("frames", blocks),
-        ],
+        levels,
     }
 }
 
-/// How many blocks [`three`] has for `timeline`.
-pub fn count(timeline: &Timeline, block: usize) -> usize {
-    2 + pieces(timeline.out, block).count()
+/// How many blocks [`lay`] has for `timeline`.
+pub fn count(timeline: &Timeline, pieces: &[Stage], block: usize) -> usize {
+    let made = pieces.iter().map(|stage| stage.pieces.len());
+    2 + made.sum::<usize>() + ranges(timeline.out, block).count()
 }
 
-/// `out` in pieces of `count` frames, the last one shorter.
-fn pieces(out: FrameRange, count: usize) -> impl Iterator<Item = FrameRange> {
+/// The levels of what is made between what is decided, the block `decided`, and the
+/// frames.
+fn between(take: &str, stages: &[Stage], decided: &str) -> Vec<Level> {
+    let mut levels: Vec<Level> = Vec::new();
+    for stage in stages {
+        let word = stage.name.replace(' ', "-");
+        let block = |(number, piece): (usize, &Piece)| {
+            let key = key_of(&[take, stage.name, &number.to_string()]);
+            let range = match (piece.frames.first(), piece.frames.last()) {
+                (Some(first), Some(last)) => format!("{first}-{last}-"),
+                _ => String::new(),
+            };
+            let made = piece.needs.iter().filter_map(|(stage, number)| {
+                let block = levels.get(*stage)?.blocks.get(*number)?;
+                Some(block.id.clone())
+            });
+            Block {
+                id: format!("{word}-{range}{}", &key.to_hex()[..DIGITS]),
+                frames: FrameList::of(&piece.frames),
+                plate: None,
+                needs: std::iter::once(decided.to_owned()).chain(made).collect(),
+            }
+        };
+        let blocks = stage.pieces.iter().enumerate().map(block).collect();
+        levels.push(Level {
+            name: stage.name,
+            blocks,
+        });
+    }
+    levels
+}
+
+/// Whether a piece is for any frame of `out`.
+fn bears_on(piece: &Piece, out: FrameRange) -> bool {
+    let from = piece.frames.partition_point(|f| *f < out.first);
+    piece.frames.get(from).is_some_and(|f| *f <= out.last)
+}
+
+/// `out` in ranges of `count` frames, the last one shorter.
+fn ranges(out: FrameRange, count: usize) -> impl Iterator<Item = FrameRange> {
     let step = i32::try_from(count.max(1)).unwrap_or(i32::MAX);
     out.iter().step_by(step as usize).filter_map(move |first| {
         let last = first.saturating_add(step - 1).min(out.last);
@@ -96,7 +149,15 @@ mod tests {
         };
         let names = Names::of(&engine, &blake3::hash(b"plate"), timeline);
         let stages = ["analysis", "edit list"];
-        three(&engine, stages, &names, timeline, block, "1/1 half zip")
+        lay(
+            &engine,
+            stages,
+            &[],
+            &names,
+            timeline,
+            block,
+            "1/1 half zip",
+        )
     }
 
     fn requests() -> impl Strategy<Value = Request> {
@@ -135,7 +196,7 @@ mod tests {
             let Ok(timeline) = request.timeline() else { return Ok(()) };
             let plan = laid(1, &timeline, block);
             prop_assert_eq!(plan.check(), Ok(()));
-            prop_assert_eq!(plan.blocks().count(), count(&timeline, block));
+            prop_assert_eq!(plan.blocks().count(), count(&timeline, &[], block));
             let mut frames: Vec<i32> = Vec::new();
             for b in &plan.levels[2].blocks {
                 let own: Vec<i32> = b.frames.as_ref().unwrap().iter().collect();

@@ -1,0 +1,211 @@
+//! Latents of frames that the model makes at once, from what it is given of them.
+
+use candle_core::{DType, Device, Result as TensorResult, Tensor};
+
+use super::array::Array;
+use super::conditions::Given;
+use super::error::WanError;
+use super::pipeline::{Condition, Experts, Held, Made, Run, Start, Subjects};
+use super::settings::{Settings, Way};
+use super::shot::Shot;
+use super::studio::{Kind, Studio};
+use super::transformer::{Control, Regions};
+use crate::device::Task;
+use crate::sampler::SchedulerConfig;
+
+/// A model that is loaded, with what it was told in words.
+pub struct Sampling {
+    experts: Experts,
+    scheduler: SchedulerConfig,
+    /// The prompt's embeddings and, where it is asked, the negative prompt's.
+    texts: Vec<Tensor>,
+    of_subjects: Vec<Tensor>,
+    kind: Kind,
+}
+
+/// Frames that are to be made at once.
+pub struct Scene<'a> {
+    /// What the model is given of the shot.
+    pub given: &'a Given,
+    /// The latent frames of the shot that it makes.
+    pub places: &'a [usize],
+    /// Those of them that are known already.
+    pub anchors: Option<&'a Anchors>,
+    /// What it starts from, [1, z, references + places, rows, columns].
+    pub noise: &'a Tensor,
+}
+
+/// Latent frames that are known, among others.
+pub struct Anchors {
+    /// [1, z, places, rows, columns]; what is not known is 0.
+    pub latents: Tensor,
+    /// For each place, whether it is.
+    pub known: Vec<bool>,
+}
+
+impl Anchors {
+    /// [1, 1, places, 1, 1]: 0 where latents are known and the plate does not give them
+    /// anyway, else 1; those of references first.
+    fn free(&self, scene: &Scene<'_>, way: Way) -> TensorResult<Tensor> {
+        let shot = &scene.given.shot;
+        let places = scene.places.iter().zip(&self.known);
+        let free = places.map(|(place, known)| {
+            let plate = way == Way::Frames && shot.is_given(*place);
+            f32::from(!*known || plate)
+        });
+        let before = std::iter::repeat_n(1., scene.given.references);
+        let free: Vec<f32> = before.chain(free).collect();
+        let count = free.len();
+        Tensor::from_vec(free, (1, 1, count, 1, 1), &Device::Cpu)
+    }
+}
+
+/// `other` where `free` is 0, else `own`.
+fn mixed(own: &Tensor, other: &Tensor, free: &Tensor) -> TensorResult<Tensor> {
+    let other = other.broadcast_mul(&free.affine(-1., 1.)?)?;
+    own.broadcast_mul(free)?.add(&other)
+}
+
+impl Sampling {
+    /// Reads the words and loads the model.
+    ///
+    /// # Errors
+    /// Where a part of it cannot be run or read.
+    pub fn open(studio: &Studio, settings: &Settings, task: Task<'_>) -> Result<Self, WanError> {
+        let texts: &[&str] = match settings.guidance.is_used() {
+            true => &[&settings.prompt, &settings.negative],
+            false => &[&settings.prompt],
+        };
+        let main = texts.len();
+        let subjects = settings.subjects.iter().map(|s| &s.prompt[..]);
+        let texts: Vec<&str> = texts.iter().copied().chain(subjects).collect();
+        let mut texts = studio.texts(&texts, task)?;
+        let of_subjects = texts.split_off(main);
+        Ok(Self {
+            experts: studio.experts()?,
+            scheduler: studio.scheduler(settings),
+            texts,
+            of_subjects,
+            kind: studio.kind(),
+        })
+    }
+
+    /// The latents of `scene`'s places, [1, z, places, rows, columns].
+    ///
+    /// # Errors
+    /// Where what is given does not go together, or the work is to stop.
+    pub fn make(
+        &self,
+        scene: &Scene<'_>,
+        settings: &Settings,
+        task: Task<'_>,
+    ) -> Result<Made, WanError> {
+        let (given, places) = (scene.given, scene.places);
+        let (_, z, all, rows, columns) = scene.noise.dims5()?;
+        let anchors = match scene.anchors {
+            Some(anchors) => {
+                let latents = anchors.latents.pad_with_zeros(2, given.references, 0)?;
+                Some((latents, anchors.free(scene, settings.way)?))
+            }
+            None => None,
+        };
+        let select = |track: &super::track::Track| track.select(places);
+        let mut channels = given.channels.as_ref().map(select).transpose()?;
+        if let (Some(own), Some((latents, free))) = (&channels, &anchors) {
+            let mask = own.dim(1)? - z;
+            let one = Tensor::ones((1, mask, all, rows, columns), DType::F32, &Device::Cpu)?;
+            channels = Some(mixed(own, &Tensor::cat(&[&one, latents], 1)?, free)?);
+        }
+        let mut kept = match &given.kept {
+            Some((latents, free)) => Some((latents.select(places)?, free.select(places)?)),
+            None => None,
+        };
+        if let (Kind::Tokens, Some((latents, free))) = (self.kind, &anchors) {
+            let ones = Tensor::ones((1, 1, all, rows, columns), DType::F32, &Device::Cpu)?;
+            let (own, own_free) = match kept {
+                Some(kept) => kept,
+                None => (latents.zeros_like()?, ones),
+            };
+            kept = Some((mixed(&own, latents, free)?, own_free.broadcast_mul(free)?));
+        }
+        let mut control = given.control.as_ref().map(select).transpose()?;
+        if let (Some(own), Some(references)) = (&control, &given.control_references) {
+            control = Some(Tensor::cat(&[&references.tensor()?, own], 2)?);
+        }
+        if let (Some(own), Some((latents, free))) = (&control, &anchors) {
+            // Anchors stay, whole.
+            let stays = mixed(&own.narrow(1, 0, z)?, latents, free)?;
+            let changes = own.narrow(1, z, z)?;
+            let mask = own.narrow(1, 2 * z, own.dim(1)? - 2 * z)?;
+            let mask = mask.broadcast_mul(free)?;
+            control = Some(Tensor::cat(&[stays, changes, mask], 1)?);
+        }
+        let start = given.start.as_ref().map(select).transpose()?;
+        let start = match start {
+            Some(start) => Some(start.pad_with_zeros(2, given.references, 0)?),
+            None => None,
+        };
+        let clip = given.clip.as_ref().map(Array::tensor).transpose()?;
+        let regions = match &given.members {
+            Some(members) => {
+                let chosen = of_places(members, &given.shot, given.references, places);
+                Some(Regions::new(&chosen, &Device::Cpu)?)
+            }
+            None => None,
+        };
+        let scales = [settings.control as f32];
+        let run = Run {
+            subjects: regions.as_ref().map(|regions| Subjects {
+                regions,
+                texts: &self.of_subjects,
+            }),
+            noise: scene.noise,
+            prompt: self.prompt()?,
+            negative: self.texts.get(1),
+            image: clip.as_ref(),
+            start: start.as_ref().map(|latents| Start {
+                latents,
+                strength: settings.strength,
+            }),
+            condition: match (&channels, &kept) {
+                (Some(channels), _) => Condition::Channels(channels),
+                (None, Some((latents, free))) => Condition::Given { latents, free },
+                (None, None) => Condition::None,
+            },
+            held: match (&anchors, self.kind) {
+                (None, _) | (_, Kind::Tokens) => None,
+                (Some((latents, free)), _) => Some(Held { latents, free }),
+            },
+            control: control.as_ref().map(|latents| Control {
+                latents,
+                scales: &scales,
+            }),
+            scheduler: &self.scheduler,
+            steps: settings.steps,
+            guidance: settings.guidance,
+            cache: settings.cache,
+        };
+        let made = self.experts.sample(&run, task)?;
+        Ok(Made {
+            latents: made.latents.narrow(2, given.references, places.len())?,
+            cached: made.cached,
+        })
+    }
+
+    fn prompt(&self) -> TensorResult<&Tensor> {
+        match self.texts.first() {
+            Some(prompt) => Ok(prompt),
+            None => candle_core::bail!("there is no prompt"),
+        }
+    }
+}
+
+/// The members of the tokens of `places`, those of references before them.
+fn of_places(members: &[u32], shot: &Shot, references: usize, places: &[usize]) -> Vec<u32> {
+    let frames = (references + shot.latents()).max(1);
+    let per = members.len() / frames;
+    let before = 0..references;
+    let frames = before.chain(places.iter().map(|p| references + p));
+    let of = |frame: usize| members.get(frame * per..(frame + 1) * per);
+    frames.filter_map(of).flatten().copied().collect()
+}

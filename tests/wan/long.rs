@@ -1,0 +1,407 @@
+//! Takes that are longer than the model makes at once, in pieces.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use longtake::device::{Cancel, Task};
+use longtake::engine::wan::vae::{self, VaeDecoder};
+use longtake::engine::wan::{Settings, WanEngine, Way};
+use longtake::engine::{Engine, Keep};
+use longtake::frame::Picture;
+use longtake::sequence::{Mode, Take};
+use longtake::store::{MemoryVault, Vault};
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use crate::support::tensors;
+use crate::take::{Frames, Kept, Order, folder, range, settings};
+
+/// Remembers what was put.
+struct Counting {
+    kept: MemoryVault,
+    put: Mutex<HashSet<blake3::Hash>>,
+    /// How often something was made that had been.
+    twice: Mutex<usize>,
+}
+
+impl Counting {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            kept: MemoryVault::new(256 << 20),
+            put: Mutex::default(),
+            twice: Mutex::default(),
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.put.lock().len()
+    }
+}
+
+impl Keep for Counting {
+    fn get(&self, name: &blake3::Hash) -> Option<Vec<u8>> {
+        self.kept.get(name)
+    }
+
+    fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
+        *self.twice.lock() += usize::from(!self.put.lock().insert(*name));
+        self.kept.put(name, bytes);
+    }
+}
+
+/// Frames from words, `count` of them, 17 at once.
+fn long(folder: &TempDir, size: [usize; 2], count: i32) -> Order {
+    Order {
+        mode: Mode::Generate,
+        out: range(1001, 1000 + count),
+        keep: None,
+        plate: Frames::blank(size[0], size[1], 1),
+        matte: None,
+        guide: None,
+        settings: Settings {
+            at_once: 17,
+            overlap: 5,
+            steps: 3,
+            ..settings(folder.path(), size)
+        },
+    }
+}
+
+fn kept() -> Arc<Kept> {
+    Arc::new(Kept(MemoryVault::new(256 << 20)))
+}
+
+fn take(order: &Order, keep: Arc<dyn Keep>) -> Take<WanEngine> {
+    order.take_kept(keep, &(), Task::quiet()).unwrap()
+}
+
+/// All latents of the only shot.
+fn latents(take: &Take<WanEngine>) -> Tensor {
+    let all = 0..take.decision().shots[0].shot.latents();
+    let engine = take.engine();
+    let made = engine.latents(take.analysis(), take.decision(), 0, all, Task::quiet());
+    made.unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn any_order_of_making_gives_the_same_bytes() {
+    let folder = folder("whole");
+    let order = long(&folder, [48, 32], 90);
+    let frames = |take: &Take<WanEngine>, order: &Order, all: &[i32]| -> Vec<Arc<Picture>> {
+        let mut made: Vec<_> = all.iter().map(|f| (*f, order.frame(take, *f))).collect();
+        made.sort_by_key(|(f, _)| *f);
+        made.into_iter().map(|(_, p)| p).collect()
+    };
+    let forwards: Vec<i32> = order.out.iter().collect();
+    let one = frames(&take(&order, kept()), &order, &forwards);
+    let backwards: Vec<i32> = order.out.iter().rev().collect();
+    let two = frames(&take(&order, kept()), &order, &backwards);
+    // Pieces first, each level's from the last to the first, two of them twice, by
+    // machines that share a store; then frames with nothing of the sort done before.
+    let shared = kept();
+    let other = take(&order, shared.clone());
+    let stages = other.engine().pieces(&order.timeline(), &order.plate.info);
+    let stages = stages.unwrap();
+    let names: Vec<_> = stages.iter().map(|s| s.name).collect();
+    assert_eq!(names, ["anchors", "anchors 2", "fills", "decode"]);
+    for (stage, pieces) in stages.iter().enumerate() {
+        for number in (0..pieces.pieces.len()).rev() {
+            let again = take(&order, shared.clone());
+            let twice = number == 0;
+            let made = again.make_piece((stage, number), twice, Task::quiet());
+            made.unwrap();
+        }
+    }
+    let three = frames(&other, &order, &forwards);
+    for (i, frame) in one.iter().enumerate() {
+        assert_eq!(frame.data(), two[i].data(), "frame {i} backwards");
+        assert_eq!(frame.data(), three[i].data(), "frame {i} from pieces");
+    }
+    assert!(one[3].data() != one[60].data());
+    assert!(other.make_piece((1, 99), false, Task::quiet()).is_err());
+}
+
+#[test]
+fn one_frame_of_a_minute_makes_only_what_it_needs() {
+    let folder = folder("whole");
+    let mut order = long(&folder, [16, 16], 1440);
+    order.settings.steps = 1;
+    order.settings.at_once = 81;
+    let keep = Counting::new();
+    let take = take(&order, keep.clone());
+    assert_eq!(keep.count(), 0, "nothing is made before it is asked for");
+    order.frame(&take, 1700);
+    let scheme = &take.decision().shots[0].scheme;
+    let latent = (1700usize - 1001).div_ceil(4);
+    let mut runs = scheme.runs.parts.iter();
+    let run = runs.find(|p| p.contains(&latent)).unwrap();
+    let made = keep.count() - run.len() * 4;
+    let before = keep.count();
+    order.frame(&take, 1701);
+    order.frame(&take, 1699);
+    assert_eq!(keep.count(), before, "neighbours are there");
+    assert_eq!(*keep.twice.lock(), 0);
+    // The plan says the same: what a frame needs is little, and it is all.
+    let stages = take.engine().pieces(&order.timeline(), &order.plate.info);
+    let stages = stages.unwrap();
+    let run = stages.last().unwrap().pieces.iter();
+    let run = run.filter(|p| p.frames.contains(&1700)).collect::<Vec<_>>();
+    let mut needed: HashSet<(usize, usize)> = HashSet::new();
+    let mut open: Vec<_> = run.iter().flat_map(|p| p.needs.clone()).collect();
+    while let Some(at) = open.pop() {
+        if needed.insert(at) {
+            open.extend(stages[at.0].pieces[at.1].needs.iter().copied());
+        }
+    }
+    assert!(
+        made <= needed.len(),
+        "{made} made, {} planned",
+        needed.len()
+    );
+    assert!(needed.len() <= 10, "{}", needed.len());
+}
+
+/// The mean step in time of latents from place `l` to the next, for each `l`.
+fn steps(latents: &Tensor) -> Vec<f64> {
+    let (_, channels, frames, rows, columns) = latents.dims5().unwrap();
+    let size = rows * columns;
+    let values = values(latents);
+    (0..frames - 1)
+        .map(|l| {
+            let at = |c: usize, l: usize| &values[(c * frames + l) * size..][..size];
+            let pairs = (0..channels).flat_map(|c| at(c, l).iter().zip(at(c, l + 1)));
+            let sum: f64 = pairs.map(|(a, b)| f64::from((a - b).abs())).sum();
+            sum / (channels * size) as f64
+        })
+        .collect()
+}
+
+fn mean(list: impl Iterator<Item = f64>) -> f64 {
+    let list: Vec<f64> = list.collect();
+    list.iter().sum::<f64>() / list.len() as f64
+}
+
+#[test]
+fn fills_join_their_anchors_without_a_seam() {
+    let folder = folder("whole");
+    let mut order = long(&folder, [48, 32], 400);
+    order.settings.overlap = 9;
+    order.settings.at_once = 41;
+    let take = take(&order, kept());
+    let steps = steps(&latents(&take));
+    let scheme = &take.decision().shots[0].scheme;
+    // Where the latents that a group was given end and its own begin.
+    let mut seams = HashSet::new();
+    for group in &scheme.layout.groups {
+        let free = group.free();
+        for at in [free.start, free.end] {
+            if at > 0 && at < group.places.len() && group.is_fill() {
+                seams.insert(group.places[at - 1]);
+            }
+        }
+    }
+    assert!(seams.len() > 10, "{}", seams.len());
+    let at = |there: bool| {
+        let all = steps.iter().enumerate();
+        mean(
+            all.filter(|(l, _)| seams.contains(l) == there)
+                .map(|(_, s)| *s),
+        )
+    };
+    let ratio = at(true) / at(false);
+    println!("{} seams: {ratio:.4} of a step elsewhere", seams.len());
+    assert!(ratio <= 1.02, "{ratio}");
+}
+
+#[test]
+fn decoding_in_runs_gives_what_decoding_at_once_gives() {
+    let folder = folder("whole");
+    let order = long(&folder, [16, 16], 250);
+    let take = take(&order, kept());
+    let (config, vb) = vae::open(&folder.path().join("vae")).unwrap();
+    let decoder = VaeDecoder::load(&config, &vb).unwrap();
+    let mut whole = Vec::new();
+    let all = latents(&take);
+    let piece = &mut |piece: vae::Piece| whole.push(piece.pixels);
+    decoder
+        .decode(&all, vae::Tiling::Whole, Task::quiet(), piece)
+        .unwrap();
+    let scheme = &take.decision().shots[0].scheme;
+    // The last run does not look back to the beginning.
+    assert!(scheme.looks_back.last().is_some_and(|first| *first > 0));
+    let space = take.analysis().space;
+    for frame in order.out.iter().rev() {
+        let i = (frame - order.out.first) as usize;
+        let made = order.frame(&take, frame);
+        let expected = space.picture(&whole[i]);
+        let apart = made.data().iter().zip(expected.data());
+        let error = apart.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        // Frames are kept in steps of 1/65535.
+        assert!(error <= 1e-4, "frame {i}: {error}");
+    }
+}
+
+#[test]
+fn every_kind_of_model_makes_long_takes_that_begin_and_end_with_the_plate() {
+    for (mode, name) in [
+        (Mode::Animate, "animate"),
+        (Mode::Between, "between"),
+        (Mode::Between, "a14b_between"),
+        (Mode::Animate, "ti2v"),
+        (Mode::Extend, "vace"),
+        (Mode::Between, "vace"),
+    ] {
+        let folder = folder(name);
+        let given = tensors("with_plate/plate.safetensors");
+        let plate = Frames::of(&given["plate"]);
+        let size = [plate.info.width, plate.info.height];
+        let mut order = long(&folder, size, 70);
+        order.out = range(1, 70);
+        order.mode = mode;
+        order.plate = plate.clone();
+        order.settings.guidance.scale = 2.;
+        let with = |order: &Order| {
+            let take = take(order, kept());
+            assert!(!take.decision().shots[0].scheme.layout.is_single());
+            let made = latents(&take);
+            assert!(values(&made).iter().all(|v| v.is_finite()), "{name}");
+            (made, take)
+        };
+        let (made, take) = with(&order);
+        let picture = order.frame(&take, 40);
+        assert!(picture.data().iter().all(|v| v.is_finite()));
+        let first = order.frame(&take, 1);
+        assert_eq!(first.data(), plate.pictures[0].data(), "{name}");
+        // What the plate is matters in the middle too, through the anchors.
+        let mut other = long(&folder, size, 70);
+        other.out = range(1, 70);
+        other.mode = mode;
+        other.plate = plate.clone();
+        other.plate.pictures.rotate_left(3);
+        other.settings.guidance.scale = 2.;
+        let (changed, _) = with(&other);
+        let middle = |t: &Tensor| values(&t.narrow(2, 8, 2).unwrap());
+        let pairs = middle(&made).into_iter().zip(middle(&changed));
+        let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(apart > 1e-3, "{name}: {apart}");
+    }
+}
+
+#[test]
+fn a_long_plate_is_filled_followed_and_restyled_in_pieces() {
+    let given = tensors("with_plate/plate.safetensors");
+    let frames = |key: &str| {
+        let mut frames = Frames::of(&given[key]);
+        let own = frames.pictures.clone();
+        // There and back, so that it is as long as wanted.
+        frames.pictures = (0..40)
+            .map(|i| {
+                let n = own.len() - 1;
+                let at = i % (2 * n);
+                own[at.min(2 * n - at)].clone()
+            })
+            .collect();
+        frames.info.range = range(1, 40);
+        frames
+    };
+    for (mode, way, name) in [
+        (Mode::Fill, Way::Fill, "vace"),
+        (Mode::Match, Way::Follow, "vace"),
+        (Mode::Restyle, Way::Restyle, "restyle"),
+    ] {
+        let folder = folder(name);
+        let plate = frames("plate");
+        let size = [plate.info.width, plate.info.height];
+        let order = Order {
+            mode,
+            out: range(1, 40),
+            plate: plate.clone(),
+            matte: (mode == Mode::Fill).then(|| frames("matte")),
+            guide: (mode == Mode::Match).then(|| frames("guide")),
+            settings: Settings {
+                way,
+                ..long(&folder, size, 40).settings
+            },
+            ..long(&folder, size, 40)
+        };
+        let take = take(&order, kept());
+        let shot = &take.decision().shots[0];
+        assert!(shot.latents.is_none() && shot.scheme.layout.fills.len() > 1);
+        let made = order.frame(&take, 23);
+        assert!(made.data().iter().all(|v| v.is_finite()));
+        if let Some(matte) = &order.matte {
+            let outside = matte.pictures[22].data().iter().enumerate();
+            for (i, _) in outside.filter(|(_, m)| **m == 0.) {
+                let at = i * 3..i * 3 + 3;
+                assert_eq!(made.data()[at.clone()], plate.pictures[22].data()[at]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_long_take_loses_no_piece() {
+    let folder = folder("whole");
+    let order = long(&folder, [48, 32], 90);
+    let keep = Counting::new();
+    let take = take(&order, keep.clone());
+    let cancel = Cancel::default();
+    struct Stopper<'a>(&'a Cancel, Mutex<usize>);
+    impl longtake::device::Progress for Stopper<'_> {
+        fn report(&self, stage: &str, fraction: f64) {
+            let mut runs = self.1.lock();
+            *runs += usize::from(stage == "Sampling" && fraction == 1.);
+            if *runs == 2 {
+                self.0.cancel();
+            }
+        }
+    }
+    let stopper = Stopper(&cancel, Mutex::default());
+    let task = Task {
+        cancel: &cancel,
+        progress: &stopper,
+    };
+    let whole = longtake::frame::Window::whole(48, 32);
+    let stopped = order.with(|s| take.make(1050, whole, s, task));
+    assert!(matches!(
+        stopped,
+        Err(longtake::engine::EngineError::Cancelled(_))
+    ));
+    let there = keep.count();
+    assert!(there >= 1, "the first piece is kept");
+    order.frame(&take, 1050);
+    assert_eq!(*keep.twice.lock(), 0, "nothing was made twice");
+    assert!(keep.count() > there);
+}
+
+#[test]
+fn what_is_not_given_for_long_is_as_if_encoded() {
+    // Long stretches without a given frame are not encoded; the longer the take, the
+    // more so. An end that is given behind one is as it was.
+    let encoded = |count: i32| {
+        let folder = folder("between");
+        let given = tensors("with_plate/plate.safetensors");
+        let plate = Frames::of(&given["plate"]);
+        let size = [plate.info.width, plate.info.height];
+        let mut order = long(&folder, size, count);
+        order.out = range(1, count);
+        order.mode = Mode::Between;
+        order.plate = plate;
+        let take = take(&order, kept());
+        let shot = &take.analysis().shots[0];
+        let channels = shot.channels.as_ref().unwrap();
+        let last = shot.shot.latents() - 1;
+        let at: Vec<usize> = (last - 2..=last).chain([30]).collect();
+        (values(&channels.select(&at).unwrap()), channels.distinct())
+    };
+    // Both are longer than the encoder remembers; the one has 20 latent frames more.
+    let (short, few) = encoded(201);
+    let (longer, same) = encoded(281);
+    assert_eq!(short, longer);
+    assert_eq!(few, same, "the time between costs nothing");
+}
