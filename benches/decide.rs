@@ -53,6 +53,7 @@ fn ours(plate: &Clip, frames: usize, keep: usize) -> Result<Taken, Failure> {
         plate: &mut reader,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let (begun, worked) = (Instant::now(), processor_time());
     let analysis = engine.study(&mut sources, task)?;

@@ -76,6 +76,7 @@ fn analyse(plate: &mut Memory) -> Result<Analysis, Failure> {
         plate,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     Ok(PlateEngine::default().study(&mut sources, task)?)
 }
@@ -92,6 +93,7 @@ fn make(
         plate,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     Ok(PlateEngine::default().make(analysis, edit, t, window, &mut sources, task)?)
 }

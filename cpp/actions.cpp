@@ -76,6 +76,14 @@ OfxStatus frames_needed(Instance &instance, OfxPropertySetHandle in,
   set_frames(props, "OfxImageClipPropFrameRange_Source", needs.source);
   if (instance.matte)
     set_frames(props, "OfxImageClipPropFrameRange_Matte", needs.matte);
+  if (instance.guide)
+    set_frames(props, "OfxImageClipPropFrameRange_Guide", needs.guide);
+  if (instance.subject1)
+    set_frames(props, "OfxImageClipPropFrameRange_Subject1", needs.subject1);
+  if (instance.subject2)
+    set_frames(props, "OfxImageClipPropFrameRange_Subject2", needs.subject2);
+  if (instance.subject3)
+    set_frames(props, "OfxImageClipPropFrameRange_Subject3", needs.subject3);
   return kOfxStatOK;
 }
 
@@ -106,6 +114,14 @@ OfxStatus regions_of_interest(Instance &instance, OfxPropertySetHandle out) {
   set_rect(props, "OfxImageClipPropRoI_Source", r);
   if (instance.matte)
     set_rect(props, "OfxImageClipPropRoI_Matte", r);
+  if (instance.guide)
+    set_rect(props, "OfxImageClipPropRoI_Guide", r);
+  if (instance.subject1)
+    set_rect(props, "OfxImageClipPropRoI_Subject1", r);
+  if (instance.subject2)
+    set_rect(props, "OfxImageClipPropRoI_Subject2", r);
+  if (instance.subject3)
+    set_rect(props, "OfxImageClipPropRoI_Subject3", r);
   return kOfxStatOK;
 }
 

@@ -18,10 +18,22 @@ bool get_rect(const Props &props, const char *name,
 }
 
 OfxImageClipHandle clip_of(const Instance &instance, Input input) {
-  return input == Input::Source  ? instance.source
-         : input == Input::Matte ? instance.matte
-         : input == Input::Guide ? instance.guide
-                                 : nullptr;
+  switch (input) {
+  case Input::Source:
+    return instance.source;
+  case Input::Matte:
+    return instance.matte;
+  case Input::Guide:
+    return instance.guide;
+  case Input::Subject1:
+    return instance.subject1;
+  case Input::Subject2:
+    return instance.subject2;
+  case Input::Subject3:
+    return instance.subject3;
+  default:
+    return nullptr;
+  }
 }
 
 } // namespace

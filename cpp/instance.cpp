@@ -86,6 +86,9 @@ OfxStatus create_instance(OfxImageEffectHandle effect) {
   if (context == kOfxImageEffectContextGeneral) {
     instance->matte = clip_of(effect, "Matte");
     instance->guide = clip_of(effect, "Guide");
+    instance->subject1 = clip_of(effect, "Subject1");
+    instance->subject2 = clip_of(effect, "Subject2");
+    instance->subject3 = clip_of(effect, "Subject3");
   }
   offer_threads(offered_threads());
   instance->output = clip_of(effect, kOfxImageEffectOutputClipName);

@@ -17,6 +17,9 @@ struct Instance {
   OfxImageClipHandle source = nullptr;
   OfxImageClipHandle matte = nullptr;
   OfxImageClipHandle guide = nullptr;
+  OfxImageClipHandle subject1 = nullptr;
+  OfxImageClipHandle subject2 = nullptr;
+  OfxImageClipHandle subject3 = nullptr;
   OfxImageClipHandle output = nullptr;
   bool generator = false;
   /// Whether a persistent message of ours may be up.

@@ -84,6 +84,9 @@ Scene scene_of(const Instance &instance) {
   scene.source = facts_of(instance.source);
   scene.matte = facts_of(instance.matte);
   scene.guide = facts_of(instance.guide);
+  scene.subject1 = facts_of(instance.subject1);
+  scene.subject2 = facts_of(instance.subject2);
+  scene.subject3 = facts_of(instance.subject3);
 
   OfxPropertySetHandle handle = nullptr;
   if (suites().effect->getPropertySet(instance.effect, &handle) == kOfxStatOK) {

@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         plate: &mut plate,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     // `()` keeps nothing; a `store::DiskStore` keeps what was learned and decided.
     let take = Take::prepare(setup.engine, &key, timeline, &mut sources, &(), task)?;

@@ -99,6 +99,9 @@ pub(crate) mod ffi {
         Source,
         Matte,
         Guide,
+        Subject1,
+        Subject2,
+        Subject3,
     }
 
     /// Sample types.
@@ -140,6 +143,9 @@ pub(crate) mod ffi {
         source: ClipFacts,
         matte: ClipFacts,
         guide: ClipFacts,
+        subject1: ClipFacts,
+        subject2: ClipFacts,
+        subject3: ClipFacts,
         fps: f64,
         has_project: bool,
         project: [f64; 4],
@@ -210,6 +216,10 @@ pub(crate) mod ffi {
     struct Needs {
         source: Vec<f64>,
         matte: Vec<f64>,
+        guide: Vec<f64>,
+        subject1: Vec<f64>,
+        subject2: Vec<f64>,
+        subject3: Vec<f64>,
     }
 
     /// What the node wants of its output; 0 and unknown leave it to the host.
@@ -346,9 +356,14 @@ fn node_identity(node: &Node, scene: &ffi::Scene, time: f64) -> ffi::Times {
 fn node_needs(node: &Node, scene: &ffi::Scene, time: f64) -> ffi::Needs {
     let needs = guard(node::Needs::default, || node.needs(&scene_of(scene), time));
     let times = |frames: Vec<i32>| frames.into_iter().map(f64::from).collect();
+    let [subject1, subject2, subject3] = needs.subjects.map(times);
     ffi::Needs {
         source: times(needs.source),
         matte: times(needs.matte),
+        guide: times(needs.guide),
+        subject1,
+        subject2,
+        subject3,
     }
 }
 

@@ -109,6 +109,7 @@ fn analyse(plate: &mut Painted) -> Analysis {
                 plate,
                 matte: None,
                 guide: None,
+                subjects: Default::default(),
             },
             task(&Cancel::default()),
         )
@@ -188,6 +189,7 @@ fn make(analysis: &Analysis, edit: &EditList, t: i32, plate: &mut Painted) -> Ar
         plate,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     try_make(analysis, edit, 1001 + t, window, &mut sources).unwrap()
 }
@@ -276,6 +278,7 @@ fn windows_fit_together_to_the_bit() {
                 plate: &mut plate,
                 matte: None,
                 guide: None,
+                subjects: Default::default(),
             };
             let part = try_make(&analysis, &edit, 1001 + t, window, &mut sources).unwrap();
             assert_eq!(
@@ -621,6 +624,7 @@ fn a_fill_leaves_the_plate_alone_outside_the_matte() {
             plate: &mut plate,
             matte: Some(&mut matte),
             guide: None,
+            subjects: Default::default(),
         };
         let made = try_make(&analysis, &edit, 1001 + t, window, &mut sources).unwrap();
         edit.matted = false;
@@ -654,6 +658,7 @@ fn a_fill_leaves_the_plate_alone_outside_the_matte() {
         plate: &mut plate,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let refused = try_make(&analysis, &edit, 1001, window, &mut sources);
     assert!(matches!(refused, Err(EngineError::Request(_))));
@@ -685,6 +690,7 @@ fn a_cancelled_frame_stops() {
             plate: &mut plate,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         },
         task(&cancel),
     );

@@ -76,6 +76,7 @@ fn one_frame_of_1440_reads_only_the_plate_frames_that_it_shows() {
             plate,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         };
         Take::prepare(engine, &key, timeline.clone(), &mut sources, &vault, task).unwrap()
     };
@@ -96,6 +97,7 @@ fn one_frame_of_1440_reads_only_the_plate_frames_that_it_shows() {
             plate: &mut plate,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         };
         take.make(frame, window, &mut sources, task).unwrap();
         let needed = take.frames_needed(frame);

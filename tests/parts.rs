@@ -62,6 +62,7 @@ fn known() -> &'static Known {
             plate: &mut stream,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         };
         let engine = PlateEngine::default();
         let analysis = engine.study(&mut sources, Task::quiet()).unwrap();
@@ -185,6 +186,7 @@ impl Take {
             plate: &mut stream,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         };
         let window = Window::whole(SIZE.0, SIZE.1);
         let task = Task::quiet();

@@ -128,6 +128,7 @@ fn a_take_of_real_water_keeps_its_limits_where_a_dissolve_does_not() {
         plate: &mut reader,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let engine = PlateEngine {
         settings: Settings {

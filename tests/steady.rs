@@ -147,6 +147,7 @@ fn make_of(plate: Wall, mode: Mode, count: i32, steady: Steady, level: Level) ->
         plate: &mut reader,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let analysis = engine.study(&mut sources, task).unwrap();
     let edit = engine.decide(&analysis, &timeline, task).unwrap();

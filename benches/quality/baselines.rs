@@ -86,6 +86,7 @@ impl Plans {
             plate: &mut reader,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         };
         let analysis = engine
             .study(&mut sources, task)

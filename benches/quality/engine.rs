@@ -35,6 +35,7 @@ pub fn make(
         plate: &mut reader,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let started = Instant::now();
     let engine = PlateEngine {
@@ -82,6 +83,7 @@ pub fn at_rest(plate: &Clip) -> Result<Clip, String> {
         plate: &mut plate.clone(),
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let analysis = PlateEngine::default()
         .study(&mut sources, task)
@@ -113,6 +115,7 @@ pub fn fill(plate: &Clip, matte: &Clip, settings: Settings) -> Result<(f32, f64)
         plate: &mut reader,
         matte: Some(&mut matte_reader),
         guide: None,
+        subjects: Default::default(),
     };
     let key = key_of(&["a plate and a matte of the bench"]);
     let engine = PlateEngine {

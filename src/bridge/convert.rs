@@ -8,6 +8,9 @@ pub(super) fn input_of(input: node::Input) -> ffi::Input {
         node::Input::Source => ffi::Input::Source,
         node::Input::Matte => ffi::Input::Matte,
         node::Input::Guide => ffi::Input::Guide,
+        node::Input::Subject(0) => ffi::Input::Subject1,
+        node::Input::Subject(1) => ffi::Input::Subject2,
+        node::Input::Subject(_) => ffi::Input::Subject3,
     }
 }
 
@@ -76,6 +79,7 @@ pub(super) fn scene_of(scene: &ffi::Scene) -> node::Scene {
         source: clip_of(&scene.source),
         matte: clip_of(&scene.matte),
         guide: clip_of(&scene.guide),
+        subjects: [&scene.subject1, &scene.subject2, &scene.subject3].map(clip_of),
         fps: (scene.fps.is_finite() && scene.fps > 0.0).then_some(scene.fps),
         project: scene.has_project.then_some(scene.project),
         temporal_access: scene.temporal_access,

@@ -30,7 +30,13 @@ pub struct Sources<'a> {
     pub matte: Option<&'a mut dyn PlateReader>,
     /// A clip to follow, of any size, numbered as the output is.
     pub guide: Option<&'a mut dyn PlateReader>,
+    /// Mattes of subjects: one channel each, of any size, numbered as the plate is;
+    /// those that settings speak of.
+    pub subjects: [Option<&'a mut dyn PlateReader>; SUBJECTS],
 }
+
+/// Subjects that can have mattes of their own.
+pub const SUBJECTS: usize = 3;
 
 /// Keeps bytes by name between calls, for engines that make more at once than was
 /// asked for. What is put may be forgotten again.

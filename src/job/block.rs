@@ -175,6 +175,7 @@ pub fn make_piece(
         plate: &mut plate,
         matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
         guide: guide.as_mut().map(|g| g as &mut dyn PlateReader),
+        subjects: Default::default(),
     };
     let engine = job.setup.engine.clone();
     match level {

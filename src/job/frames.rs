@@ -230,6 +230,7 @@ fn one<E: Engine>(
                 plate: &mut plate,
                 matte: matte.map(|m| m as &mut dyn PlateReader),
                 guide: None,
+                subjects: Default::default(),
             };
             let picture = work.take.make(frame, window, &mut sources, task)?;
             (picture, State::Made, plate.waited)

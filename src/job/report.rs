@@ -200,6 +200,7 @@ fn follow(
         plate: output,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let seen = engine.study(&mut sources, task)?;
     let steady = seen.is_steadied(Steady::Auto);
@@ -248,6 +249,7 @@ pub fn measure(
         plate: &mut plate.clone(),
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let engine = PlateEngine::default();
     let analysis = engine.study(&mut sources, task)?;

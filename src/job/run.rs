@@ -94,6 +94,7 @@ pub(super) fn frames(
         plate: &mut full.clone(),
         matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
         guide: guide.as_mut().map(|g| g as &mut dyn PlateReader),
+        subjects: Default::default(),
     };
     let take = Take::prepare(
         job.setup.engine.clone(),

@@ -51,6 +51,7 @@ impl<E: Engine> PlateReader for TakeReader<'_, E> {
             plate: &mut self.plate,
             matte: self.matte.as_mut().map(|m| m as &mut dyn PlateReader),
             guide: None,
+            subjects: Default::default(),
         };
         let task = Task {
             cancel: self.cancel,

@@ -6,7 +6,7 @@ use super::host::{Host, Input, Scene};
 use super::known::known;
 use super::order::Order;
 use super::pixels::{Components, Depth};
-use crate::engine::Span;
+use crate::engine::{SUBJECTS, Span};
 use crate::frame::FrameRange;
 
 /// The frames that a frame needs of the inputs.
@@ -16,6 +16,10 @@ pub struct Needs {
     pub source: Vec<i32>,
     /// Of Matte.
     pub matte: Vec<i32>,
+    /// Of Guide.
+    pub guide: Vec<i32>,
+    /// Of the subjects' mattes.
+    pub subjects: [Vec<i32>; SUBJECTS],
 }
 
 /// What the node wants of its output; `None` leaves it to the host.
@@ -67,7 +71,7 @@ impl Node {
         if let Some(plate) = order.timeline.kept(frame) {
             return Needs {
                 source: vec![plate],
-                matte: Vec::new(),
+                ..Needs::default()
             };
         }
         let matted = order.timeline.spans.iter().find_map(|s| match *s {
@@ -83,9 +87,18 @@ impl Node {
             None => vec![matted.unwrap_or(frame.clamp(plate.first, plate.last))],
         };
         source.truncate(AHEAD);
+        let ready = known().order(&order.about()).map(|o| known().takes(&o));
+        let ready = ready.is_some_and(|takes| !takes.is_empty());
+        // What a take is learned from is not looked at again once it is ready.
+        let here = |used: bool| match used && !ready {
+            true => vec![matted.unwrap_or(frame)],
+            false => Vec::new(),
+        };
         Needs {
             source,
             matte: matted.filter(|_| order.matte).into_iter().collect(),
+            guide: here(order.guide),
+            subjects: order.subjects.map(here),
         }
     }
 

@@ -275,7 +275,7 @@ fn check_size(ask: &Ask, region: &Rect) -> Result<(), FrameError> {
             found,
             expected,
         },
-        Input::Matte => FrameError::MatteSize { found, expected },
+        Input::Matte | Input::Subject(_) => FrameError::MatteSize { found, expected },
     })
 }
 
@@ -285,6 +285,9 @@ fn remedy(input: Input) -> &'static str {
         Input::Source => "check that Source is connected and has that frame, or set Plate file",
         Input::Matte => "check that Matte is connected and switched on (in Natron, tick the mask)",
         Input::Guide => "check that Guide is connected and has that frame",
+        Input::Subject(_) => {
+            "check that the subject's matte is connected and switched on, or clear its text"
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! be asked of it while the action runs.
 
 use super::pixels::{Components, Depth, Image};
+use crate::engine::SUBJECTS;
 use crate::manifest::{Manifest, ParamKind, Value, ValueError, Values};
 
 /// The inputs that pictures are fetched from.
@@ -13,6 +14,8 @@ pub enum Input {
     Matte,
     /// What is to be followed.
     Guide,
+    /// Where one of the subjects is, counted from 0.
+    Subject(usize),
 }
 
 impl Input {
@@ -22,6 +25,9 @@ impl Input {
             Self::Source => "Source",
             Self::Matte => "Matte",
             Self::Guide => "Guide",
+            Self::Subject(0) => "Subject 1",
+            Self::Subject(1) => "Subject 2",
+            Self::Subject(_) => "Subject 3",
         }
     }
 }
@@ -71,6 +77,8 @@ pub struct Scene {
     pub matte: ClipFacts,
     /// The clip to follow.
     pub guide: ClipFacts,
+    /// The subjects' mattes.
+    pub subjects: [ClipFacts; SUBJECTS],
     /// Frames in a second of the effect.
     pub fps: Option<f64>,
     /// The project's area, canonical coordinates `x1 y1 x2 y2`.

@@ -72,7 +72,7 @@ pub(super) fn known() -> &'static Known {
 
 /// Names the list of plates of equal facts in the store.
 fn list_key(facts: &blake3::Hash) -> blake3::Hash {
-    key_of(&["plates of equal facts 2", facts.to_hex().as_str()])
+    key_of(&["plates of equal facts 3", facts.to_hex().as_str()])
 }
 
 impl Known {

@@ -121,6 +121,7 @@ fn gather(
             plate: &mut source,
             matte: plate.matte.then_some(&mut matte as _),
             guide: plate.guide.then_some(&mut guide as _),
+            subjects: Default::default(),
         };
         match prepared.take.make(frame, part, &mut sources, desk.task()) {
             Ok(picture) => {
@@ -200,6 +201,7 @@ pub(super) fn from_file(
                     plate: reader,
                     matte: None,
                     guide: None,
+                    subjects: Default::default(),
                 };
                 let picture = (prepared.take).make(frame, window, &mut sources, desk.task())?;
                 known().frames.put(name, &picture, memory);

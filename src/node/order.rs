@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::file::{FileChoice, FileSource};
 use super::host::Scene;
 use super::known::known;
-use crate::engine::{Engine, Timeline};
+use crate::engine::{Engine, SUBJECTS, Timeline};
 use crate::frame::FrameRange;
 use crate::manifest::manifest;
 use crate::sequence::{Colour, Mode, Request, Setup, key_of};
@@ -34,6 +34,8 @@ pub(super) struct Order {
     pub matte: bool,
     /// Whether the guide does.
     pub guide: bool,
+    /// Whether each of the subjects' clips does.
+    pub subjects: [bool; SUBJECTS],
 }
 
 impl Order {
@@ -43,6 +45,12 @@ impl Order {
         let values = scene.values(manifest).map_err(|e| e.to_string())?;
         let mut setup = Setup::of(&values);
         let path = values.text("plate").trim();
+        let with_clips = path.is_empty() && !scene.generator && setup.blank(None).is_none();
+        let mut subjects = [false; SUBJECTS];
+        if with_clips {
+            let connected = scene.subjects.map(|clip| clip.connected);
+            subjects = setup.connect(&values, connected);
+        }
         if path.contains(char::REPLACEMENT_CHARACTER) {
             return Err(
                 "the name in Plate file is not UTF-8: rename the folder or the frames".to_owned(),
@@ -53,7 +61,7 @@ impl Order {
             let colour = known().colours.get(&values, true)?;
             let blank = FileSource::blank(info, colour.as_deref()).map_err(|e| e.to_string())?;
             let blank = Arc::new(blank);
-            return Self::new(scene, setup, have, fps, Some(blank));
+            return Self::new(scene, setup, have, fps, Some(blank), subjects);
         }
         if path.is_empty() && scene.generator {
             return Err("there is no plate yet: set Plate file to a frame sequence".to_owned());
@@ -63,7 +71,7 @@ impl Order {
             tell(&mut setup, colour.as_deref());
             let have = source_range(scene, &setup)?;
             let fps = scene.source.fps.or(scene.fps).unwrap_or(24.0);
-            return Self::new(scene, setup, have, fps, None);
+            return Self::new(scene, setup, have, fps, None, subjects);
         }
         if matches!(setup.mode, Mode::Fill | Mode::Match) {
             return Err(
@@ -80,7 +88,7 @@ impl Order {
             colour,
         })?;
         let (have, fps) = (file.info.range, file.info.fps);
-        Self::new(scene, setup, have, fps, Some(file))
+        Self::new(scene, setup, have, fps, Some(file), subjects)
     }
 
     fn new(
@@ -89,6 +97,7 @@ impl Order {
         have: FrameRange,
         fps: f64,
         file: Option<Arc<FileSource>>,
+        subjects: [bool; SUBJECTS],
     ) -> Result<Self, String> {
         let request = setup.request(have, fps).map_err(|e| e.to_string())?;
         let timeline = setup.timeline(&request).map_err(|e| e.to_string())?;
@@ -96,6 +105,7 @@ impl Order {
         Ok(Self {
             matte: request.mode == Mode::Fill || over && file.is_none() && scene.matte.connected,
             guide: request.mode == Mode::Match,
+            subjects,
             setup,
             request,
             timeline,

@@ -10,6 +10,7 @@ use super::known::known;
 use super::order::Order;
 use super::pixels::{Components, Depth, Image, Rect};
 use super::record::Record;
+use crate::engine::SUBJECTS;
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Transfer, Warning, mend};
 use crate::sequence::key_of;
 
@@ -27,6 +28,8 @@ pub(super) struct HostPlate {
     pub matte: bool,
     /// Whether the guide is used.
     pub guide: bool,
+    /// Whether each of the subjects' mattes is.
+    pub subjects: [bool; SUBJECTS],
 }
 
 impl HostPlate {
@@ -83,6 +86,7 @@ impl HostPlate {
             names: components.names(),
             matte: order.matte,
             guide: order.guide,
+            subjects: order.subjects,
         };
         known().looked(about, &plate);
         Ok(plate)
@@ -94,7 +98,7 @@ impl HostPlate {
         key_of(&[
             "plate in a host",
             &format!(
-                "{} {:?} {:?} {} {:?} {} {}{}",
+                "{} {:?} {:?} {} {:?} {} {}{}{}",
                 i.range,
                 i.full_size,
                 i.channels,
@@ -102,7 +106,11 @@ impl HostPlate {
                 i.transfer,
                 i.pixel_aspect,
                 self.matte,
-                if self.guide { " guided" } else { "" }
+                if self.guide { " guided" } else { "" },
+                match self.subjects {
+                    subjects if subjects.contains(&true) => format!(" {subjects:?}"),
+                    _ => String::new(),
+                }
             ),
         ])
     }
@@ -136,6 +144,17 @@ fn full_size(
     // The picture itself knows its whole pixels better, at scale 1.
     let near = |f: f64, p: f64| if (f - p).abs() < 1.0 { p } else { f.round() };
     (near(fw, w).max(1.0) as usize, near(fh, h).max(1.0) as usize)
+}
+
+/// Those of `readers` that are `used`.
+pub(super) fn those<'r, T: Send>(
+    readers: &'r mut [HostReader<'_, T>; SUBJECTS],
+    used: [bool; SUBJECTS],
+) -> [Option<&'r mut dyn PlateReader>; SUBJECTS] {
+    let mut used = used.into_iter();
+    readers
+        .each_mut()
+        .map(|reader| used.next()?.then_some(reader as &mut dyn PlateReader))
 }
 
 /// What a reader does with each frame that it sees.
@@ -210,6 +229,18 @@ impl<'a, T> HostReader<'a, T> {
             names,
             ..Self::source(desk, plate, watch)
         }
+    }
+
+    /// Readers of the subjects' mattes, likewise.
+    pub fn subjects(
+        desk: &'a Desk<'a, T>,
+        plate: &HostPlate,
+        watch: Watch<'a>,
+    ) -> [Self; SUBJECTS] {
+        std::array::from_fn(|i| Self {
+            input: Input::Subject(i),
+            ..Self::matte(desk, plate, watch)
+        })
     }
 
     /// A reader of Guide, which is of the plate's format.

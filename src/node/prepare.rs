@@ -9,7 +9,7 @@ use super::errand::{Desk, Errand, Failure};
 use super::file::{FileReader, FileSource};
 use super::host::{Host, Input};
 use super::known::{Prepared, known};
-use super::plate::{Check, HostPlate, HostReader, Watch};
+use super::plate::{Check, HostPlate, HostReader, Watch, those};
 use super::record::Record;
 use super::shelf::Shelf;
 use crate::engine::{AnyEngine, Engine, EngineError, Sources, Timeline};
@@ -117,6 +117,7 @@ fn work(job: &Job, not: &[Arc<Record>], desk: &PrepareDesk<'_>) -> Result<Arc<Pr
                 plate: &mut reader,
                 matte: None,
                 guide: None,
+                subjects: Default::default(),
             };
             study(job, facts, &mut sources, desk).map(|take| Prepared { take, record: None })
         }
@@ -146,11 +147,15 @@ fn recognise(
     let mut source = HostReader::source(desk, plate, Watch::Not);
     let mut matte = HostReader::matte(desk, plate, Watch::Not);
     let mut guide = HostReader::guide(desk, plate, Watch::Not);
-    let inputs = [
+    let mut subjects = HostReader::subjects(desk, plate, Watch::Not);
+    let mut inputs = vec![
         (Input::Source, &mut source, true),
         (Input::Matte, &mut matte, plate.matte),
         (Input::Guide, &mut guide, plate.guide),
     ];
+    for (i, subject) in subjects.iter_mut().enumerate() {
+        inputs.push((Input::Subject(i), subject, plate.subjects[i]));
+    }
     for (input, reader, _) in inputs.into_iter().filter(|(.., used)| *used) {
         for frame in [range.first, middle, range.last] {
             if records.is_empty() {
@@ -182,10 +187,12 @@ fn remember(
             let mut source = HostReader::source(desk, plate, Watch::Check(&check));
             let mut matte = HostReader::matte(desk, plate, Watch::Check(&check));
             let mut guide = HostReader::guide(desk, plate, Watch::Check(&check));
+            let mut subjects = HostReader::subjects(desk, plate, Watch::Check(&check));
             let mut sources = Sources {
                 plate: &mut source,
                 matte: plate.matte.then_some(&mut matte as _),
                 guide: plate.guide.then_some(&mut guide as _),
+                subjects: those(&mut subjects, plate.subjects),
             };
             study(job, record.key(facts), &mut sources, desk)?
         }
@@ -225,10 +232,12 @@ fn learn(
     let mut source = HostReader::source(desk, plate, Watch::Note(&seen));
     let mut matte = HostReader::matte(desk, plate, Watch::Note(&seen));
     let mut guide = HostReader::guide(desk, plate, Watch::Note(&seen));
+    let mut subjects = HostReader::subjects(desk, plate, Watch::Note(&seen));
     let mut sources = Sources {
         plate: &mut source,
         matte: plate.matte.then_some(&mut matte as _),
         guide: plate.guide.then_some(&mut guide as _),
+        subjects: those(&mut subjects, plate.subjects),
     };
     let name = || {
         let record = seen.lock();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::Input;
 use super::likeness::Likeness;
+use crate::engine::SUBJECTS;
 use crate::frame::{Picture, PlateInfo, Transfer};
 
 /// A plate studied at fewer rows than this serves no larger scale: a take judged
@@ -18,6 +19,7 @@ pub(super) struct Record {
     plate: BTreeMap<i32, Likeness>,
     matte: BTreeMap<i32, Likeness>,
     guide: BTreeMap<i32, Likeness>,
+    subjects: [BTreeMap<i32, Likeness>; SUBJECTS],
 }
 
 impl Record {
@@ -26,6 +28,7 @@ impl Record {
             Input::Source => &self.plate,
             Input::Matte => &self.matte,
             Input::Guide => &self.guide,
+            Input::Subject(i) => &self.subjects[i.min(SUBJECTS - 1)],
         }
     }
 
@@ -36,6 +39,7 @@ impl Record {
             Input::Source => self.plate.insert(frame, likeness),
             Input::Matte => self.matte.insert(frame, likeness),
             Input::Guide => self.guide.insert(frame, likeness),
+            Input::Subject(i) => self.subjects[i.min(SUBJECTS - 1)].insert(frame, likeness),
         };
     }
 
@@ -43,9 +47,11 @@ impl Record {
     pub fn key(&self, facts: &blake3::Hash) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(facts.as_bytes());
-        // A guide that was not seen leaves the names as they were.
+        // A guide that was not seen leaves the names as they were; so do subjects.
         let guide = Some(&self.guide).filter(|g| !g.is_empty());
-        for frames in [&self.plate, &self.matte].into_iter().chain(guide) {
+        let subjects = self.subjects.iter().filter(|s| !s.is_empty());
+        let more = guide.into_iter().chain(subjects);
+        for frames in [&self.plate, &self.matte].into_iter().chain(more) {
             hasher.update(&(frames.len() as u64).to_le_bytes());
             for (frame, likeness) in frames {
                 hasher.update(&frame.to_le_bytes());

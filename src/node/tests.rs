@@ -237,6 +237,22 @@ fn kept_frames_are_the_plates_bits_and_made_ones_come_out_the_same_again() {
 }
 
 #[test]
+fn a_frame_that_is_learned_from_a_guide_and_subjects_announces_theirs() {
+    let mut shot = Shot::new((64, 36), [1.0, 30.0]);
+    shot.set("engine", "", 1.0, 0.0);
+    shot.set("mode", "", 7.0, 0.0);
+    shot.scene.subjects[0].connected = true;
+    shot.scene.subjects[2].connected = true;
+    let needs = shot.node.needs(&shot.scene, 12.0);
+    assert_eq!((&needs.source[..], &needs.guide[..]), (&[12][..], &[12][..]));
+    let none: [Vec<i32>; 3] = Default::default();
+    assert_eq!(needs.subjects, none, "a subject without a text is none");
+    shot.set("subject3Prompt", "a red ball", 0.0, 0.0);
+    let needs = shot.node.needs(&shot.scene, 12.0);
+    assert_eq!(needs.subjects, [vec![], vec![], vec![12]]);
+}
+
+#[test]
 fn a_change_before_the_node_is_noticed_though_nobody_told() {
     let shot = Shot::new((73, 48), [1.0, 60.0]);
     let mut host = shot.host();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::request::{Mode, Request, RequestError};
 use crate::device::gpu::Choice;
 use crate::engine::plate::{Level, PlateEngine, Region, Remake, Settings, Steady};
-use crate::engine::wan::{self, LoraFile, ModelFiles, Subject, WanEngine, Way};
-use crate::engine::{AnyEngine, Keep, Timeline};
+use crate::engine::wan::{self, LoraFile, ModelFiles, Subject, SubjectMatte, WanEngine, Way};
+use crate::engine::{AnyEngine, Keep, SUBJECTS, Timeline};
 use crate::frame::{FrameRange, PlateInfo, Transfer};
 use crate::manifest::Values;
 use crate::sampler::Guidance;
@@ -146,6 +146,21 @@ impl Setup {
             }
         }
         setup
+    }
+
+    /// Tells which of the clips with subjects' mattes are `connected`; gives which of
+    /// them play a part.
+    pub fn connect(&mut self, values: &Values, connected: [bool; SUBJECTS]) -> [bool; SUBJECTS] {
+        let mut used = [false; SUBJECTS];
+        if let AnyEngine::Wan(engine) = &mut self.engine {
+            engine.settings.subjects = subjects(values, connected);
+            for subject in &engine.settings.subjects {
+                if let SubjectMatte::Clip(clip) = subject.matte {
+                    used[clip] = true;
+                }
+            }
+        }
+        used
     }
 
     /// Whether all settings are understood.
@@ -311,20 +326,35 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
             .filter(|r| !r.is_empty())
             .map(PathBuf::from)
             .collect(),
-        subjects: (1..=3)
-            .filter_map(|i| {
-                let value = |what: &str| path(&format!("subject{i}{what}"));
-                Some(Subject {
-                    matte: value("Matte")?.into(),
-                    prompt: value("Prompt").unwrap_or_default().to_owned(),
-                    reference: value("Reference").map(PathBuf::from),
-                })
-            })
-            .collect(),
+        subjects: subjects(values, [false; SUBJECTS]),
         noise: file("latents"),
         colour: None,
         guide_colour: None,
     })
+}
+
+/// The subjects that `values` tell of: those with a matte in a file or, where it is
+/// `connected` and they have a text or a picture, on a clip.
+fn subjects(values: &Values, connected: [bool; SUBJECTS]) -> Vec<Subject> {
+    let of = |(clip, connected): (usize, bool)| {
+        let value = |what: &str| {
+            let text = values.text(&format!("subject{}{what}", clip + 1)).trim();
+            Some(text).filter(|s| !s.is_empty())
+        };
+        let (prompt, reference) = (value("Prompt"), value("Reference"));
+        // Some hosts say of every clip that it is connected.
+        let told = prompt.is_some() || reference.is_some();
+        let matte = match value("Matte") {
+            _ if connected && told => SubjectMatte::Clip(clip),
+            file => SubjectMatte::File(file?.into()),
+        };
+        Some(Subject {
+            matte,
+            prompt: prompt.unwrap_or_default().to_owned(),
+            reference: reference.map(PathBuf::from),
+        })
+    };
+    connected.into_iter().enumerate().filter_map(of).collect()
 }
 
 /// Width and height as people write them.

@@ -236,6 +236,77 @@ fn a_plate_goes_on_begins_to_move_and_leads_a_guide() {
 }
 
 #[test]
+fn a_subject_s_matte_comes_on_a_clip_as_from_files() {
+    let model = text();
+    let (plate, matte) = (Plate::water(64, 32, 1001, 5), matte(5));
+    let with = |host: Host| {
+        host.set("mode", "restyle")
+            .set("subject1Prompt", "a red ball")
+            .keep("out", "1004,1001")
+            .run()
+            .good()
+    };
+    let run = with(general(&model, &plate).clip("Subject1", &matte));
+    let (path, subject) = (plate.pattern(), matte.pattern());
+    let command = by_command(
+        &model,
+        &[
+            "--mode",
+            "restyle",
+            "--plate",
+            &path,
+            "--subject1-matte",
+            &subject,
+            "--subject1-prompt",
+            "a red ball",
+        ],
+    );
+    assert_same(&run, &command, &[1001, 1004]);
+    // Another matte, another picture; and a text without a matte says nothing.
+    let all = Frame::from_fn(64, 32, |_, _| [0., 0., 0., 1.]);
+    let everywhere = Plate::new(1001, vec![all; 5]);
+    let other = with(general(&model, &plate).clip("Subject1", &everywhere));
+    assert_ne!(other.hashes()[&1004], run.hashes()[&1004]);
+    let none = with(general(&model, &plate));
+    assert_ne!(none.hashes()[&1004], run.hashes()[&1004]);
+    assert_ne!(none.hashes()[&1004], other.hashes()[&1004]);
+}
+
+#[test]
+fn a_long_and_refined_take_is_the_command_line_s() {
+    let model = text();
+    let host = Host::longtake("plain")
+        .opt("context", "generator")
+        .opt("project", "128,64")
+        .opt("timeline", "1001,1040");
+    let run = wan(host, &model)
+        .set("mode", "generate")
+        .set("frames", "1001,1040")
+        .set("modelFrames", 17)
+        .set("overlap", 5)
+        .set("refine", "128x64")
+        .keep("out", "1033,1002")
+        .run()
+        .good();
+    let command = by_command(
+        &model,
+        &[
+            "--frames",
+            "1001-1040",
+            "--model-frames",
+            "17",
+            "--overlap",
+            "5",
+            "--refine",
+            "128x64",
+            "--only",
+            "1002,1033",
+        ],
+    );
+    assert_same(&run, &command, &[1002, 1033]);
+}
+
+#[test]
 fn a_proxy_shows_the_same_take_and_a_new_instance_finds_it() {
     let model = text();
     let plate = Plate::water(64, 32, 1001, 9);

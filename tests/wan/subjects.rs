@@ -39,7 +39,7 @@ fn subject(folder: &Path, columns: Range<usize>, prompt: &str) -> Subject {
         }
     });
     Subject {
-        matte: path,
+        matte: path.into(),
         prompt: prompt.to_owned(),
         reference: None,
     }
@@ -154,7 +154,7 @@ fn a_subject_that_is_everything_is_the_main_text() {
     let all = case.latents(|s| {
         let prompt = std::mem::replace(&mut s.prompt, "something else".to_owned());
         s.subjects = vec![Subject {
-            matte: path,
+            matte: path.into(),
             prompt,
             reference: None,
         }];
@@ -204,7 +204,7 @@ fn what_does_not_go_with_subjects_is_told() {
     assert!(says(&|s| s.cache = Some(0.05)).contains("step cache"));
     let reference = says(&|s| s.subjects[0].reference = Some("a.png".into()));
     assert!(reference.contains("VACE"), "{reference}");
-    let missing = says(&|s| s.subjects[0].matte = "no.####.png".into());
+    let missing = says(&|s| s.subjects[0].matte = PathBuf::from("no.####.png").into());
     assert!(missing.contains("no.####.png"), "{missing}");
     assert!(says(&|s| s.subjects[0].prompt = "ball ".repeat(3000)).contains("too long"));
 }

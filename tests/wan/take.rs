@@ -207,6 +207,7 @@ impl Order {
             plate: &mut plate,
             matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
             guide: guide.as_mut().map(|g| g as &mut dyn PlateReader),
+            subjects: Default::default(),
         })
     }
 

@@ -91,7 +91,9 @@ pub fn learn(
         let mut one = one(&mut encoder, settings, shot, &mut look, &references, fit)?;
         if !settings.subjects.is_empty() {
             let (all, shot) = (&settings.subjects, &one.shot);
-            one.members = Some(subjects::members(studio, all, &owners, shot, fit, task)?);
+            one.members = Some(subjects::members(
+                studio, all, &owners, shot, &mut look, fit, task,
+            )?);
         }
         given.push(one);
     }

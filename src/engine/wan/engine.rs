@@ -28,7 +28,7 @@ use super::fit::Fit;
 use super::identity::identity;
 use super::length::{Bench, Making, Scheme, Sizes, stages};
 use super::sampling::{Sampling, Scene};
-use super::settings::Settings;
+use super::settings::{Settings, SubjectMatte};
 use super::shot::{STEP, Shot};
 use super::studio::Studio;
 use crate::device::Task;
@@ -89,7 +89,12 @@ impl WanEngine {
         let references = self.settings.all_references();
         let owners: Vec<_> = references.map(|(_, owner)| owner).collect();
         let references = self.settings.all_references().map(|(path, _)| path);
-        let mattes = self.settings.subjects.iter().map(|s| matte_name(&s.matte));
+        let mattes = self.settings.subjects.iter();
+        let mattes = mattes.map(|s| match &s.matte {
+            SubjectMatte::File(path) => matte_name(path),
+            // Whose pixels it has the plate's own name tells.
+            SubjectMatte::Clip(clip) => format!("clip {clip}"),
+        });
         let mattes: Vec<_> = mattes.collect();
         let files = names(paths.chain(references).map(PathBuf::as_path));
         match mattes.is_empty() {

@@ -162,6 +162,21 @@ impl<'a, 's> Look<'a, 's> {
         Ok(seen)
     }
 
+    /// Where the matte of subject `clip` covers plate frame `frame`: 1, else 0.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn subject(&mut self, clip: usize, frame: i32) -> Result<FeatureMap, WanError> {
+        let reader = self.sources.subjects.get_mut(clip);
+        let Some(Some(reader)) = reader else {
+            return Err(WanError::Request(format!(
+                "the matte of subject {} is not connected: connect it, or name its file",
+                clip + 1
+            )));
+        };
+        Ok(self.fit.covered(&*reader.read(frame)?))
+    }
+
     fn plate(&mut self, frame: i32) -> Result<FeatureMap, WanError> {
         let picture = self.sources.plate.read(frame)?;
         let there = self.settings.colour.as_ref().map(|c| &c.there);

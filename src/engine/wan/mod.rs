@@ -38,6 +38,6 @@ pub use engine::{VERSION, WanEngine};
 pub use error::WanError;
 pub use fit::Fit;
 pub use length::{Axis, Grid, Layout, Scheme};
-pub use settings::{LoraFile, ModelFiles, PlateColour, Settings, Subject, Way};
+pub use settings::{LoraFile, ModelFiles, PlateColour, Settings, Subject, SubjectMatte, Way};
 pub use shot::Shot;
 pub use studio::{Kind, Studio};

@@ -87,11 +87,26 @@ pub enum Way {
     Restyle,
 }
 
+/// Where a subject's matte comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SubjectMatte {
+    /// Files, numbered and shaped as the plate is.
+    File(PathBuf),
+    /// One of the clips that come with the plate, counted from 0.
+    Clip(usize),
+}
+
+impl From<PathBuf> for SubjectMatte {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
 /// A part of the picture with a text of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
-    /// A matte in files, numbered and shaped as the plate is.
-    pub matte: PathBuf,
+    /// Where it is.
+    pub matte: SubjectMatte,
     /// What is to be seen there.
     pub prompt: String,
     /// What it looks like, if there is a picture of it.

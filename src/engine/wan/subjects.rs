@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::error::WanError;
 use super::fit::Fit;
-use super::settings::Subject;
+use super::look::Look;
+use super::settings::{Subject, SubjectMatte};
 use super::shot::{STEP, Shot};
 use super::studio::Studio;
 use crate::device::Task;
@@ -54,6 +55,7 @@ pub fn members(
     subjects: &[Subject],
     owners: &[usize],
     shot: &Shot,
+    look: &mut Look<'_, '_>,
     fit: Fit,
     task: Task<'_>,
 ) -> Result<Vec<u32>, WanError> {
@@ -63,11 +65,18 @@ pub fn members(
     let per = rows * columns;
     let mut made = vec![0u32; frames * per];
     for (i, subject) in subjects.iter().enumerate() {
-        let mut matte = Matte::open(&subject.matte)?;
+        let mut file = match &subject.matte {
+            SubjectMatte::File(path) => Some(Matte::open(path)?),
+            SubjectMatte::Clip(_) => None,
+        };
         for index in 0..shot.frames.count() {
             task.step("Reading the mattes", index, shot.frames.count())?;
             let frame = shot.frame(index).saturating_add(shot.over.unwrap_or(0));
-            let covered = matte.covered(frame, fit)?;
+            let covered = match (&mut file, &subject.matte) {
+                (Some(file), _) => file.covered(frame, fit)?,
+                (None, SubjectMatte::Clip(clip)) => look.subject(*clip, frame)?,
+                (None, SubjectMatte::File(_)) => continue,
+            };
             let tokens = &mut made[index.div_ceil(STEP) * per..][..per];
             for y in 0..fit.canvas[1] {
                 for (x, value) in covered.row(y).iter().enumerate() {

@@ -92,6 +92,7 @@ impl Calibration {
             plate: &mut drift,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         };
         let begun = Instant::now();
         let analysis = engine.analyse(&timeline, &mut sources, task)?;

@@ -138,7 +138,13 @@ mod tests {
     fn the_coarse_is_the_prior_s_and_the_fine_one_s_own() {
         let prior = ramp(12, 12);
         // Another light, and detail.
-        let detail = |i: usize| if (i / 12 + i).is_multiple_of(2) { 0.5 } else { -0.5 };
+        let detail = |i: usize| {
+            if (i / 12 + i).is_multiple_of(2) {
+                0.5
+            } else {
+                -0.5
+            }
+        };
         let made: Vec<f32> = values(&prior)
             .iter()
             .enumerate()
