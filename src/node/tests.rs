@@ -244,7 +244,10 @@ fn a_frame_that_is_learned_from_a_guide_and_subjects_announces_theirs() {
     shot.scene.subjects[0].connected = true;
     shot.scene.subjects[2].connected = true;
     let needs = shot.node.needs(&shot.scene, 12.0);
-    assert_eq!((&needs.source[..], &needs.guide[..]), (&[12][..], &[12][..]));
+    assert_eq!(
+        (&needs.source[..], &needs.guide[..]),
+        (&[12][..], &[12][..])
+    );
     let none: [Vec<i32>; 3] = Default::default();
     assert_eq!(needs.subjects, none, "a subject without a text is none");
     shot.set("subject3Prompt", "a red ball", 0.0, 0.0);

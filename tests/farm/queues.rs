@@ -174,7 +174,7 @@ fn the_wan_engine_s_takes_are_handed_out_too() {
     assert_same_frames(&farm, &alone);
     let told = farm.run(&["provenance", "--json", "o/o.1004.exr"]);
     let told = &told.events_of("provenance")[0]["provenance"];
-    assert_eq!(told["engine"], "wan 1");
+    assert_eq!(told["engine"], longtake::engine::wan::VERSION);
     assert!(
         told["weights"].as_str().is_some_and(|w| w.len() == 32),
         "{told}"
