@@ -78,6 +78,33 @@ fn a_long_video_takes_no_more_memory_than_a_short_one() {
         };
         // The first makes the worker threads.
         decode(3);
+        // What is counted from the settings is about what is used, where the picture is
+        // large enough that what does not grow with it hardly counts.
+        let side = 32;
+        let pixels = side * config.spatial_factor();
+        let (latent, frame) = (map(side, config.z_dim), map(pixels, 3));
+        let decoded = peak(|| {
+            let decoder = VaeDecoder::load(&config, &weights).unwrap();
+            let mut decoding = decoder.begin();
+            for _ in 0..4 {
+                decoding.push(&latent, task, &mut |_| ()).unwrap();
+            }
+        });
+        let encoded = peak(|| {
+            let encoder = VaeEncoder::load(&config, &weights).unwrap();
+            let mut encoding = encoder.begin();
+            for _ in 0..13 {
+                encoding.push(&frame, task).unwrap();
+            }
+        });
+        for (what, used, counted) in [
+            ("decoding", decoded, config.decoder_bytes([side, side])),
+            ("encoding", encoded, config.encoder_bytes([pixels, pixels])),
+        ] {
+            let ratio = counted as f64 / used as f64;
+            println!("{layout}, {what}: {used} bytes, {ratio:.2} of that counted");
+            assert!((0.9..1.5).contains(&ratio), "{layout}, {what}: {ratio}");
+        }
         for (what, short, long) in [
             ("decoding", decode(3), decode(12)),
             ("encoding", encode(3), encode(12)),

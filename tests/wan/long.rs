@@ -345,6 +345,26 @@ fn a_long_plate_is_filled_followed_and_restyled_in_pieces() {
 }
 
 #[test]
+fn a_minute_needs_no_more_memory_than_ten_seconds() {
+    let folder = folder("whole");
+    let needs = |count: i32, refine: Option<[usize; 2]>| {
+        let mut order = long(&folder, [832, 480], count);
+        order.settings.at_once = 81;
+        order.settings.overlap = 9;
+        order.settings.refine = refine;
+        let engine = WanEngine::new(order.settings.clone(), kept());
+        engine.needs(&order.timeline(), &order.plate.info).unwrap()
+    };
+    let (short, long) = (needs(240, None), needs(1440, None));
+    assert_eq!(short.memory, long.memory);
+    assert!(long.store > 5 * short.store && long.store < 7 * short.store);
+    assert!(short.memory > 10 << 20, "{}", short.memory);
+    let large = needs(1440, Some([1664, 960]));
+    assert!(large.memory > long.memory && large.store > long.store);
+    assert_eq!(large.memory, needs(240, Some([1664, 960])).memory);
+}
+
+#[test]
 fn a_stop_in_the_middle_of_a_long_take_loses_no_piece() {
     let folder = folder("whole");
     let order = long(&folder, [48, 32], 90);

@@ -67,7 +67,7 @@ impl WanEngine {
         }
     }
 
-    fn studio(&self) -> Result<Arc<Studio>, WanError> {
+    pub(super) fn studio(&self) -> Result<Arc<Studio>, WanError> {
         let mut studio = self.studio.lock();
         if let Some(studio) = &*studio {
             return Ok(Arc::clone(studio));
@@ -271,7 +271,7 @@ impl WanEngine {
     }
 
     /// The shots of `timeline` in pieces.
-    fn schemes(
+    pub(super) fn schemes(
         &self,
         timeline: &Timeline,
         shape: [f64; 2],

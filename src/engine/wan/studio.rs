@@ -302,6 +302,18 @@ impl Studio {
         enough(&needed, system::available())
     }
 
+    /// Bytes that sampling works in: the weights of all transformers and one evaluation,
+    /// of `latents` latent frames of a picture `canvas` wide and high.
+    pub fn sampling_bytes(&self, canvas: [usize; 2], latents: usize) -> u64 {
+        let frames = (latents.max(1) - 1) * 4 + 1;
+        let needed = memory(
+            &self.model.parts[0].config,
+            [canvas[0], canvas[1], frames],
+            self.model.loaded_bytes(),
+        );
+        needed.weights + needed.working
+    }
+
     /// The embeddings of `texts`, [1, tokens, width] each.
     pub fn texts(&self, texts: &[&str], task: Task<'_>) -> Result<Vec<Tensor>, WanError> {
         let ids = texts

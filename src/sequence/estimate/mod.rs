@@ -27,8 +27,8 @@ const SPOOL: u64 = 16 << 30;
 /// What is allowed for on a GPU beside pictures: its driver's own, the kernels and the
 /// tables of a frame.
 const GPU_BASE: u64 = 1 << 30;
-/// Bytes of a sample of a decoded frame that is kept.
-const DECODED: u64 = 2;
+/// Results that a process keeps in memory, at most.
+const RESULTS: u64 = 512 << 20;
 
 /// What a machine has to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -39,13 +39,11 @@ pub struct Needs {
     pub gpus: usize,
     /// Bytes of the GPU's memory, where one is insisted on.
     pub gpu_memory: Option<u64>,
-    /// Bytes of memory, at most; `None` where a model is used, which 'longtake model
-    /// inspect' tells of.
+    /// Bytes of memory, at most; `None` where a model is used that cannot be opened.
     pub memory: Option<u64>,
     /// Bytes in the folder for temporary files, at most.
     pub scratch: u64,
-    /// Bytes that the store grows by, at most; of a model's conditions, which depend on
-    /// the model, nothing.
+    /// Bytes that the store grows by, at most.
     pub store: u64,
 }
 
@@ -123,18 +121,21 @@ impl Scope<'_> {
         let picture = 4 * self.samples() as u64;
         let plate = picture.saturating_mul(self.plate.range.count() as u64);
         let threads = self.threads as u64;
-        let made = self.made() as u64;
         let (memory, gpus, store) = match self.engine {
             AnyEngine::Plate(engine) => (
                 Some(BASE + plate.min(self.memory) + threads * PICTURES * picture),
                 usize::from(engine.device == gpu::Choice::Gpu),
                 engine.kept_bytes(self.timeline, self.plate),
             ),
-            AnyEngine::Wan(engine) => {
-                let [width, height] = engine.settings.size;
-                let frame = DECODED * 3 * (width * height) as u64;
-                (None, 0, made.saturating_mul(frame))
-            }
+            // A model that cannot be used is told of when it is to be.
+            AnyEngine::Wan(engine) => match engine.needs(self.timeline, self.plate) {
+                Ok(needs) => {
+                    let plate = plate.min(self.memory) + threads * PICTURES * picture;
+                    let kept = needs.store.min(RESULTS);
+                    (Some(BASE + plate + kept + needs.memory), 0, needs.store)
+                }
+                Err(_) => (None, 0, 0),
+            },
         };
         Needs {
             cpus,
@@ -194,12 +195,6 @@ impl Scope<'_> {
             decision,
             frames,
         })
-    }
-
-    /// Frames that are made.
-    fn made(&self) -> usize {
-        let out = self.timeline.out.iter();
-        out.filter(|f| self.timeline.kept(*f).is_none()).count()
     }
 
     /// Samples of a full-size plate frame.

@@ -11,6 +11,7 @@ mod decoder;
 mod encoder;
 mod layers;
 mod level;
+mod memory;
 mod names;
 mod preview;
 #[cfg(test)]
