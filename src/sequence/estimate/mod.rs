@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::plan;
 use crate::device::gpu;
 use crate::engine::plate::GPU_PICTURES;
-use crate::engine::{AnyEngine, Engine as _, Timeline};
+use crate::engine::{AnyEngine, Engine as _, Span, Timeline};
 use crate::frame::PlateInfo;
 
 pub use calibration::Calibration;
@@ -130,7 +130,11 @@ impl Scope<'_> {
             // A model that cannot be used is told of when it is to be.
             AnyEngine::Wan(engine) => match engine.needs(self.timeline, self.plate) {
                 Ok(needs) => {
-                    let plate = plate.min(self.memory) + threads * PICTURES * picture;
+                    // Frames that come from words alone read no plate.
+                    let spans = &self.timeline.spans;
+                    let words = spans.iter().all(|s| matches!(s, Span::Free { .. }));
+                    let plate = if words { 0 } else { plate.min(self.memory) };
+                    let plate = plate + threads * PICTURES * picture;
                     let kept = needs.store.min(RESULTS);
                     (Some(BASE + plate + kept + needs.memory), 0, needs.store)
                 }
