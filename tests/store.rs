@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use longtake::store::{DiskStore, Layered, MemoryVault, StoreError, Vault};
+use longtake::store::{DiskStore, Layered, MemoryVault, StoreError, Streamed, Vault};
 
 const LARGE: u64 = 1 << 40;
 
@@ -64,6 +64,52 @@ fn child(name: &str, folder: &Path) -> Command {
 /// The folder of a child; none where somebody runs it by itself.
 fn child_folder() -> Option<PathBuf> {
     std::env::var_os("LONGTAKE_TEST_STORE").map(PathBuf::from)
+}
+
+#[test]
+fn frames_come_back_bit_for_bit_and_give_way_before_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<f32> = (0..100_003u32)
+        .map(|i| f32::from_bits(i * 41_003))
+        .collect();
+    let bits = |s: &[f32]| s.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let size = 4 * samples.len() as u64;
+    let store = DiskStore::new(folder.path(), 12 * size);
+    // The oldest of all, and dear.
+    store.save(&key(0), &content(17)).unwrap();
+    let read = |n: u64, count: usize| {
+        let mut got = Vec::new();
+        let streamed = store.stream_frame(&key(n), count, 777, &mut |s| {
+            got.extend_from_slice(s);
+            true
+        });
+        (streamed, got)
+    };
+    assert_eq!(read(1, samples.len()).0, Streamed::Missing);
+    store.save_frame(&key(1), &samples).unwrap();
+    let (streamed, got) = read(1, samples.len());
+    assert_eq!(streamed, Streamed::Whole);
+    assert_eq!(bits(&got), bits(&samples));
+    assert!(store.load(&key(1)).is_none(), "an entry is another thing");
+    let mut pieces = 0;
+    let stop = store.stream_frame(&key(1), samples.len(), 777, &mut |_| {
+        pieces += 1;
+        pieces < 3
+    });
+    assert_eq!((stop, pieces), (Streamed::Stopped, 3));
+    for n in 2..40 {
+        store.save_frame(&key(n), &samples).unwrap();
+    }
+    assert!(store.usage().1 <= 12 * size, "the bound holds");
+    assert_eq!(
+        store.load(&key(0)).unwrap(),
+        content(17),
+        "the dear one stays"
+    );
+    assert_eq!(read(39, samples.len()).0, Streamed::Whole);
+    // Cut short, or of another length than was asked for.
+    assert_eq!(read(39, samples.len() - 1).0, Streamed::Damaged);
+    assert!(!store.has_frame(&key(39)));
 }
 
 #[test]

@@ -95,6 +95,29 @@ impl FileSource {
         self.reader.lock().read_untouched(frame).map(Arc::new)
     }
 
+    /// Names frame `frame` at one `factor`-th of its size in the memory of the process.
+    pub fn name_of(&self, frame: i32, factor: usize) -> blake3::Hash {
+        key_of(&[
+            self.key.to_hex().as_str(),
+            &format!("frame {frame} at 1/{factor}"),
+        ])
+    }
+
+    /// Has the files of `frames` read before they are asked for, at most about `bound`
+    /// bytes of them.
+    pub fn prefetch(&self, frames: &[i32], bound: usize) {
+        let info = &self.info;
+        let bytes = info.width * info.height * info.channels.len() * size_of::<f32>();
+        let most = (bound / bytes.max(1)).min(frames.len());
+        self.reader.lock().prefetch(&frames[..most]);
+    }
+
+    /// Whether `frame` has been read ahead and lies ready.
+    #[cfg(test)]
+    pub fn is_ready(&self, frame: i32) -> bool {
+        self.reader.lock().is_ready(frame)
+    }
+
     /// The first frame read that has samples which are no numbers.
     pub fn warning(&self) -> Option<String> {
         self.warning.lock().as_ref().map(ToString::to_string)
@@ -200,10 +223,7 @@ impl PlateReader for FileReader<'_> {
     }
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
-        let name = key_of(&[
-            self.source.key.to_hex().as_str(),
-            &format!("frame {frame} at 1/{}", self.factor),
-        ]);
+        let name = self.source.name_of(frame, self.factor);
         if let Some(picture) = self.cache.get(&name) {
             return Ok(picture);
         }

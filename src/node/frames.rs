@@ -30,6 +30,11 @@ impl FrameCache {
         Some(picture)
     }
 
+    /// Whether the picture called `name` is kept.
+    pub fn has(&self, name: &blake3::Hash) -> bool {
+        self.0.lock().pictures.iter().any(|(n, _)| n == name)
+    }
+
     /// Keeps a picture and at most `bound` bytes in all. A picture larger than
     /// that is not kept.
     pub fn put(&self, name: blake3::Hash, picture: &Arc<Picture>, bound: usize) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
+use super::ahead::Play;
 use super::colours::Colours;
 use super::errand::Errand;
 use super::file::OpenFiles;
@@ -25,6 +26,9 @@ const TAKES: usize = 24;
 const ALIKE: usize = 16;
 /// Looks at a plate, and orders, remembered at most.
 const NOTES: usize = 256;
+
+/// Names of frames that were made, remembered at most.
+const MADE: usize = 1 << 14;
 
 /// A take and the plate it is of.
 pub(super) struct Prepared {
@@ -55,6 +59,11 @@ pub(super) struct Known {
     pub flights: Mutex<Flights>,
     /// Pictures of plate files and made of them.
     pub frames: FrameCache,
+    /// Frames that were made before, by name: one that has to be made again is worth
+    /// the disk's room.
+    made: Mutex<HashSet<blake3::Hash>>,
+    /// Which way takes are played, by the order.
+    plays: Mutex<HashMap<blake3::Hash, Play>>,
     /// Open plate files.
     pub files: OpenFiles,
     /// Colour spaces that were named.
@@ -180,6 +189,24 @@ impl Known {
         orders.insert(about, order);
     }
 
+    /// Notes that the frame called `name` was made; whether it was so before.
+    pub fn made_again(&self, name: &blake3::Hash) -> bool {
+        let mut made = self.made.lock();
+        if made.len() >= MADE {
+            made.clear();
+        }
+        !made.insert(*name)
+    }
+
+    /// Notes that `frame` of `order` was shown; the way it is played.
+    pub fn shown(&self, order: &blake3::Hash, frame: i32) -> i32 {
+        let mut plays = self.plays.lock();
+        if plays.len() >= NOTES {
+            plays.clear();
+        }
+        plays.entry(*order).or_default().shown(frame)
+    }
+
     /// Gives memory back; the store keeps what is in it.
     pub fn clear(&self) {
         self.takes.lock().clear();
@@ -187,6 +214,8 @@ impl Known {
         self.look_again();
         self.orders.lock().clear();
         self.frames.clear();
+        self.made.lock().clear();
+        self.plays.lock().clear();
         self.files.clear();
         self.colours.clear();
         MemoryVault::of_process().clear();

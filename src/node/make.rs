@@ -1,10 +1,8 @@
-//! Made frames: a window of one, by a take of the plate.
+//! Made frames of a plate on Source: a window of one, by a take of the plate.
 
 use std::sync::Arc;
 
 use super::errand::{Errand, Failure};
-use super::file::{FileReader, FileSource};
-use super::fit::{Fit, premultiply, resized};
 use super::host::{Host, Scene};
 use super::known::{Prepared, known};
 use super::order::Order;
@@ -14,8 +12,7 @@ use super::prepare::{Job, Plate, prepare};
 use super::record::Record;
 use super::render::RenderArgs;
 use crate::engine::Sources;
-use crate::frame::{Conversion, Picture, PlateReader, Window};
-use crate::sequence::key_of;
+use crate::frame::{Picture, PlateReader};
 
 /// How often a plate may turn out to be another than was thought within one
 /// render, before that is said.
@@ -134,108 +131,4 @@ fn gather(
     });
     errand.join();
     errand.attend(host, true)
-}
-
-/// `picture` with the channels `names` in the colours of the output.
-fn converted(
-    picture: &Arc<Picture>,
-    write: &Conversion,
-    names: &[&str],
-    premultiplied: bool,
-) -> Result<Arc<Picture>, Failure> {
-    let at = |name: &str| names.iter().position(|&n| n == name);
-    let (Some(r), Some(g), Some(b)) = (at("R"), at("G"), at("B")) else {
-        return Ok(Arc::clone(picture));
-    };
-    let made = write.apply(picture, [r, g, b], at("A").filter(|_| premultiplied));
-    made.map(Arc::new).ok_or_else(|| {
-        Failure::Message(
-            "OpenColorIO failed at the frame's colours: choose another Output colour space"
-                .to_owned(),
-        )
-    })
-}
-
-/// Makes, or hands on, frame `frame` of a plate in files. `format` is the
-/// host's pixels for the format of the shot.
-pub(super) fn from_file(
-    order: &Order,
-    file: &Arc<FileSource>,
-    frame: i32,
-    args: &RenderArgs,
-    format: &Rect,
-    output: &mut Image<'_>,
-    host: &mut dyn Host,
-) -> Result<(), Failure> {
-    let fit = Fit::new(file, format);
-    let window = args.window.intersection(&fit.canvas);
-    if window.is_empty() {
-        output.black(&args.window);
-        return Ok(());
-    }
-    let job = job_of(order, Plate::File(Arc::clone(file)));
-    let part = (!fit.resize).then(|| fit.canvas.window(&window));
-    let kept = order.timeline.kept(frame);
-    let prepared = match kept {
-        Some(_) => None,
-        None => Some(match known().takes(&job.order()).into_iter().next() {
-            Some(prepared) => prepared,
-            None => prepare(&job, &[], host)?,
-        }),
-    };
-    let premultiplied = output.layout().premultiplied;
-    let file = Arc::clone(file);
-    let own = Arc::clone(&file);
-    let memory = job.memory;
-    let errand = Errand::send(move |desk| {
-        let read = |reader: &mut FileReader<'_>, window: Window| match (&prepared, kept) {
-            (Some(prepared), _) => {
-                let name = key_of(&[
-                    prepared.take.hash().to_hex().as_str(),
-                    &format!("{frame} {window:?} at 1/{}", fit.factor),
-                ]);
-                if let Some(picture) = known().frames.get(&name) {
-                    return Ok(picture);
-                }
-                let mut sources = Sources {
-                    plate: reader,
-                    matte: None,
-                    guide: None,
-                    subjects: Default::default(),
-                };
-                let picture = (prepared.take).make(frame, window, &mut sources, desk.task())?;
-                known().frames.put(name, &picture, memory);
-                Ok(picture)
-            }
-            // At full size, as its file has it, samples that are no numbers
-            // too.
-            (None, Some(plate)) if fit.factor == 1 && file.write.is_none() => {
-                Ok(Picture::crop(&file.read_untouched(plate)?, window))
-            }
-            (None, plate) => Ok(Picture::crop(&reader.read(plate.unwrap_or(frame))?, window)),
-        };
-        let mut reader = FileReader::new(&file, &known().frames, fit.factor, memory);
-        let (width, height) = (reader.info().width, reader.info().height);
-        let whole = Window::whole(width, height);
-        let mut picture: Arc<Picture> =
-            read(&mut reader, part.map_or(whole, |p| p.intersection(&whole)))
-                .map_err(|e: crate::engine::EngineError| Failure::from(e))?;
-        if fit.resize {
-            let size = (fit.canvas.width(), fit.canvas.height());
-            picture = Arc::new(resized(&picture, size.0, size.1));
-        }
-        let names: Vec<&str> = file.info.channels.iter().map(String::as_str).collect();
-        if let Some(write) = &file.write {
-            picture = converted(&picture, write, &names, file.premultiplied)?;
-        }
-        if premultiplied && !file.premultiplied {
-            premultiply(Arc::make_mut(&mut picture), &names);
-        }
-        Ok(picture)
-    });
-    errand.join();
-    let picture = errand.attend(host, true)?;
-    let names: Vec<&str> = own.info.channels.iter().map(String::as_str).collect();
-    output.write(&args.window, &fit.canvas, &picture, &names);
-    Ok(())
 }

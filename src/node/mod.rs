@@ -5,6 +5,7 @@
 //! store.
 
 mod actions;
+mod ahead;
 mod colours;
 mod errand;
 mod estimate;
@@ -22,6 +23,7 @@ mod plate;
 mod prepare;
 mod record;
 mod render;
+mod serve;
 mod shelf;
 
 use std::time::{Duration, Instant};

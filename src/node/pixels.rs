@@ -6,12 +6,15 @@
 //! pixel is converted once on its way in and once on its way out; a sample that
 //! only passes through comes out bit for bit.
 
+mod bands;
+mod samples;
+
 use std::marker::PhantomData;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
 use crate::frame::{Picture, Window};
+use samples::{decode, encode, rearrange};
+
+pub(super) use samples::rearranged;
 
 /// A rectangle in OpenFX pixel coordinates: the origin at the bottom left, half
 /// open.
@@ -152,6 +155,12 @@ pub struct Image<'a> {
     lent: PhantomData<&'a mut [u8]>,
 }
 
+// SAFETY: an image is to its bytes what `&mut [u8]` is: nobody else's while it
+// lives, read through `&self` and written through `&mut self` alone.
+unsafe impl Send for Image<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Image<'_> {}
+
 impl<'a> Image<'a> {
     /// The picture whose pixel at `layout.bounds.x1, y1` is at `data`; `None`
     /// where there are no pixels or the layout cannot be.
@@ -270,23 +279,36 @@ impl<'a> Image<'a> {
         if part != window {
             self.black(&window);
         }
-        let (own, depth) = (self.layout.components.names(), self.layout.depth);
-        let same = own == names;
+        self.write_rows(&window, &held, picture.data(), names);
+    }
+
+    /// Writes what `window` and the rectangle `held` have in common from the pixels
+    /// of `held`, row by row from its top, with the samples `names`.
+    pub fn write_rows(&mut self, window: &Rect, held: &Rect, pixels: &[f32], names: &[&str]) {
         let n = names.len();
-        let left = (part.x1 - held.x1) as usize * n;
-        let mut samples = vec![0.0; part.width() * own.len()];
-        for y in part.y1..part.y2 {
-            let Some(bytes) = self.bytes_mut(y, part.x1, part.x2) else {
-                continue;
-            };
-            let row = &picture.row((held.y2 - 1 - y) as usize)[left..left + part.width() * n];
-            if same {
-                encode(row, depth, bytes);
-            } else {
-                rearrange(row, names, &mut samples, own);
-                encode(&samples, depth, bytes);
-            }
+        let part = window.intersection(held).intersection(&self.layout.bounds);
+        if part.is_empty() || pixels.len() != held.width() * held.height() * n {
+            return;
         }
+        let left = (part.x1 - held.x1) as usize * n;
+        self.in_bands(&part, |band, part| {
+            let (own, depth) = (band.layout.components.names(), band.layout.depth);
+            let same = own == names;
+            let mut samples = vec![0.0; if same { 0 } else { part.width() * own.len() }];
+            for y in part.y1..part.y2 {
+                let Some(bytes) = band.bytes_mut(y, part.x1, part.x2) else {
+                    continue;
+                };
+                let start = (held.y2 - 1 - y) as usize * held.width() * n + left;
+                let row = &pixels[start..start + part.width() * n];
+                if same {
+                    encode(row, depth, bytes);
+                } else {
+                    rearrange(row, names, &mut samples, own);
+                    encode(&samples, depth, bytes);
+                }
+            }
+        });
     }
 
     /// Copies `window` from `from`: bit for bit where both have the same
@@ -302,18 +324,21 @@ impl<'a> Image<'a> {
         }
         let (a, b) = (from.layout, self.layout);
         let same = a.depth == b.depth && a.components == b.components;
-        let mut read = vec![0.0; part.width() * a.components.count()];
-        let mut mapped = vec![0.0; part.width() * b.components.count()];
-        for y in part.y1..part.y2 {
-            let (Some(to), Some(bytes)) = (
-                self.bytes_mut(y, part.x1, part.x2),
-                from.bytes(y, part.x1, part.x2),
-            ) else {
-                continue;
-            };
-            if same {
-                to.copy_from_slice(bytes);
-            } else {
+        self.in_bands(&part, |band, part| {
+            let len = |c: Components| if same { 0 } else { part.width() * c.count() };
+            let mut read = vec![0.0; len(a.components)];
+            let mut mapped = vec![0.0; len(b.components)];
+            for y in part.y1..part.y2 {
+                let (Some(to), Some(bytes)) = (
+                    band.bytes_mut(y, part.x1, part.x2),
+                    from.bytes(y, part.x1, part.x2),
+                ) else {
+                    continue;
+                };
+                if same {
+                    to.copy_from_slice(bytes);
+                    continue;
+                }
                 decode(bytes, a.depth, &mut read);
                 rearrange(
                     &read,
@@ -323,7 +348,7 @@ impl<'a> Image<'a> {
                 );
                 encode(&mapped, b.depth, to);
             }
-        }
+        });
     }
 
     /// Makes `window` black and transparent.
@@ -333,101 +358,6 @@ impl<'a> Image<'a> {
             if let Some(bytes) = self.bytes_mut(y, part.x1, part.x2) {
                 bytes.fill(0);
             }
-        }
-    }
-}
-
-/// Samples of the host's as floats; white is 1.
-fn decode(bytes: &[u8], depth: Depth, out: &mut [f32]) {
-    match depth {
-        Depth::Byte => {
-            for (o, &b) in out.iter_mut().zip(bytes) {
-                *o = f32::from(b) / 255.0;
-            }
-        }
-        Depth::Short => {
-            for (o, b) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-                *o = f32::from(u16::from_ne_bytes([b[0], b[1]])) / 65535.0;
-            }
-        }
-        Depth::Half => {
-            let mut block = [f16::ZERO; 256];
-            for (o, b) in out.chunks_mut(256).zip(bytes.chunks(512)) {
-                for (h, b) in block.iter_mut().zip(b.chunks_exact(2)) {
-                    *h = f16::from_ne_bytes([b[0], b[1]]);
-                }
-                block[..o.len()].convert_to_f32_slice(o);
-            }
-        }
-        Depth::Float => {
-            for (o, b) in out.iter_mut().zip(bytes.chunks_exact(4)) {
-                *o = f32::from_ne_bytes([b[0], b[1], b[2], b[3]]);
-            }
-        }
-    }
-}
-
-/// Floats as samples of the host's: rounded and clipped where whole numbers
-/// are held.
-fn encode(samples: &[f32], depth: Depth, bytes: &mut [u8]) {
-    match depth {
-        Depth::Byte => {
-            for (b, &s) in bytes.iter_mut().zip(samples) {
-                // A cast clips, and makes 0 of what is no number.
-                *b = (s * 255.0 + 0.5) as u8;
-            }
-        }
-        Depth::Short => {
-            for (b, &s) in bytes.chunks_exact_mut(2).zip(samples) {
-                b.copy_from_slice(&((s * 65535.0 + 0.5) as u16).to_ne_bytes());
-            }
-        }
-        Depth::Half => {
-            let mut block = [f16::ZERO; 256];
-            for (b, s) in bytes.chunks_mut(512).zip(samples.chunks(256)) {
-                block[..s.len()].convert_from_f32_slice(s);
-                for (b, h) in b.chunks_exact_mut(2).zip(&block) {
-                    b.copy_from_slice(&h.to_ne_bytes());
-                }
-            }
-        }
-        Depth::Float => {
-            for (b, &s) in bytes.chunks_exact_mut(4).zip(samples) {
-                b.copy_from_slice(&s.to_ne_bytes());
-            }
-        }
-    }
-}
-
-/// Pixels with the samples `to` from pixels with the samples `from`. Alpha that
-/// is not there is opaque, a colour that is not there is grey or black; a matte (alpha
-/// alone) of a picture without alpha is its first sample.
-fn rearrange(samples: &[f32], from: &[&str], out: &mut [f32], to: &[&str]) {
-    enum Take {
-        At(usize),
-        Value(f32),
-    }
-    let takes: Vec<Take> = to
-        .iter()
-        .map(|&name| match from.iter().position(|&f| f == name) {
-            Some(i) => Take::At(i),
-            None if name != "A" && from.contains(&"Y") => {
-                Take::At(from.iter().position(|&f| f == "Y").unwrap_or(0))
-            }
-            None if name == "A" && to.len() == 1 && !from.is_empty() => Take::At(0),
-            None if name == "A" => Take::Value(1.0),
-            None => Take::Value(0.0),
-        })
-        .collect();
-    for (pixel, made) in samples
-        .chunks_exact(from.len().max(1))
-        .zip(out.chunks_exact_mut(to.len().max(1)))
-    {
-        for (m, take) in made.iter_mut().zip(&takes) {
-            *m = match take {
-                Take::At(i) => pixel[*i],
-                Take::Value(v) => *v,
-            };
         }
     }
 }

@@ -7,6 +7,7 @@ use super::known::known;
 use super::make;
 use super::order::{ONE_FRAME, Order};
 use super::pixels::{Image, Rect};
+use super::serve;
 use super::shelf::trouble;
 use crate::device::gpu;
 
@@ -130,7 +131,7 @@ fn render(
     match (&order.file, order.timeline.kept(frame)) {
         (Some(file), _) => {
             let format = format_of(scene, &order, args, output, host);
-            make::from_file(&order, file, frame, args, &format, output, host)?;
+            serve::from_file(&order, file, frame, args, &format, output, host)?;
             if let Some(warning) = file.warning() {
                 return Ok(Some(warning));
             }

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! FOLDER/ab/abcd….entry     an entry, see `entry`
+//! FOLDER/ab/abcd….frame     a made frame, see `frames`
 //! FOLDER/tmp/….part         entries in the making
 //! FOLDER/growth             a byte for each 64 KiB written since the last sweep
 //! FOLDER/sweep              held by the process that sweeps
@@ -21,7 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::{Vault, entry, sweep};
+use super::{Vault, entry, frames, sweep};
 
 /// Why an entry could not be kept. The work can go on without.
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +123,16 @@ impl DiskStore {
     }
 
     fn path(&self, key: &blake3::Hash) -> PathBuf {
+        self.path_of(key, false)
+    }
+
+    /// Where an entry lies, or a made frame.
+    pub(super) fn path_of(&self, key: &blake3::Hash, frame: bool) -> PathBuf {
         let name = key.to_hex();
-        self.folder.join(&name[..2]).join(format!("{name}.entry"))
+        let ending = if frame { frames::FRAME } else { "entry" };
+        self.folder
+            .join(&name[..2])
+            .join(format!("{name}.{ending}"))
     }
 
     /// The entry under `key`, if there is one and it is whole. One that is
@@ -145,6 +154,16 @@ impl DiskStore {
     /// the process and the machine. Old entries give way where the store grew
     /// beyond its bound.
     pub fn save(&self, key: &blake3::Hash, bytes: &[u8]) -> Result<(), StoreError> {
+        self.save_as(key, bytes, false)
+    }
+
+    /// As [`save`](Self::save); a frame need not outlive the machine.
+    pub(super) fn save_as(
+        &self,
+        key: &blake3::Hash,
+        bytes: &[u8],
+        frame: bool,
+    ) -> Result<(), StoreError> {
         let size = (bytes.len() + entry::OVERHEAD) as u64;
         if size > self.bound {
             return Err(StoreError::TooLarge {
@@ -153,21 +172,21 @@ impl DiskStore {
                 bound: self.bound,
             });
         }
-        let mut result = self.write(key, bytes);
+        let mut result = self.write(key, bytes, frame);
         if let Err(e) = &result
             && is_full(e)
         {
             // Others' results may give way to this one.
             sweep::make_room(&self.folder, size);
-            result = self.write(key, bytes);
+            result = self.write(key, bytes, frame);
         }
         result.map_err(|e| self.error(e))?;
         sweep::after_growth(&self.folder, size, self.bound);
         Ok(())
     }
 
-    fn write(&self, key: &blake3::Hash, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(key);
+    fn write(&self, key: &blake3::Hash, bytes: &[u8], frame: bool) -> io::Result<()> {
+        let path = self.path_of(key, frame);
         let making = self.folder.join(sweep::MAKING);
         fs::create_dir_all(&making)?;
         let (part, mut file) = create_part(&making)?;
@@ -178,7 +197,9 @@ impl DiskStore {
             file.write_all(&head)?;
             file.write_all(bytes)?;
             file.write_all(&entry::sum(&head, bytes))?;
-            file.sync_all()?;
+            if !frame {
+                file.sync_all()?;
+            }
             if let Some(shelf) = path.parent() {
                 fs::create_dir_all(shelf)?;
             }
@@ -190,7 +211,7 @@ impl DiskStore {
             return Err(e);
         }
         // Only the name's survival of a power cut hangs on this.
-        if let Some(shelf) = path.parent() {
+        if let Some(shelf) = path.parent().filter(|_| !frame) {
             let _ = File::open(shelf).and_then(|f| f.sync_all());
         }
         Ok(())
@@ -259,7 +280,7 @@ fn create_part(making: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 /// Marks an entry as used now; in a store that may only be read, in vain.
-fn touch(path: &Path) {
+pub(super) fn touch(path: &Path) {
     let age = fs::metadata(path)
         .and_then(|m| m.modified())
         .ok()

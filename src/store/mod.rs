@@ -6,6 +6,7 @@
 
 mod disk;
 mod entry;
+mod frames;
 mod layered;
 mod memory;
 mod place;
@@ -13,6 +14,7 @@ mod sweep;
 mod vault;
 
 pub use disk::{DiskStore, StoreError};
+pub use frames::Streamed;
 pub use layered::Layered;
 pub use memory::MemoryVault;
 pub use place::{default_folder, default_size};

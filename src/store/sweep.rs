@@ -1,4 +1,5 @@
-//! Keeps a store within its bound: the entries used longest ago give way.
+//! Keeps a store within its bound: made frames give way first, which are quick to
+//! make again, then the entries used longest ago.
 //!
 //! Looking at all entries costs time, so it is done only when enough was
 //! written since the last time, by whatever process: each leaves a byte for
@@ -10,6 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::frames::is_frame;
 use crate::device::disk_now;
 
 /// The folder of entries in the making.
@@ -44,7 +46,7 @@ pub(super) fn make_room(folder: &Path, size: u64) {
     let mut entries = entries(folder);
     entries.sort();
     let mut freed = 0;
-    for (_, bytes, path) in entries {
+    for (_, _, bytes, path) in entries {
         if freed >= size.saturating_mul(2) {
             break;
         }
@@ -57,14 +59,14 @@ pub(super) fn make_room(folder: &Path, size: u64) {
 /// The number of entries and their bytes.
 pub(super) fn usage(folder: &Path) -> (usize, u64) {
     let entries = entries(folder);
-    (entries.len(), entries.iter().map(|e| e.1).sum())
+    (entries.len(), entries.iter().map(|e| e.2).sum())
 }
 
 /// Removes every entry; gives their number and bytes.
 pub(super) fn clear(folder: &Path) -> (usize, u64) {
     remove_stale(folder);
     let mut gone = (0, 0);
-    for (_, bytes, path) in entries(folder) {
+    for (_, _, bytes, path) in entries(folder) {
         if fs::remove_file(path).is_ok() {
             gone = (gone.0 + 1, gone.1 + bytes);
         }
@@ -85,12 +87,12 @@ fn sweep(folder: &Path, target: u64) {
     let _ = File::create(folder.join(GROWTH));
     remove_stale(folder);
     let mut entries = entries(folder);
-    let mut total: u64 = entries.iter().map(|e| e.1).sum();
+    let mut total: u64 = entries.iter().map(|e| e.2).sum();
     if total <= target {
         return;
     }
     entries.sort();
-    for (_, bytes, path) in entries {
+    for (_, _, bytes, path) in entries {
         if total <= target {
             break;
         }
@@ -100,8 +102,9 @@ fn sweep(folder: &Path, target: u64) {
     }
 }
 
-/// Time of last use, bytes and path of every entry.
-fn entries(folder: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
+/// Whether it is dear, time of last use, bytes and path of every entry: what gives
+/// way first comes first when sorted.
+fn entries(folder: &Path) -> Vec<(bool, SystemTime, u64, PathBuf)> {
     let shelves = fs::read_dir(folder).into_iter().flatten().flatten();
     shelves
         .filter(|shelf| shelf.file_name().len() == 2)
@@ -109,7 +112,9 @@ fn entries(folder: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
         .filter_map(|entry| {
             let path = entry.path();
             let meta = entry.metadata().ok()?;
-            (path.extension()? == "entry").then_some((meta.modified().ok()?, meta.len(), path))
+            let cheap = is_frame(&path);
+            let used = meta.modified().ok()?;
+            (cheap || path.extension()? == "entry").then_some((!cheap, used, meta.len(), path))
         })
         .collect()
 }

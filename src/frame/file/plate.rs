@@ -283,6 +283,12 @@ impl FilePlate {
         matches!(self.frames, Frames::Movie(_))
     }
 
+    /// Whether `frame` has been read ahead and lies ready.
+    #[cfg(test)]
+    pub(crate) fn is_ready(&self, frame: i32) -> bool {
+        self.prefetch.is_ready(frame)
+    }
+
     /// As [`read`](PlateReader::read), with samples that are not finite left
     /// as they are: for frames that are kept bit for bit.
     pub fn read_untouched(&mut self, frame: i32) -> Result<Picture, FrameError> {

@@ -61,6 +61,13 @@ impl Prefetch {
         }
     }
 
+    /// Whether a worker has read `frame`, which nobody has taken yet.
+    #[cfg(test)]
+    pub(super) fn is_ready(&self, frame: i32) -> bool {
+        let slot = self.slots.get(&frame);
+        slot.is_some_and(|s| matches!(*s.state.lock(), State::Done(_)))
+    }
+
     /// The frame, where a worker has read it or is at it. A frame that no
     /// worker has begun is left to the caller: waiting for it could be for
     /// ever where the caller is the last free worker.

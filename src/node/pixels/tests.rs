@@ -1,3 +1,4 @@
+use half::f16;
 use proptest::prelude::*;
 
 use super::*;
@@ -178,6 +179,33 @@ proptest! {
         a.image().write(&window, &canvas, &whole, names);
         b.image().write(&window, &canvas, &piece, names);
         prop_assert_eq!(a.bytes, b.bytes);
+    }
+}
+
+/// Large pictures are written by several threads, small ones (above) by one.
+#[test]
+fn a_large_picture_passes_through_bit_for_bit_too() {
+    let (canvas, window) = (rect(-3, 5, 1197, 705), rect(2, 1, 1210, 690));
+    let (depth, kind) = (Depth::Float, Components::Rgba);
+    let mut source = filled(Memory::new(canvas, depth, kind, 7, false));
+    let picture = source.image().to_picture(&canvas, kind.names());
+    let mut target = Memory::new(window, depth, kind, 5, true);
+    target
+        .image()
+        .write(&window, &canvas, &picture, kind.names());
+    let mut copied = Memory::new(window, depth, kind, 5, true);
+    copied.image().copy(&window, &source.image());
+    assert!(copied.bytes == target.bytes, "a copy says the same");
+    let part = window.intersection(&canvas);
+    for y in window.y1..window.y2 {
+        for x in window.x1..window.x2 {
+            let within = (part.x1..part.x2).contains(&x) && (part.y1..part.y2).contains(&y);
+            for k in 0..4 {
+                let sample = sample(depth, x, y, k);
+                let due: &[u8] = if within { &sample } else { &[0; 4] };
+                assert_eq!(target.get(x, y, k), due, "{x} {y} {k}");
+            }
+        }
     }
 }
 
