@@ -269,6 +269,82 @@ fn what_stands_still_does_not_jump_when_a_hand_held_plate_is_extended() {
     assert!(mean(&late) > 0.25 * mean(&Made::steps(&plate, false)));
 }
 
+/// A wall that notes which of its frames are read.
+struct Noted(Wall, Vec<i32>);
+
+impl PlateReader for Noted {
+    fn info(&self) -> &PlateInfo {
+        self.0.info()
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        self.1.push(frame);
+        self.0.read(frame)
+    }
+}
+
+#[test]
+fn what_lies_beyond_a_frames_edges_is_what_other_frames_show_there() {
+    let made = make(true, Mode::Extend, 160, Steady::Auto);
+    let engine = PlateEngine::default();
+    let camera = made.edit.camera.as_ref().unwrap();
+    let mut alone = made.edit.clone();
+    alone.camera.as_mut().unwrap().withheld = vec![true; FRAMES as usize];
+    let (w, h) = SIZE;
+    let middle = camera.plate.len() / 2;
+    let own = made.plate.pose(middle as f64).inverse();
+    let home = own.after(&camera.plate[middle]);
+    let place = |i: usize| {
+        let x = ((i % w) as f64 + 0.5 - w as f64 / 2.0) / h as f64;
+        (x, ((i / w) as f64 + 0.5) / h as f64 - 0.5)
+    };
+    let (mut lent, mut mirrored) = (0.0f64, 0.0f64);
+    for frame in (80..160).step_by(6) {
+        let from = camera.out[frame as usize - 1].inverse();
+        let way = home.after(&from);
+        // The outermost pixels of the wall, where any frame of the plate shows it.
+        let margin: Vec<usize> = (0..w * h)
+            .filter(|i| {
+                let (x, y) = place(*i);
+                let edge = x.abs() > 0.5 * w as f64 / h as f64 - 0.03 || y.abs() > 0.47;
+                edge && camera.plate.iter().any(|p| {
+                    let (u, v) = p.after(&from).apply(x, y);
+                    u.abs() < 0.5 * w as f64 / h as f64 - 0.01 && v.abs() < 0.49
+                })
+            })
+            .collect();
+        assert!(margin.len() > 500);
+        let astray = |edit: &EditList| {
+            let mut plate = Noted(Wall::new(true), Vec::new());
+            let mut sources = Sources {
+                plate: &mut plate,
+                matte: None,
+                guide: None,
+            };
+            let (analysis, window) = (&made.analysis, Window::whole(w, h));
+            let task = Task::quiet();
+            let picture = engine
+                .make(analysis, edit, frame, window, &mut sources, task)
+                .unwrap();
+            let needed = engine.frames_needed(analysis, edit, frame);
+            assert!(plate.1.iter().all(|f| needed.contains(f)), "{frame}");
+            let off = margin.iter().map(|&i| {
+                let (x, y) = place(i);
+                let (x, y) = way.apply(x, y);
+                (f64::from(picture.data()[i]) - scene(x, y, 0.0)).abs()
+            });
+            off.sum::<f64>() / margin.len() as f64
+        };
+        lent = lent.max(astray(&made.edit));
+        mirrored = mirrored.max(astray(&alone));
+    }
+    assert!(lent < 0.02, "{lent}");
+    assert!(
+        mirrored > 2.0 * lent,
+        "{mirrored}: the test shows nothing, {lent}"
+    );
+}
+
 #[test]
 fn a_loop_of_a_hand_held_plate_closes() {
     let made = make(true, Mode::Loop, 100, Steady::Auto);
@@ -343,4 +419,101 @@ fn the_light_of_a_plate_that_is_even_is_left_alone() {
     assert!(on.edit.exposure.is_none());
     let moving = make(true, Mode::Extend, 120, Steady::Auto);
     assert!(moving.edit.exposure.is_none());
+}
+
+/// A wall in colour, whose white balance drifts while its exposure does not.
+struct Tinted(Wall);
+
+impl Tinted {
+    fn new() -> Self {
+        let mut wall = Wall::new(false);
+        wall.info.channels = ["R", "G", "B"].map(str::to_owned).to_vec();
+        Self(wall)
+    }
+}
+
+impl PlateReader for Tinted {
+    fn info(&self) -> &PlateInfo {
+        self.0.info()
+    }
+
+    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
+        let grey = self.0.read(frame)?;
+        let warm = (0.15 * (0.07 * f64::from(frame - 1)).sin()).exp() as f32;
+        let pixels = grey.data().iter().flat_map(|v| {
+            let light = to_linear(*v);
+            [light * warm, light, light / warm].map(to_display)
+        });
+        let (w, h) = SIZE;
+        Ok(Arc::new(
+            Picture::from_data(w, h, 3, pixels.collect()).unwrap(),
+        ))
+    }
+}
+
+#[test]
+fn colour_does_not_jump_when_the_white_balance_drifts() {
+    let timeline = Request {
+        mode: Mode::Extend,
+        plate: Tinted::new().0.info.range,
+        out: FrameRange::new(1, 150).unwrap(),
+        fps: FPS,
+        keep: None,
+    }
+    .timeline()
+    .unwrap();
+    let (w, h) = SIZE;
+    // Red over blue where the wall is, in every frame.
+    let warmth = |picture: &Picture| {
+        let wall = (0..w * h).filter(|i| (i % w) as f64 > 0.9 * w as f64);
+        let (red, blue) = wall.fold((0.0, 0.0), |(r, b), i| {
+            let p = &picture.data()[3 * i..];
+            (r + f64::from(p[0]), b + f64::from(p[2]))
+        });
+        red / blue
+    };
+    let largest = |level: Level| {
+        let engine = PlateEngine {
+            settings: Settings {
+                level,
+                plans: 2,
+                ..Settings::default()
+            },
+            ..PlateEngine::default()
+        };
+        let task = Task::quiet();
+        let mut plate = Tinted::new();
+        let mut sources = Sources {
+            plate: &mut plate,
+            matte: None,
+            guide: None,
+        };
+        let analysis = engine.study(&mut sources, task).unwrap();
+        let edit = engine.decide(&analysis, &timeline, task).unwrap();
+        assert_eq!(edit.exposure.is_some(), level == Level::Auto);
+        let window = Window::whole(w, h);
+        let all: Vec<f64> = (1..=150)
+            .map(|f| {
+                let made = engine.make(&analysis, &edit, f, window, &mut sources, task);
+                warmth(&made.unwrap())
+            })
+            .collect();
+        most(
+            &all.windows(2)
+                .map(|p| (p[1] - p[0]).abs())
+                .collect::<Vec<_>>(),
+        )
+    };
+    let plate: Vec<f64> = (1..=FRAMES)
+        .map(|f| warmth(&Tinted::new().read(f).unwrap()))
+        .collect();
+    let own = most(
+        &plate
+            .windows(2)
+            .map(|p| (p[1] - p[0]).abs())
+            .collect::<Vec<_>>(),
+    );
+    let (on, off) = (largest(Level::Auto), largest(Level::Off));
+    assert!(on < 1.5 * own, "{on} for {own}");
+    assert!(off > 2.0 * on, "{off}: the test shows nothing, {on}");
 }

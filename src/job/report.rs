@@ -208,6 +208,7 @@ fn follow(
     Ok(seen.map(|seen| Camera {
         plate: plate.poses.clone(),
         out: seen.poses,
+        withheld: Vec::new(),
     }))
 }
 

@@ -74,7 +74,7 @@ pub(super) fn decide(
         camera: steadied.map(|s| {
             let first = (first_plate - analysis.info.range.first).max(0) as usize;
             let poses = &s.poses[first..first + frames as usize];
-            Camera::of(poses, timeline, analysis.info.fps, settings.seed)
+            Camera::of(poses, timeline, analysis.info.fps, settings.seed).withholding(&left_out)
         }),
         exposure,
         held: Vec::new(),

@@ -1,5 +1,5 @@
-//! Plates whose exposure drifts: the drift is found, taken out before anything is
-//! decided, and put back on what is made.
+//! Plates whose exposure or white balance drifts: the drift is found, channel by
+//! channel, taken out before anything is decided, and put back on what is made.
 //!
 //! A drift is slow, and shared by the whole picture: the median over cells of how
 //! much more light than usual each has, smoothed in time. What only a part of the
@@ -58,13 +58,14 @@ pub enum Level {
     Off,
 }
 
-/// The exposure of frames: their light over that of the plate in the mean.
+/// The exposure of frames: their red, green and blue light over that of the plate in the
+/// mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exposure {
     /// Of each plate frame.
-    pub plate: Vec<f32>,
+    pub plate: Vec<[f32; 3]>,
     /// Of each output frame.
-    pub out: Vec<f32>,
+    pub out: Vec<[f32; 3]>,
 }
 
 impl Exposure {
@@ -77,55 +78,87 @@ impl Exposure {
         steady: bool,
     ) -> Option<Self> {
         let fps = analysis.info.fps.clamp(1.0, 1000.0);
-        let drift = match level {
-            Level::Off => return None,
-            _ => Drift::of(analysis, timeline.plate, steady, fps)?,
+        if level == Level::Off {
+            return None;
+        }
+        // The picture's light, and each channel by itself: a white balance may drift
+        // where the exposure does not.
+        let drift = |of| Drift::of(analysis, timeline.plate, steady, fps, of);
+        let whole = drift(Of::Light)?;
+        let channels = [0, 1, 2].map(|c| drift(Of::Channel(c)));
+        let all = channels.iter().flatten().chain([&whole]);
+        let counts = |d: &Drift| match level {
+            Level::Auto => d.span() >= DRIFTS && d.alike >= ALIKE,
+            _ => d.span() >= TOLD,
         };
-        let counts = match level {
-            Level::Auto => drift.span() >= DRIFTS && drift.alike >= ALIKE,
-            _ => drift.span() >= TOLD,
+        if !all.into_iter().any(counts) {
+            return None;
+        }
+        // A channel that cannot be told by itself, as one that is all dark, goes with
+        // the picture.
+        let slow = channels.map(|own| match own {
+            Some(own) if own.alike >= ALIKE || level == Level::On => own.slow,
+            _ if counts(&whole) => whole.slow.clone(),
+            _ => vec![0.0; whole.slow.len()],
+        });
+        let light = |logs: [Vec<f64>; 3]| {
+            let at = |i: usize| [0, 1, 2].map(|c| libm::exp(logs[c][i]) as f32);
+            (0..logs[0].len()).map(at).collect()
         };
-        counts.then(|| {
-            let light = |logs: &[f64]| logs.iter().map(|l| libm::exp(*l) as f32).collect();
-            Self {
-                out: light(&course(&drift.slow, timeline, fps)),
-                plate: light(&drift.slow),
-            }
+        Some(Self {
+            out: light([0, 1, 2].map(|c| course(&slow[c], timeline, fps))),
+            plate: light(slow),
         })
     }
 
     /// How much more light the brightest exposure of the plate has than the darkest, as
-    /// a share of that.
+    /// a share of that, in the channel that drifts most.
     pub fn span(&self) -> f64 {
-        let most = self.plate.iter().copied().fold(f32::MIN, f32::max);
-        let least = self.plate.iter().copied().fold(f32::MAX, f32::min);
-        f64::from((most / least.max(1e-6) - 1.0).max(0.0))
+        let of = |c: usize| {
+            let most = self.plate.iter().map(|p| p[c]).fold(f32::MIN, f32::max);
+            let least = self.plate.iter().map(|p| p[c]).fold(f32::MAX, f32::min);
+            f64::from((most / least.max(1e-6) - 1.0).max(0.0))
+        };
+        (0..3).map(of).fold(0.0, f64::max)
     }
 
     /// What the light of plate index `index` is multiplied by in output index `t`.
-    pub(super) fn gain(&self, index: i32, t: i32) -> f32 {
-        let of = |list: &[f32], i: i32| {
+    pub(super) fn gain(&self, index: i32, t: i32) -> [f32; 3] {
+        let of = |list: &[[f32; 3]], i: i32| {
             let last = list.len().saturating_sub(1) as i32;
-            list.get(i.clamp(0, last) as usize).copied().unwrap_or(1.0)
+            let at = list.get(i.clamp(0, last) as usize);
+            at.copied().unwrap_or([1.0; 3])
         };
-        of(&self.out, t) / of(&self.plate, index)
+        over(of(&self.out, t), of(&self.plate, index))
+    }
+
+    /// What the light of plate index `lender` is multiplied by where it stands for what
+    /// plate index `own` would have shown.
+    pub(super) fn between(&self, lender: usize, own: usize) -> [f32; 3] {
+        match (self.plate.get(own), self.plate.get(lender)) {
+            (Some(own), Some(lender)) => over(*own, *lender),
+            _ => [1.0; 3],
+        }
     }
 
     /// `cells` of plate index `index` in the perceptual encoding, levelled.
     pub(super) fn level(&self, cells: &[i16], index: i32, transfer: Transfer) -> Vec<i16> {
-        let gain = self
-            .plate
-            .get(index.max(0) as usize)
-            .map_or(1.0, |p| 1.0 / p);
+        let taken = self.plate.get(index.max(0) as usize);
+        let gain = taken.map_or([1.0; 3], |p| over([1.0; 3], *p));
         cells
             .iter()
-            .map(|&c| {
+            .zip(gain.iter().cycle())
+            .map(|(&c, gain)| {
                 let light = light(f32::from(c) / UNIT, transfer) * gain;
                 let e = encoded(light, transfer) * UNIT;
                 e.round().clamp(-32_767.0, 32_767.0) as i16
             })
             .collect()
     }
+}
+
+fn over(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
+    [0, 1, 2].map(|c| a[c] / b[c])
 }
 
 impl Analysis {
@@ -150,16 +183,23 @@ impl Analysis {
     }
 }
 
-/// `picture`, of a plate like `info`, in `gain` times the light; itself where that is
-/// one. Alpha and channels that are no colour stay.
-pub(super) fn lit(picture: Arc<Picture>, gain: f32, info: &PlateInfo) -> Arc<Picture> {
+/// `picture`, of a plate like `info`, in `gain` times the light, red, green and blue;
+/// itself where that is one. Grey goes with green. Alpha and channels that are no colour
+/// stay.
+pub(super) fn lit(picture: Arc<Picture>, gain: [f32; 3], info: &PlateInfo) -> Arc<Picture> {
     let channels = picture.channels();
-    let named = ["R", "G", "B"].iter().filter_map(|c| info.channel(c));
-    let mut colour: Vec<usize> = named.filter(|c| *c < channels).collect();
+    let mut colour: Vec<(usize, Gain)> = ["R", "G", "B"]
+        .iter()
+        .zip(gain)
+        .filter_map(|(name, gain)| Some((info.channel(name)?, gain)))
+        .map(|(c, gain)| (c, Gain::of(gain, info.transfer)))
+        .collect();
     if colour.is_empty() {
-        colour.extend(info.channel("Y").or(Some(0)).filter(|c| *c < channels));
+        let grey = info.channel("Y").unwrap_or(0);
+        colour.push((grey, Gain::of(gain[1], info.transfer)));
     }
-    if gain == 1.0 || colour.is_empty() {
+    colour.retain(|(c, gain)| *c < channels && gain.light != 1.0);
+    if colour.is_empty() {
         return picture;
     }
     let mut made = Picture::clone(&picture);
@@ -168,11 +208,8 @@ pub(super) fn lit(picture: Arc<Picture>, gain: f32, info: &PlateInfo) -> Arc<Pic
         install(|| {
             made.data_mut().par_chunks_mut(row).for_each(|row| {
                 for pixel in row.chunks_exact_mut(channels) {
-                    for &c in &colour {
-                        pixel[c] = match info.transfer {
-                            Transfer::Linear => pixel[c] * gain,
-                            Transfer::Display => to_display(to_linear(pixel[c]) * gain),
-                        };
+                    for (c, gain) in &colour {
+                        pixel[*c] = gain.of_value(pixel[*c]);
                     }
                 }
             });
@@ -180,6 +217,53 @@ pub(super) fn lit(picture: Arc<Picture>, gain: f32, info: &PlateInfo) -> Arc<Pic
     }
     Arc::new(made)
 }
+
+/// A gain in light as it works on samples. On the sRGB curve (IEC 61966-2-1), whose
+/// upper part is `1.055 l^(1/2.4) - .055`, it is a gain in `e + .055`, and on the straight
+/// part below one in `e`: only samples that go from the one to the other take the way
+/// through light.
+struct Gain {
+    light: f32,
+    /// What `e + .055` is multiplied by; none of a linear plate.
+    encoded: Option<f32>,
+    /// Values up to this stay on the straight part; values from `high` on stay off it.
+    low: f32,
+    high: f32,
+}
+
+impl Gain {
+    fn of(light: f32, transfer: Transfer) -> Self {
+        let knee = to_linear(KNEE);
+        // A little to spare on either side, since the two parts of the curve do not
+        // quite meet.
+        let (down, up) = (light.max(1.0), light.min(1.0));
+        Self {
+            light,
+            encoded: (transfer == Transfer::Display).then(|| libm::powf(light, 1.0 / 2.4)),
+            low: 12.92 * 0.999 * knee / down,
+            high: to_display(1.001 * knee / up),
+        }
+    }
+
+    fn of_value(&self, value: f32) -> f32 {
+        let Some(encoded) = self.encoded else {
+            return value * self.light;
+        };
+        let a = value.abs();
+        let e = if a >= self.high {
+            encoded * (a + 0.055) - 0.055
+        } else if a <= self.low {
+            a * self.light
+        } else {
+            // What is no number ends here, and stays none.
+            to_display(to_linear(a) * self.light)
+        };
+        e.copysign(value)
+    }
+}
+
+/// Where the two parts of the sRGB curve meet, encoded.
+const KNEE: f32 = 0.040_45;
 
 /// The light of an encoded value: the inverse of [`encoded`].
 fn light(e: f32, transfer: Transfer) -> f32 {
@@ -208,8 +292,17 @@ struct Drift {
     alike: f64,
 }
 
+/// Of what the drift is asked.
+#[derive(Clone, Copy)]
+enum Of {
+    /// Of the mean of the channels.
+    Light,
+    /// Of one of them.
+    Channel(usize),
+}
+
 impl Drift {
-    fn of(analysis: &Analysis, range: FrameRange, steady: bool, fps: f64) -> Option<Self> {
+    fn of(analysis: &Analysis, range: FrameRange, steady: bool, fps: f64, of: Of) -> Option<Self> {
         let (cols, rows) = (analysis.cols, analysis.rows);
         let cells = cols * rows;
         let first = (range.first - analysis.info.range.first).max(0) as usize;
@@ -226,11 +319,12 @@ impl Drift {
             let logs: Vec<f64> = (0..frames)
                 .map(|t| {
                     let at = (t * cells + c) * 3;
-                    let e = colour[at..at + 3]
-                        .iter()
-                        .map(|v| f32::from(*v))
-                        .sum::<f32>();
-                    let e = e / 3.0 / UNIT;
+                    let rgb = &colour[at..at + 3];
+                    let e = match of {
+                        Of::Light => rgb.iter().map(|v| f32::from(*v)).sum::<f32>() / 3.0,
+                        Of::Channel(c) => f32::from(rgb[c]),
+                    };
+                    let e = e / UNIT;
                     clipped |= transfer == Transfer::Display && e > CLIPPED;
                     libm::log(f64::from(light(e, transfer)).max(1e-4))
                 })
@@ -389,6 +483,30 @@ mod tests {
                 let back = encoded(light(e, transfer), transfer);
                 assert!((back - e).abs() < 1e-4, "{transfer:?} {e}: {back}");
             }
+        }
+    }
+
+    #[test]
+    fn a_gain_in_light_needs_no_way_through_light() {
+        for light in [0.7f32, 0.93, 1.0 / 1.0003, 1.02, 1.6] {
+            let gain = Gain::of(light, Transfer::Display);
+            for code in 0..=70_000u32 {
+                for value in [code as f32 / 65_535.0, -(code as f32) / 65_535.0] {
+                    let due = to_display(to_linear(value) * light);
+                    let got = gain.of_value(value);
+                    // The two parts of the curve are 2e-7 apart where they meet.
+                    assert!(
+                        (got - due).abs() < 1e-6,
+                        "{value} times {light}: {got} for {due}"
+                    );
+                }
+            }
+            assert!(gain.of_value(f32::NAN).is_nan());
+            assert_eq!(gain.of_value(f32::INFINITY), f32::INFINITY);
+            assert_eq!(
+                Gain::of(light, Transfer::Linear).of_value(-3.0),
+                -3.0 * light
+            );
         }
     }
 

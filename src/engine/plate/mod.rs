@@ -124,7 +124,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 6"
+        "plate 7"
     }
 
     fn settings_key(&self) -> String {

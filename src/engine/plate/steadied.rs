@@ -4,6 +4,7 @@
 //! and read from there once it is known where it looks in the mean. A proxy has the
 //! same light in those cells, and so the same steadied plate.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::camera::Pose;
 use super::cells::{self, Light};
-use super::gather::at_rest;
+use super::gather::{Whole, at_rest};
 use crate::device;
 use crate::frame::{Picture, PlateInfo};
 
@@ -71,7 +72,9 @@ impl Kept {
     pub(super) fn steadied(&self, info: &PlateInfo, poses: Vec<Pose>, travel: f64) -> Steadied {
         let all: Vec<_> = device::install(|| {
             let frames = poses.par_iter().enumerate();
-            frames.map(|(i, p)| self.frame(info, i, p)).collect()
+            frames
+                .map(|(i, p)| (self.colour(info, i, &poses), self.matte(info, i, p)))
+                .collect()
         });
         let (colour, matte): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         Steadied {
@@ -82,32 +85,50 @@ impl Kept {
         }
     }
 
-    /// Frame `i`, which was taken from `taken`, on the grid of decisions, and its
-    /// matte.
-    fn frame(&self, info: &PlateInfo, i: usize, taken: &Pose) -> (Vec<i16>, Vec<bool>) {
+    /// Frame `i` of those taken from `poses` on the grid of decisions, with what other
+    /// frames show beyond its edges, as frames are made.
+    fn colour(&self, info: &PlateInfo, i: usize, poses: &[Pose]) -> Vec<i16> {
         let size = self.cols * self.rows;
-        let seen = |channels: usize, cells: &mut dyn Iterator<Item = f32>| {
-            let mut kept = Picture::new(self.cols, self.rows, channels);
-            kept.data_mut()
-                .iter_mut()
-                .zip(cells)
-                .for_each(|(v, c)| *v = c);
-            self.pooled(&at_rest(&Arc::new(kept), taken, info))
+        let kept = |i: usize| {
+            let cells = &self.colour[3 * i * size..][..3 * size];
+            self.picture(3, cells.iter().map(|c| f32::from(*c)))
         };
-        let cells = &self.colour[3 * i * size..][..3 * size];
-        let colour = seen(3, &mut cells.iter().map(|c| f32::from(*c)))
-            .into_iter()
+        let whole = Whole {
+            poses,
+            withheld: &[],
+            from: &Pose::REST,
+            info,
+        };
+        let seen = match self.matte.is_empty() {
+            true => whole.seen(&kept(i), i, |lender| Ok::<_, Infallible>(kept(lender))),
+            // Others might show there what is to go.
+            false => Ok(at_rest(&kept(i), &poses[i], info)),
+        };
+        let Ok(seen) = seen;
+        let cells = self.pooled(&seen).into_iter();
+        cells
             .map(|c| c.round().clamp(-32_767.0, 32_767.0) as i16)
-            .collect();
-        let matte = match self.matte.get(i * size..(i + 1) * size) {
-            None => Vec::new(),
-            // What reaches into a cell fills more than a twentieth of it.
-            Some(cells) => seen(1, &mut cells.iter().map(|m| f32::from(u8::from(*m))))
-                .into_iter()
-                .map(|m| m > 0.05)
-                .collect(),
+            .collect()
+    }
+
+    /// The matte of frame `i`, which was taken from `taken`, on the grid of decisions.
+    fn matte(&self, info: &PlateInfo, i: usize, taken: &Pose) -> Vec<bool> {
+        let size = self.cols * self.rows;
+        let Some(cells) = self.matte.get(i * size..(i + 1) * size) else {
+            return Vec::new();
         };
-        (colour, matte)
+        let kept = self.picture(1, cells.iter().map(|m| f32::from(u8::from(*m))));
+        let cells = self.pooled(&at_rest(&kept, taken, info)).into_iter();
+        // What reaches into a cell fills more than a twentieth of it.
+        cells.map(|m| m > 0.05).collect()
+    }
+
+    /// Cells of the finer grid as a picture.
+    fn picture(&self, channels: usize, cells: impl Iterator<Item = f32>) -> Arc<Picture> {
+        let mut picture = Picture::new(self.cols, self.rows, channels);
+        let samples = picture.data_mut().iter_mut();
+        samples.zip(cells).for_each(|(v, c)| *v = c);
+        Arc::new(picture)
     }
 
     /// The means of a picture of the finer grid on the grid of decisions.

@@ -117,6 +117,9 @@ pub struct Camera {
     pub plate: Vec<Pose>,
     /// At each frame of the output.
     pub out: Vec<Pose>,
+    /// Frames of the plate that show others nothing of what lies beyond their edges, as
+    /// those that are left out. Empty where all do.
+    pub withheld: Vec<bool>,
 }
 
 impl Camera {
@@ -144,6 +147,16 @@ impl Camera {
         Self {
             out: course.poses(),
             plate: plate.to_vec(),
+            withheld: Vec::new(),
         }
+    }
+
+    /// The same with plate frames that show others nothing.
+    pub(super) fn withholding(self, frames: &[bool]) -> Self {
+        let withheld = match frames.contains(&true) {
+            true => frames.to_vec(),
+            false => Vec::new(),
+        };
+        Self { withheld, ..self }
     }
 }

@@ -8,8 +8,10 @@
 //! sources are read one after the other, each written to where it shows and
 //! forgotten. So the memory held is the window that is made, one plate frame
 //! (two and the matte where a matte is used) and some megabytes of grids and
-//! runs, however long the plate and however many clips meet.
+//! runs, however long the plate and however many clips meet. Where the camera moves, the
+//! frame as it is seen and one that lends to it come to that.
 
+mod edges;
 mod flow;
 mod grid;
 mod label;
@@ -34,7 +36,8 @@ use self::grid::Axis;
 use self::label::CutRow;
 use self::layout::Layout;
 use self::moment::{Moment, Seam};
-pub(super) use self::view::{Seen, at_rest};
+use self::view::Lending;
+pub(super) use self::view::{Seen, Whole, at_rest};
 use super::analysis::Analysis;
 use super::camera::Pose;
 use super::edit_list::{Area, EditList, Layer};
@@ -63,26 +66,62 @@ pub(super) struct With<'a> {
 
 /// The plate frames (by number) that any pixel of output frame `frame` shows,
 /// both sides of a warped cut among them.
-pub(super) fn frames_needed(_analysis: &Analysis, edit: &EditList, frame: i32) -> Vec<i32> {
+pub(super) fn frames_needed(analysis: &Analysis, edit: &EditList, frame: i32) -> Vec<i32> {
     if check(edit).is_err() {
         return Vec::new();
     }
     let t = index(edit, frame);
     let mut frames = BTreeSet::new();
     let (list, layers) = lists(edit, t);
-    for edit in [list].into_iter().chain(layers.iter().map(|l| &l.list)) {
-        let seam = Seam::of(edit);
-        let moment = Moment::new(edit, &seam, t);
-        let shown = moment.sources.iter().zip(moment.shown());
-        frames.extend(
-            shown.filter_map(|(source, shown)| shown.then_some(edit.first_plate + source.index)),
-        );
+    let numbers = |list: &EditList, shown: &[i32]| -> Vec<i32> {
+        let indices = shown.iter().copied();
+        let all = indices.chain(lenders(list, t, shown, &analysis.info));
+        all.map(|index| list.first_plate + index).collect()
+    };
+    for list in [list].into_iter().chain(layers.iter().map(|l| &l.list)) {
+        let seam = Seam::of(list);
+        let moment = Moment::new(list, &seam, t);
+        let sources = moment.sources.iter().zip(moment.shown());
+        let shown = sources.filter_map(|(source, shown)| shown.then_some(source.index));
+        frames.extend(numbers(list, &shown.collect::<Vec<_>>()));
     }
     if edit.matted {
         frames.insert(plate_beneath(edit, t));
     }
-    frames.extend(held(edit, t));
+    if let Some(held) = held(edit, t) {
+        frames.extend(numbers(edit, &[held - edit.first_plate]));
+    }
     frames.into_iter().collect()
+}
+
+/// The plate indices that lend to those `shown` at output index `t` what lies beyond
+/// their edges.
+fn lenders(edit: &EditList, t: i32, shown: &[i32], info: &PlateInfo) -> Vec<i32> {
+    let (poses, from) = cameras(edit, t);
+    let Some(lending) = lending(edit) else {
+        return Vec::new();
+    };
+    let whole = Whole {
+        poses,
+        withheld: lending.withheld,
+        from: &from,
+        info,
+    };
+    let there = |index: &i32| usize::try_from(*index).ok().filter(|i| *i < poses.len());
+    let own = shown.iter().filter_map(there);
+    own.flat_map(|own| whole.lenders(own))
+        .map(|i| i as i32)
+        .collect()
+}
+
+/// Which frames of the plate lend to others what lies beyond their edges. Of a plate with
+/// a matte none does: what is to go might come back from there.
+fn lending(edit: &EditList) -> Option<Lending<'_>> {
+    let camera = edit.camera.as_ref().filter(|_| !edit.matted)?;
+    Some(Lending {
+        withheld: &camera.withheld,
+        exposure: edit.exposure.as_ref(),
+    })
 }
 
 /// The list that lies beneath all that output index `t` is made of, and the layers
@@ -184,7 +223,8 @@ pub(super) fn make(
             ..at_rest
         };
         let matte = with.mattes.read(path, number, sight)?;
-        let mut plate = Seen::new(&mut *sources.plate, edit.first_plate, poses, from);
+        let mut plate =
+            Seen::new(&mut *sources.plate, edit.first_plate, poses, from).lending(lending(edit));
         let picture = sized(plate.read(number)?, number, &info)?;
         let over = Picture::crop(&relit(picture, edit, number, t, &info), window);
         made = install(|| laid(over, &made, &matte, window, task))?;
@@ -282,7 +322,8 @@ fn gather(
 
     // The plate as the camera of this frame sees it.
     let (poses, from) = cameras(edit, t);
-    let mut plate = Seen::new(&mut *sources.plate, edit.first_plate, poses, from);
+    let mut plate =
+        Seen::new(&mut *sources.plate, edit.first_plate, poses, from).lending(lending(edit));
     let mut read = |number: i32| {
         let picture = sized(plate.read(number)?, number, &info)?;
         if picture.channels() == channels {

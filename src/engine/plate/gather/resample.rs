@@ -9,9 +9,12 @@
 //! of them. Where a tap is not finite the nearest pixel is taken. Beyond its edges
 //! the picture is mirrored.
 
+use std::ops::Range;
+
 use once_cell::sync::Lazy;
 use rayon::prelude::*;
 
+use super::edges::{Lacking, Map};
 use crate::frame::Picture;
 
 /// Taps of a pass.
@@ -103,45 +106,81 @@ fn blend(taps: impl Fn(usize) -> f32, place: &Place) -> f32 {
 /// `picture`, each pixel read from where `map` takes it: column `x`, row `y` shows
 /// column `map[0] x + map[1] y + map[2]`, row `map[3] x + map[4] y + map[5]`. Maps
 /// that turn a picture by more than some degrees lose detail.
-pub(super) fn affine(picture: &Picture, map: [f64; 6]) -> Picture {
+pub(super) fn affine(picture: &Picture, map: Map) -> Picture {
     let (w, h, c) = (picture.width(), picture.height(), picture.channels());
     let mut out = Picture::new(w, h, c);
-    let [a, b, left, d, e, up] = map;
-    if w == 0 || h == 0 || c == 0 || e.abs() < 0.1 {
+    if is_flat(picture, &map) {
         return out;
     }
-    let table: &'static [[f32; TAPS]] = &WEIGHTS;
-    out.data_mut()
-        .par_chunks_mut(w * c * ROWS)
-        .enumerate()
-        .for_each(|(band, rows)| {
-            let (y0, y1) = (band * ROWS, band * ROWS + rows.len() / (w * c));
-            // The rows of the picture that this band is made from.
-            let ends = [(0, y0), (w - 1, y0), (0, y1 - 1), (w - 1, y1 - 1)]
-                .map(|(x, y)| d * x as f64 + e * y as f64 + up);
-            let reach = TAPS as i64 / 2;
-            let top = ends.iter().copied().fold(f64::MAX, f64::min).floor() as i64 - reach;
-            let bottom = ends.iter().copied().fold(f64::MIN, f64::max).floor() as i64 + reach + 1;
-            let mut across = vec![0.0f32; (bottom - top + 1) as usize * w * c];
-            for (v, line) in (top..=bottom).zip(across.chunks_exact_mut(w * c)) {
-                let row = picture.row(mirrored(v, h));
-                for (x, to) in line.chunks_exact_mut(c).enumerate() {
-                    let y = (v as f64 - d * x as f64 - up) / e;
-                    along(row, a * x as f64 + b * y + left, w, to, table);
-                }
-            }
-            for (i, row) in rows.chunks_exact_mut(w * c).enumerate() {
-                let y = (y0 + i) as f64;
-                for (x, to) in row.chunks_exact_mut(c).enumerate() {
-                    let place = Place::of(d * x as f64 + e * y + up, table);
-                    let base = (place.first - top) as usize * w * c + x * c;
-                    for (k, to) in to.iter_mut().enumerate() {
-                        *to = blend(|tap| across[base + tap * w * c + k], &place);
-                    }
-                }
-            }
-        });
+    let bands = out.data_mut().par_chunks_mut(w * c * ROWS).enumerate();
+    bands.for_each(|(band, rows)| patch(picture, &map, 0..w, band * ROWS, rows));
     out
+}
+
+/// Writes into `out`, of the size of `picture`, those of its pixels that are in `part`,
+/// to the bit as [`affine`] reads them.
+pub(super) fn affine_onto(out: &mut Picture, picture: &Picture, map: Map, part: &Lacking) {
+    let (w, h, c) = (picture.width(), picture.height(), picture.channels());
+    if is_flat(picture, &map) || (out.width(), out.height(), out.channels()) != (w, h, c) {
+        return;
+    }
+    let bands = out.data_mut().par_chunks_mut(w * c * ROWS).enumerate();
+    bands.for_each(|(band, rows)| {
+        let ys = band * ROWS..band * ROWS + rows.len() / (w * c);
+        for columns in part.columns(ys.clone()) {
+            let mut pixels = vec![0.0; columns.len() * c * ys.len()];
+            patch(picture, &map, columns.clone(), ys.start, &mut pixels);
+            let lines = pixels.chunks_exact(columns.len() * c);
+            for ((y, row), line) in ys.clone().zip(rows.chunks_exact_mut(w * c)).zip(lines) {
+                let runs = part.row(y).iter();
+                for run in runs.filter(|r| columns.start <= r.start && r.end <= columns.end) {
+                    let from = (run.start - columns.start) * c;
+                    let length = run.len() * c;
+                    row[run.start * c..][..length].copy_from_slice(&line[from..][..length]);
+                }
+            }
+        }
+    });
+}
+
+/// Whether there is nothing to read, or `map` leaves no height.
+fn is_flat(picture: &Picture, map: &Map) -> bool {
+    picture.data().is_empty() || map[4].abs() < 0.1
+}
+
+/// Columns `columns` of the rows from `y0` on, as many as `rows` has, each of as many
+/// samples as the columns have.
+fn patch(picture: &Picture, map: &Map, columns: Range<usize>, y0: usize, rows: &mut [f32]) {
+    let table: &'static [[f32; TAPS]] = &WEIGHTS;
+    let (w, h, c) = (picture.width(), picture.height(), picture.channels());
+    let [a, b, left, d, e, up] = *map;
+    let width = columns.len() * c;
+    let y1 = y0 + rows.len() / width;
+    let (x0, x1) = (columns.start, columns.end);
+    // The rows of the picture that these are made from.
+    let ends = [(x0, y0), (x1 - 1, y0), (x0, y1 - 1), (x1 - 1, y1 - 1)]
+        .map(|(x, y)| d * x as f64 + e * y as f64 + up);
+    let reach = TAPS as i64 / 2;
+    let top = ends.iter().copied().fold(f64::MAX, f64::min).floor() as i64 - reach;
+    let bottom = ends.iter().copied().fold(f64::MIN, f64::max).floor() as i64 + reach + 1;
+    let mut across = vec![0.0f32; (bottom - top + 1) as usize * width];
+    for (v, line) in (top..=bottom).zip(across.chunks_exact_mut(width)) {
+        let row = picture.row(mirrored(v, h));
+        for (x, to) in columns.clone().zip(line.chunks_exact_mut(c)) {
+            let y = (v as f64 - d * x as f64 - up) / e;
+            along(row, a * x as f64 + b * y + left, w, to, table);
+        }
+    }
+    for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+        let y = (y0 + i) as f64;
+        for (x, to) in columns.clone().zip(row.chunks_exact_mut(c)) {
+            let place = Place::of(d * x as f64 + e * y + up, table);
+            let base = (place.first - top) as usize * width + (x - x0) * c;
+            for (k, to) in to.iter_mut().enumerate() {
+                *to = blend(|tap| across[base + tap * width + k], &place);
+            }
+        }
+    }
 }
 
 /// The pixel at column `at` of a row of `w` pixels.
@@ -197,6 +236,27 @@ mod tests {
                 assert!((f64::from(p[2]) - 50.0 + want).abs() < 0.06, "{x} {y}");
             }
         }
+    }
+
+    #[test]
+    fn a_part_is_read_to_the_bit_as_the_whole() {
+        let p = picture(150, 140, |x, y| libm::sin(0.31 * x + 0.7 * y) + 0.01 * x);
+        let whole = affine(&p, MAP);
+        let own = [1.0, 0.02, 9.0, -0.03, 1.0, -6.0];
+        let mut lacking = Lacking::of(150, 140, &own);
+        let part = lacking.take(150, &MAP);
+        let mut out = Picture::new(150, 140, 3);
+        affine_onto(&mut out, &p, MAP, &part);
+        let mut written = 0;
+        for y in 0..140 {
+            for x in 0..150 {
+                let is_in = part.row(y).iter().any(|r| r.contains(&x));
+                let due: &[f32] = if is_in { whole.pixel(x, y) } else { &[0.0; 3] };
+                assert_eq!(out.pixel(x, y), due, "{x} {y}");
+                written += usize::from(is_in);
+            }
+        }
+        assert!(written > 500);
     }
 
     #[test]

@@ -3,20 +3,32 @@
 
 use std::sync::Arc;
 
+use super::edges::{self, Lacking, Map};
 use super::resample;
 use crate::device::install;
 use crate::engine::plate::camera::{self, Pose};
+use crate::engine::plate::exposure::{self, Exposure};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
 /// A plate whose frames are seen from one pose of the camera. A frame that was
-/// taken from that very pose is passed on as it is. Beyond its edges a frame is
-/// mirrored.
+/// taken from that very pose is passed on as it is. Beyond its edges is seen what other
+/// frames of the plate show there, if they may lend; what none shows is mirrored.
 pub(in crate::engine::plate) struct Seen<'a> {
     plate: &'a mut dyn PlateReader,
     /// Number of the plate frame that the first pose belongs to.
     first: i32,
     poses: &'a [Pose],
     from: Pose,
+    lending: Option<Lending<'a>>,
+}
+
+/// Which frames of a plate lend to others what lies beyond their edges.
+#[derive(Clone, Copy)]
+pub(in crate::engine::plate) struct Lending<'a> {
+    /// Frame by frame of the poses: whether it lends nothing. Empty where all do.
+    pub(in crate::engine::plate) withheld: &'a [bool],
+    /// The exposure of the frames, where it drifts.
+    pub(in crate::engine::plate) exposure: Option<&'a Exposure>,
 }
 
 impl<'a> Seen<'a> {
@@ -33,7 +45,13 @@ impl<'a> Seen<'a> {
             first,
             poses,
             from,
+            lending: None,
         }
+    }
+
+    /// The same with frames that lend.
+    pub(in crate::engine::plate) fn lending(self, lending: Option<Lending<'a>>) -> Self {
+        Self { lending, ..self }
     }
 }
 
@@ -44,15 +62,93 @@ impl PlateReader for Seen<'_> {
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
         let picture = self.plate.read(frame)?;
-        let taken = usize::try_from(frame - self.first)
-            .ok()
-            .and_then(|i| self.poses.get(i))
-            .unwrap_or(&self.from);
-        Ok(seen_from(&picture, taken, &self.from, self.plate.info()))
+        let index = usize::try_from(frame - self.first).ok();
+        let own = index.filter(|i| *i < self.poses.len());
+        let (Some(own), Some(lending)) = (own, self.lending) else {
+            let taken = own.map_or(&self.from, |i| &self.poses[i]);
+            return Ok(seen_from(&picture, taken, &self.from, self.plate.info()));
+        };
+        let info = self.plate.info().clone();
+        let whole = Whole {
+            poses: self.poses,
+            withheld: lending.withheld,
+            from: &self.from,
+            info: &info,
+        };
+        whole.seen(&picture, own, |lender| {
+            let lent = self.plate.read(self.first + lender as i32)?;
+            Ok(match lending.exposure {
+                Some(e) => exposure::lit(lent, e.between(lender, own), &info),
+                None => lent,
+            })
+        })
     }
 
     fn prefetch(&mut self, frames: &[i32]) {
         self.plate.prefetch(frames);
+    }
+}
+
+/// Frames, taken from `poses`, as a camera at `from` would have seen them, with what
+/// others lend.
+pub(in crate::engine::plate) struct Whole<'a> {
+    /// Where the camera was at each frame.
+    pub(in crate::engine::plate) poses: &'a [Pose],
+    /// Which frames lend nothing. Empty where all do.
+    pub(in crate::engine::plate) withheld: &'a [bool],
+    /// Where it looks from.
+    pub(in crate::engine::plate) from: &'a Pose,
+    /// Of the plate.
+    pub(in crate::engine::plate) info: &'a PlateInfo,
+}
+
+impl Whole<'_> {
+    /// Frames, by index, that lend to frame `own`.
+    pub(in crate::engine::plate) fn lenders(&self, own: usize) -> Vec<usize> {
+        let wide = camera::wide(self.info);
+        edges::lenders(self.poses, self.withheld, own, self.from, wide)
+    }
+
+    /// Frame `own`, which is `picture`; `read` gives the others, by index. One of them
+    /// is held at a time. A lender of another shape lends nothing.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(in crate::engine::plate) fn seen<E>(
+        &self,
+        picture: &Arc<Picture>,
+        own: usize,
+        mut read: impl FnMut(usize) -> Result<Arc<Picture>, E>,
+    ) -> Result<Arc<Picture>, E> {
+        let taken = &self.poses[own];
+        let mut out = seen_from(picture, taken, self.from, self.info);
+        let lenders = self.lenders(own);
+        if lenders.is_empty() {
+            return Ok(out);
+        }
+        let (w, h) = (picture.width(), picture.height());
+        let map = |pose: &Pose| {
+            let way = pose.after(&self.from.inverse());
+            pixels((w, h), &way, camera::wide(self.info))
+        };
+        let mut lacking = Lacking::of(w, h, &map(taken));
+        for lender in lenders {
+            if lacking.is_empty() {
+                break;
+            }
+            let lent = read(lender)?;
+            let shape = |p: &Picture| (p.width(), p.height(), p.channels());
+            if shape(&lent) != shape(picture) {
+                continue;
+            }
+            let map = map(&self.poses[lender]);
+            let part = lacking.take(w, &map);
+            if !part.is_empty() {
+                let out = Arc::make_mut(&mut out);
+                install(|| resample::affine_onto(out, &lent, map, &part));
+            }
+        }
+        Ok(out)
     }
 }
 
@@ -73,27 +169,29 @@ fn seen_from(picture: &Arc<Picture>, taken: &Pose, from: &Pose, info: &PlateInfo
         return Arc::clone(picture);
     }
     let way = taken.after(&from.inverse());
-    Arc::new(install(|| seen(picture, &way, camera::wide(info))))
+    let map = pixels(
+        (picture.width(), picture.height()),
+        &way,
+        camera::wide(info),
+    );
+    Arc::new(install(|| resample::affine(picture, map)))
 }
 
-/// `picture`, `wide` heights across, each pixel read from where `way` takes it.
-fn seen(picture: &Picture, way: &Pose, wide: f64) -> Picture {
+/// What `way` does with the pixels of a picture of `size`, `wide` heights across.
+fn pixels(size: (usize, usize), way: &Pose, wide: f64) -> Map {
     // From pixels to places and back.
-    let (w, h) = (picture.width() as f64, picture.height() as f64);
+    let (w, h) = (size.0 as f64, size.1 as f64);
     let (sx, sy) = (wide / w, 1.0 / h);
     let (cx, cy) = ((0.5 / w - 0.5) * wide, 0.5 / h - 0.5);
     let (x, y) = way.apply(cx, cy);
-    resample::affine(
-        picture,
-        [
-            way.xx,
-            way.xy * sy / sx,
-            (x - cx) / sx,
-            way.yx * sx / sy,
-            way.yy,
-            (y - cy) / sy,
-        ],
-    )
+    [
+        way.xx,
+        way.xy * sy / sx,
+        (x - cx) / sx,
+        way.yx * sx / sy,
+        way.yy,
+        (y - cy) / sy,
+    ]
 }
 
 #[cfg(test)]
