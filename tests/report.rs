@@ -9,7 +9,7 @@ use longtake::engine::plate::{PlateEngine, Settings};
 use longtake::frame::{
     FilePlate, FrameError, FrameRange, Picture, PlateInfo, PlateOptions, PlateReader, Window,
 };
-use longtake::sequence::report::{Report, SourceMap, Subject, report};
+use longtake::sequence::report::{Borders, Report, SourceMap, Subject, report};
 use longtake::sequence::{Mode, Request, Take, key_of};
 
 /// Frames in memory.
@@ -97,6 +97,7 @@ fn measure(
             closed: false,
             source,
             camera: None,
+            borders: Borders::default(),
         },
         task,
     )

@@ -2,7 +2,9 @@
 
 use longtake::device::Task;
 use longtake::engine::plate::Camera;
-use longtake::sequence::report::{Album, Encoded, Movie, Report, Subject, Viewer, report_to};
+use longtake::sequence::report::{
+    Album, Borders, Encoded, Movie, Report, Subject, Viewer, report_to,
+};
 use std::path::Path;
 
 use crate::footage::Clip;
@@ -40,6 +42,7 @@ impl Made {
             closed: self.closed,
             source: source.is_some().then_some(&map),
             camera: self.camera.as_ref(),
+            borders: Borders::default(),
         };
         let task = Task::quiet();
         let Some(path) = pictures else {

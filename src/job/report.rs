@@ -14,7 +14,8 @@ use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Suitability, s
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
-    Album, Encoded, Movie, Page, Report, ReportError, Subject, Viewer, report_to,
+    Album, Borders, Encoded, Movie, Page, Report, ReportError, Subject, Viewer, reference,
+    report_to,
 };
 
 /// Files that show a sequence to people and scripts.
@@ -69,10 +70,12 @@ impl Looks {
         Ok(())
     }
 
-    /// Measures `subject` and leaves the files.
+    /// Measures `subject` and leaves the files. `again` is its plate, read twice, if there
+    /// is one to tell what footage measures against itself.
     pub(super) fn leave(
         &self,
         subject: &mut Subject<'_>,
+        again: Option<(&mut SharedPlate<'_>, &mut SharedPlate<'_>)>,
         found: Option<&Suitability>,
         task: Task<'_>,
         watch: &dyn Watch,
@@ -95,7 +98,11 @@ impl Looks {
                 .map(|path| Movie::new(path, frames, info.fps)),
             failed: None,
         };
-        let measured = report_to(subject, &mut views, task)?;
+        let mut measured = report_to(subject, &mut views, task)?;
+        measured.reference = match again {
+            Some((plate, again)) => reference(plate, again, subject.camera, task)?,
+            None => None,
+        };
         let told = |what: &str, file: &Path| watch.event(&Event::File { what, file });
         if let Some(movie) = views.movie {
             let path = movie.path().to_owned();
@@ -271,6 +278,7 @@ pub fn measure(
         }
         _ => None,
     };
+    let halves = (&mut plate.clone(), &mut plate.clone());
     let mut subject = Subject {
         output: &mut output,
         plate: Some(&mut plate),
@@ -279,6 +287,9 @@ pub fn measure(
         closed: false,
         source: None,
         camera: camera.as_ref(),
+        borders: Borders::default(),
     };
-    sight.looks.leave(&mut subject, Some(&found), task, watch)
+    sight
+        .looks
+        .leave(&mut subject, Some(halves), Some(&found), task, watch)
 }

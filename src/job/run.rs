@@ -16,7 +16,8 @@ use crate::engine::Sources;
 use crate::engine::plate::suitability;
 use crate::frame::PlateReader;
 use crate::sequence::Take;
-use crate::sequence::report::Subject;
+use crate::sequence::plan::Plan;
+use crate::sequence::report::{Borders, Subject};
 use crate::store::{DiskStore, Vault};
 
 /// A job that is open, and since when.
@@ -174,8 +175,12 @@ pub(super) fn frames(
             closed: take.timeline().closed,
             source: edit.is_some().then_some(&indices),
             camera,
+            borders: borders(&shot.plan),
         };
-        job.looks.leave(&mut subject, found.as_ref(), task, watch)?;
+        let halves = (&mut shared.clone(), &mut shared.clone());
+        let halves = edit.is_some().then_some(halves);
+        job.looks
+            .leave(&mut subject, halves, found.as_ref(), task, watch)?;
     }
     watch.event(&Event::Done {
         made: tally.made,
@@ -185,4 +190,18 @@ pub(super) fn frames(
         stages: tally.stages,
     });
     Ok(())
+}
+
+/// Where the blocks of a plan meet in time.
+fn borders(plan: &Plan) -> Borders {
+    let frames = plan
+        .blocks()
+        .filter_map(|b| b.frames.as_ref()?.iter().next());
+    let mut frames: Vec<i32> = frames.collect();
+    frames.sort_unstable();
+    frames.dedup();
+    Borders {
+        frames,
+        ..Borders::default()
+    }
 }

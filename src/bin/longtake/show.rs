@@ -122,7 +122,13 @@ impl Show {
                 (None, None) => String::new(),
             };
             let mark = if v.pass { "good" } else { "weak" };
-            let _ = writeln!(out, "{mark}  {:<18} {:>8.3}  {bound}", v.measure, v.value);
+            let own = report.referred(v);
+            let own = own.map_or(String::new(), |own| format!("  (the plate's own {own:.3})"));
+            let _ = writeln!(
+                out,
+                "{mark}  {:<18} {:>8.3}  {bound}{own}",
+                v.measure, v.value
+            );
             if !v.pass {
                 let _ = writeln!(out, "      {}", v.meaning);
             }

@@ -166,17 +166,18 @@ fn verdicts(page: &mut Raster, x: i32, y: i32, report: &Report) {
     page.text(
         x,
         y,
-        "measure              value   at least   at most",
+        "measure              value   at least   at most   plate's own",
         FAINT,
     );
     for (i, v) in report.verdicts.iter().enumerate() {
         let limit = |l: Option<f64>| l.map_or("-".to_owned(), |l| format!("{l:.3}"));
         let line = format!(
-            "{:<18}{:>8.3}{:>11}{:>10}   {}",
+            "{:<18}{:>8.3}{:>11}{:>10}{:>14}   {}",
             v.measure,
             v.value,
             limit(v.at_least),
             limit(v.at_most),
+            limit(report.referred(v)),
             if v.pass { "" } else { v.meaning }
         );
         let colour = if v.pass { GOOD } else { BAD };
@@ -201,6 +202,11 @@ fn curves(report: &Report, width: usize) -> Raster {
         let place = |f: f64| (f / half * (frames - 1) as f64).round() as usize;
         v.iter().map(|p| (place(p.0), p.1.sqrt())).collect()
     };
+    let lines = |v: &[f64]| -> Vec<(usize, f64)> {
+        let last = v.len().saturating_sub(1).max(1);
+        let place = |i: usize| i * (frames - 1) / last;
+        v.iter().enumerate().map(|(i, v)| (place(i), *v)).collect()
+    };
     let panels = [
         (
             "step from frame to frame",
@@ -219,6 +225,26 @@ fn curves(report: &Report, width: usize) -> Raster {
             None,
         ),
         ("spurious gradient, per mille", c.spurious.clone(), None),
+        (
+            "gradient across switches, over the plate's there",
+            c.switches.clone(),
+            None,
+        ),
+        (
+            "step across borders between blocks of frames, over those around",
+            c.borders.clone(),
+            None,
+        ),
+        (
+            "gradient across each column, over the plate's, against those beside it",
+            lines(&c.columns),
+            None,
+        ),
+        (
+            "gradient across each row, over the plate's, against those beside it",
+            lines(&c.rows),
+            None,
+        ),
         (
             "share on one offset for half a second",
             c.copies.clone(),

@@ -29,6 +29,11 @@ pub struct Found {
     /// For each frame looked at, its index and its own spurious gradient, per
     /// mille of its gradient.
     pub spurious_at: Vec<(usize, f64)>,
+    /// For each frame looked at that has switches, its index and the gradient across
+    /// them over the plate's at the same places.
+    pub switches_at: Vec<(usize, f64)>,
+    /// The same over all those frames.
+    pub switches: Option<f64>,
 }
 
 /// Takes output frames in order, with the plate index of each pixel.
@@ -177,6 +182,9 @@ impl Correspondence {
                 }
             }
         }
+        if seam_plate > 0.0 {
+            self.found.switches_at.push((index, seam_out / seam_plate));
+        }
         for (i, (&a, &b)) in from.iter().zip(to).enumerate() {
             if b - a != 1 {
                 self.jump_out += weight * difference(before, after, i);
@@ -236,6 +244,7 @@ impl Correspondence {
         let mut found = self.found;
         found.spurious =
             1000.0 * (self.seam_out - self.seam_plate) / (self.elsewhere + self.seam_out).max(1e-9);
+        found.switches = (self.seam_plate > 0.0).then(|| self.seam_out / self.seam_plate);
         found.jump = self.jump_out / self.jump_plate.max(1e-9);
         found.copy = mean(found.copies.iter().map(|c| c.1));
         found.copy_worst = found.copies.iter().fold(0.0, |m, c| c.1.max(m));

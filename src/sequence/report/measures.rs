@@ -8,6 +8,7 @@ use super::correspondence::Found;
 use super::grain::GrainLevel;
 use super::profile::{Profile, mean};
 use super::rhythm::Line;
+use super::seams::{Borders, Seams};
 
 /// Measures of an output sequence against the plate that it was made from, as
 /// ratios output over plate where nothing else is said. All but `kept` and
@@ -103,6 +104,30 @@ pub struct Measures {
     /// The same in the worst of those frames: one torn frame is seen by
     /// everybody and hardly moves the mean.
     pub spurious_worst: Option<f64>,
+    /// Seams at switches: the gradient across horizontal neighbours that come from
+    /// different plate frames, over what the plate has at the same places (mean of
+    /// the two source frames); the frames of `spurious`. 1 where nothing is seen.
+    pub seam_switch: Option<f64>,
+    /// The same in the worst of those frames.
+    pub seam_switch_worst: Option<f64>,
+    /// Seams at fixed places, as borders of blocks and tiles are: the gradient across a
+    /// column or row of neighbours, mean over made frames, and the mean of the signed
+    /// differences beyond the plate's, over the plate's gradient there,
+    /// against the same of the lines beside it (the second and the third on each side).
+    /// The line that stands out most, if it does by more than seven times what lines
+    /// usually do; else 1.
+    pub seam_line: Option<f64>,
+    /// Which line that is, of the full-size picture: the first column or row after it.
+    pub seam_line_at: Option<String>,
+    /// The same, mean over the borders of tiles, where it is known where these lie.
+    pub seam_tile: Option<f64>,
+    /// Seams in time: the step across a border between blocks of frames over the steps
+    /// around it (four on each side), the larger of that at full detail and that at 16
+    /// pixels across, where a change of light shows that the motion hides. Mean over
+    /// borders, where it is known where these lie.
+    pub seam_block: Option<f64>,
+    /// The same at the worst border.
+    pub seam_block_worst: Option<f64>,
     /// Jumps in time: the difference across changes of clip, over the plate's
     /// own steps at the same places and times (mean of the steps that the two
     /// clips would have taken).
@@ -186,9 +211,26 @@ impl Measures {
     pub(super) fn add(&mut self, found: &Found) {
         self.spurious = Some(found.spurious);
         self.spurious_worst = found.spurious_at.iter().map(|s| s.1).reduce(f64::max);
+        self.seam_switch = found.switches;
+        self.seam_switch_worst = found.switches_at.iter().map(|s| s.1).reduce(f64::max);
         self.jump = Some(found.jump);
         self.copy = Some(found.copy);
         self.copy_worst = Some(found.copy_worst);
+    }
+
+    /// Adds the seams at fixed places.
+    pub(super) fn set_lines(&mut self, seams: &Seams, borders: &Borders, factor: usize) {
+        let worst = seams.worst(factor);
+        self.seam_line = Some(worst.as_ref().map_or(1.0, |w| w.ratio));
+        self.seam_line_at = worst.map(|w| w.at);
+        self.seam_tile = seams.at(borders, factor);
+    }
+
+    /// Adds the seams between blocks of frames.
+    pub(super) fn set_borders(&mut self, borders: &[(usize, f64)]) {
+        let all = || borders.iter().map(|b| b.1);
+        self.seam_block = (!borders.is_empty()).then(|| mean(all()));
+        self.seam_block_worst = all().reduce(f64::max);
     }
 
     /// Adds the beats of the mean and of the steps.
@@ -263,6 +305,20 @@ impl Measures {
                 "edges can be seen where clips meet",
             ),
             (
+                "seam_line",
+                self.seam_line,
+                None,
+                Some(LINE_LIMIT),
+                "a line stands still in the picture, as the border of a tile",
+            ),
+            (
+                "seam_block_worst",
+                self.seam_block_worst,
+                None,
+                Some(BLOCK_LIMIT),
+                "a jump can be seen where blocks of frames meet",
+            ),
+            (
                 "rhythm",
                 self.rhythm,
                 None,
@@ -324,3 +380,7 @@ const GHOST_LIMIT: f64 = 20.0;
 /// beats at any novelty; where 80 of its frames are played over and over, .54 of
 /// the variance of the mean is one line and .04 of that of the steps.
 const RHYTHM_LIMIT: f64 = 0.02;
+
+/// Lines that pass, and borders between blocks.
+const LINE_LIMIT: f64 = 1.1;
+const BLOCK_LIMIT: f64 = 1.5;

@@ -18,8 +18,10 @@ mod page;
 mod plate;
 mod profile;
 mod raster;
+mod reference;
 mod repetition;
 mod rhythm;
+mod seams;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +37,7 @@ use coherence::Coherence;
 use grain::Grain;
 use plate::{Plate, PlateCache, still};
 use repetition::Pairings;
+use seams::{Lines, Seams, Steps};
 
 pub use album::{Album, Slice};
 pub use coherence::Steadiness;
@@ -47,7 +50,9 @@ pub use movie::Movie;
 pub use page::Page;
 pub use profile::{Profile, Profiler};
 pub use raster::{Colour, LETTER, Raster};
+pub use reference::reference;
 pub use rhythm::Line;
+pub use seams::Borders;
 
 /// Larger pictures are reduced before they are measured.
 pub const MOST_PIXELS: usize = 1280 * 720;
@@ -76,6 +81,8 @@ pub struct Subject<'a> {
     /// and put back. Both are then measured as a camera at rest would have taken
     /// them, grain and kept pixels apart.
     pub camera: Option<&'a Camera>,
+    /// Where pieces meet that were made apart, as far as that is known.
+    pub borders: Borders,
 }
 
 /// Why a sequence could not be measured.
@@ -148,6 +155,17 @@ pub struct Curves {
     pub ghosts: Vec<(usize, f64)>,
     /// Spurious gradient of each frame looked at, per mille, with its index.
     pub spurious: Vec<(usize, f64)>,
+    /// Gradient across switches over the plate's at the same places, of each frame
+    /// looked at, with its index.
+    pub switches: Vec<(usize, f64)>,
+    /// Step across each border between blocks of frames over those around it, with the
+    /// index of the frame after it.
+    pub borders: Vec<(usize, f64)>,
+    /// Gradient across each column of neighbours over the plate's, against the columns
+    /// beside it.
+    pub columns: Vec<f64>,
+    /// The same of rows.
+    pub rows: Vec<f64>,
     /// Copied share of each half second, with the index of its first frame.
     pub copies: Vec<(usize, f64)>,
     /// Spectrum of the mean of the longest stretch of made frames (of all
@@ -168,6 +186,9 @@ pub struct Report {
     pub measures: Measures,
     /// The measures that have limits, against them.
     pub verdicts: Vec<Verdict>,
+    /// What the second half of the plate measures against its first: what to expect of
+    /// footage that nobody made (see [`reference()`]). Only where it was asked for.
+    pub reference: Option<Measures>,
     /// Frame by frame, of the output.
     pub curves: Curves,
     /// Frame by frame, of the plate.
@@ -175,6 +196,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// What the plate's own second half measures where this one does, if that is known.
+    pub fn referred(&self, verdict: &Verdict) -> Option<f64> {
+        let all = self.reference.as_ref()?.verdicts();
+        let same = all.iter().find(|v| v.measure == verdict.measure);
+        same.map(|v| v.value)
+    }
+
     /// The report as JSON, for people and scripts.
     pub fn json(&self) -> String {
         // A struct of numbers and strings always serialises.
@@ -256,6 +284,7 @@ pub fn report_to(
     let mut coherence = Coherence::new(made.clone());
     let mut grain = Grain::new(made.iter().filter(|&&m| m).count());
     let mut colours = Vec::new();
+    let (mut lines, mut coarse) = (Lines::default(), Steps::default());
     let mut pairings = plate.as_ref().map(|p| {
         let width = info.width.div_ceil(factor);
         Pairings::new(info.fps, &p.profile.moving, width)
@@ -276,12 +305,14 @@ pub fn report_to(
             None => encoded,
         };
         profiler.push(&encoded);
+        coarse.push(&encoded);
         let (Some(plate), Some(reader)) = (&mut plate, &mut subject.plate) else {
             continue;
         };
         coherence.push(&encoded);
         if made[i] {
             grain.push(&picture, &info);
+            lines.push(&encoded);
             colours.push(encoded.channel_means());
             plate.diversity.output(i, &encoded);
             if let (Some(map), Some(pairings)) = (subject.source, &mut pairings) {
@@ -321,6 +352,8 @@ pub fn report_to(
     }
     let profile = profiler.finish();
     let mut measures = Measures::default();
+    let first = info.range.first;
+    curves.borders = coarse.at(&profile.steps, &subject.borders, first, &made);
     if let Some(plate) = &plate {
         measures = Measures::new(&profile, &plate.profile, &made, subject.closed);
         measures.drift = drift(&profile, &made, info.fps, plate.profile.mean);
@@ -350,6 +383,10 @@ pub fn report_to(
         measures.ghosts = Some(1000.0 * curves.ghosts.iter().map(|g| g.1).sum::<f64>() / n);
         measures.ghosts_worst = Some(1000.0 * curves.ghosts.iter().fold(0.0, |m, g| g.1.max(m)));
         measures.unexplained_worst = Some(1000.0 * unexplained);
+        if let Some(seams) = Seams::of(&lines, &plate.lines) {
+            measures.set_lines(&seams, &subject.borders, factor);
+            (curves.columns, curves.rows) = (seams.columns, seams.rows);
+        }
         measures.kept = kept;
         measures.outside = outside;
         if subject.source.is_some()
@@ -357,10 +394,12 @@ pub fn report_to(
         {
             let found = found.finish();
             measures.add(&found);
+            curves.switches = found.switches_at;
             curves.spurious = found.spurious_at;
             curves.copies = found.copies;
         }
     }
+    measures.set_borders(&curves.borders);
     curves.spectrum = rhythm::spectrum(&profile.luma[longest(&made)], info.fps);
     curves.steps = profile.steps;
     curves.luma = profile.luma;
@@ -369,6 +408,7 @@ pub fn report_to(
         output: facts(&info, not_finite),
         reduced_by: factor,
         verdicts: measures.verdicts(),
+        reference: None,
         measures,
         curves,
         plate_curves: plate.as_ref().map(|p| Curves {

@@ -114,7 +114,7 @@ impl Page {
             );
         }
         html.push_str(
-            "<table><tr><th>measure</th><th>value</th><th>at least</th><th>at most</th><th></th></tr>",
+            "<table><tr><th>measure</th><th>value</th><th>at least</th><th>at most</th><th>plate&#39;s own</th><th></th></tr>",
         );
         let limit = |l: Option<f64>| l.map_or(String::new(), |l| format!("{l:.3}"));
         for v in &report.verdicts {
@@ -125,17 +125,19 @@ impl Page {
             };
             let _ = write!(
                 html,
-                "<tr class=\"{class}\"><td>{}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{meaning}</td></tr>",
+                "<tr class=\"{class}\"><td>{}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{}</td><td>{meaning}</td></tr>",
                 v.measure,
                 v.value,
                 limit(v.at_least),
                 limit(v.at_most),
+                limit(report.referred(v)),
             );
         }
         let measures = serde_json::to_string_pretty(&report.measures)?;
         let _ = writeln!(
             html,
-            "</table><img class=\"sheet\" alt=\"frames, curves and slices\" \
+            "</table><p class=\"faint\">plate&#39;s own: what the second half of the plate \
+             measures against its first</p><img class=\"sheet\" alt=\"frames, curves and slices\" \
              src=\"data:image/png;base64,{}\"><details><summary>all measures</summary><pre>{}</pre></details>\
              <script type=\"application/json\" id=\"report\">{}</script><script>{SCRIPT}</script></body></html>",
             base64(sheet),

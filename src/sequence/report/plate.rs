@@ -10,6 +10,7 @@ use super::ghost::GhostPlate;
 use super::grain::Grain;
 use super::profile::{Profile, Profiler};
 use super::repetition::Diversity;
+use super::seams::Lines;
 use super::{Facts, ReportError, Viewer, facts};
 use crate::device::Task;
 use crate::engine::plate::{Pose, at_rest};
@@ -25,6 +26,7 @@ pub(super) struct Plate {
     pub(super) ghosts: GhostPlate,
     pub(super) coherent: Coherent,
     pub(super) grain: Grain,
+    pub(super) lines: Lines,
     pub(super) diversity: Diversity,
 }
 
@@ -44,6 +46,7 @@ impl Plate {
             GhostPlate::new(info.width.div_ceil(factor), info.height.div_ceil(factor), n);
         let mut coherence = Coherence::new(vec![true; n]);
         let mut grain = Grain::new(n);
+        let mut lines = Lines::default();
         let mut diversity = Diversity::new(n, made);
         let mut not_finite = 0;
         for (i, frame) in info.range.iter().enumerate() {
@@ -58,6 +61,7 @@ impl Plate {
             }
             drop(picture);
             coherence.push(&encoded);
+            lines.push(&encoded);
             diversity.plate(i, &encoded);
             ghosts.push(&encoded);
             profiler.push(&Arc::new(encoded));
@@ -68,6 +72,7 @@ impl Plate {
             ghosts,
             coherent: coherence.finish(),
             grain,
+            lines,
             diversity,
         })
     }

@@ -1,0 +1,241 @@
+//! Seams: whether one can see where pieces meet that were made apart.
+//!
+//! Three kinds, each as a ratio that is 1 where nothing is seen:
+//!
+//! - *switches*, where neighbouring pixels show different plate frames: the gradient
+//!   across them over what the plate has at the same places;
+//! - *lines* in space, as borders of blocks and tiles are: the gradient across a whole
+//!   column or row of neighbours, with what stands still of it beyond what the plate has
+//!   (a step from tile to tile does, texture cancels out), over the plate's gradient
+//!   there, against the lines beside it;
+//! - *borders* in time, between blocks of frames: the step across, over the steps
+//!   before and after it, at full detail and at [`COARSE`] pixels across, where a
+//!   change of light or colour shows that the motion hides.
+
+use super::encoded::Encoded;
+use super::profile::mean;
+
+/// Width of the pictures in which changes of light are looked for.
+const COARSE: usize = 16;
+/// Lines that one is held against, on each side: not the next one, since a seam in a
+/// reduced picture lies in two of them.
+const BESIDE: [usize; 2] = [2, 3];
+/// How many times the usual spread a line must stand out by to be called a seam.
+const STANDS_OUT: f64 = 7.0;
+/// A part of the plate's mean gradient that every line is credited with, so that a
+/// still sky is not called seamed for its noise.
+const FLOOR: f64 = 0.1;
+/// Steps on each side of a border in time that it is held against.
+const AROUND: usize = 4;
+
+/// Where pieces of a sequence meet that were made apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Borders {
+    /// Numbers of the frames that begin a block of frames.
+    pub frames: Vec<i32>,
+    /// Columns of the full-size picture that begin a tile.
+    pub columns: Vec<usize>,
+    /// Rows that begin a tile.
+    pub rows: Vec<usize>,
+}
+
+/// The differences across a line of neighbours, summed over the line and over frames:
+/// how large they are, and what of them does not cancel out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Across {
+    gradient: f64,
+    signed: f64,
+}
+
+impl Across {
+    fn add(&mut self, from: f32, to: f32) {
+        let d = f64::from(to - from);
+        self.gradient += d.abs();
+        self.signed += d;
+    }
+}
+
+/// Differences across each column and each row of neighbours.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    columns: Vec<Across>,
+    rows: Vec<Across>,
+    frames: usize,
+}
+
+impl Lines {
+    pub(super) fn push(&mut self, frame: &Encoded) {
+        let (w, luma) = (frame.width.max(1), frame.luma());
+        let none = Across::default();
+        self.columns.resize(w - 1, none);
+        self.rows.resize(frame.height.saturating_sub(1), none);
+        for row in luma.chunks_exact(w) {
+            for (across, p) in self.columns.iter_mut().zip(row.windows(2)) {
+                across.add(p[0], p[1]);
+            }
+        }
+        let pairs = luma.chunks_exact(w).zip(luma.chunks_exact(w).skip(1));
+        for (across, (row, below)) in self.rows.iter_mut().zip(pairs) {
+            row.iter().zip(below).for_each(|(a, b)| across.add(*a, *b));
+        }
+        self.frames += 1;
+    }
+}
+
+/// Lines of a sequence against those of its plate: for each, what it has more than
+/// the lines beside it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seams {
+    pub(super) columns: Vec<f64>,
+    pub(super) rows: Vec<f64>,
+}
+
+/// A line that stands out.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct WorstLine {
+    pub(super) ratio: f64,
+    /// As `column 640` or `row 12`, of the full-size picture.
+    pub(super) at: String,
+}
+
+impl Seams {
+    pub(super) fn of(output: &Lines, plate: &Lines) -> Option<Self> {
+        let both = output.frames > 0 && plate.frames > 0;
+        both.then(|| {
+            let over = |a: &[Across], b: &[Across]| {
+                beside(&ratios(a, output.frames as f64, b, plate.frames as f64))
+            };
+            Self {
+                columns: over(&output.columns, &plate.columns),
+                rows: over(&output.rows, &plate.rows),
+            }
+        })
+    }
+
+    /// The line that stands out most, of a picture reduced by `factor`, if one does more
+    /// than lines do by chance.
+    pub(super) fn worst(&self, factor: usize) -> Option<WorstLine> {
+        let named = [("column", &self.columns), ("row", &self.rows)];
+        let all = named.into_iter().flat_map(|(name, lines)| {
+            let bound = 1.0 + STANDS_OUT * spread(lines);
+            let lines = lines.iter().enumerate();
+            lines
+                .filter(move |(_, ratio)| **ratio > bound)
+                .map(move |(i, &ratio)| (ratio, name, (i + 1) * factor))
+        });
+        let worst = all.max_by(|a, b| a.0.total_cmp(&b.0));
+        worst.map(|(ratio, name, at)| WorstLine {
+            ratio,
+            at: format!("{name} {at}"),
+        })
+    }
+
+    /// Mean over the borders of tiles that are known.
+    pub(super) fn at(&self, borders: &Borders, factor: usize) -> Option<f64> {
+        let of = |lines: &[f64], begins: &[usize]| -> Vec<f64> {
+            let places = begins.iter().filter_map(|b| {
+                // Reduced, a border within a pixel shows on both sides of it.
+                let near = [b / factor, b.div_ceil(factor)];
+                let near = near.into_iter().filter(|&n| n > 0);
+                near.filter_map(|n| lines.get(n - 1).copied())
+                    .reduce(f64::max)
+            });
+            places.collect()
+        };
+        let mut all = of(&self.columns, &borders.columns);
+        all.extend(of(&self.rows, &borders.rows));
+        (!all.is_empty()).then(|| mean(all.into_iter()))
+    }
+}
+
+/// `a` over `b`, line by line, of so many frames each: the gradient and what stands
+/// still of it beyond what the plate has, over the plate's gradient.
+fn ratios(a: &[Across], m: f64, b: &[Across], n: f64) -> Vec<f64> {
+    let floor = FLOOR * mean(b.iter().map(|v| v.gradient / n)) + 1e-9;
+    let pairs = a.iter().zip(b);
+    pairs
+        .map(|(a, b)| {
+            let still = (a.signed / m - b.signed / n).abs();
+            (a.gradient / m + still + floor) / (b.gradient / n + floor)
+        })
+        .collect()
+}
+
+/// Each of `values` over those beside it (the mean of the middle two); 1 at the edges,
+/// where there are none on one side.
+fn beside(values: &[f64]) -> Vec<f64> {
+    let of = |i: usize| -> Option<f64> {
+        let mut beside = Vec::with_capacity(2 * BESIDE.len());
+        for k in BESIDE {
+            beside.push(*values.get(i.checked_sub(k)?)?);
+            beside.push(*values.get(i + k)?);
+        }
+        beside.sort_by(f64::total_cmp);
+        let middle = 0.5 * (beside[1] + beside[2]);
+        Some(values[i] / middle.max(1e-12))
+    };
+    (0..values.len()).map(|i| of(i).unwrap_or(1.0)).collect()
+}
+
+/// How far `ratios` usually are from 1: their median distance, as the deviation of a
+/// normal distribution has it.
+fn spread(ratios: &[f64]) -> f64 {
+    let mut apart: Vec<f64> = ratios.iter().map(|r| (r - 1.0).abs()).collect();
+    apart.sort_by(f64::total_cmp);
+    1.4826 * apart.get(apart.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Steps between the frames of a sequence, coarse ones kept here and fine ones
+/// elsewhere.
+#[derive(Default)]
+pub(super) struct Steps {
+    last: Option<Encoded>,
+    coarse: Vec<f64>,
+}
+
+impl Steps {
+    pub(super) fn push(&mut self, frame: &Encoded) {
+        let small = frame.reduced(COARSE);
+        if let Some(last) = &self.last {
+            self.coarse.push(last.step(&small));
+        }
+        self.last = Some(small);
+    }
+
+    /// For each border in time between made frames: the index of the frame that
+    /// begins the block, and the step to it over those around it, the larger of the
+    /// fine one (of `fine`) and the coarse one. `first` is the number of the first
+    /// frame.
+    pub(super) fn at(
+        &self,
+        fine: &[f64],
+        borders: &Borders,
+        first: i32,
+        made: &[bool],
+    ) -> Vec<(usize, f64)> {
+        let is_made = |i: usize| made.get(i).copied().unwrap_or(false);
+        let counts = |s: usize| is_made(s) && is_made(s + 1);
+        let begins: Vec<usize> = borders
+            .frames
+            .iter()
+            .filter_map(|f| usize::try_from(i64::from(*f) - i64::from(first)).ok())
+            .filter(|&i| i > 0 && counts(i - 1))
+            .collect();
+        let over = |steps: &[f64], begin: usize| -> Option<f64> {
+            let own = begin - 1;
+            let around = own.saturating_sub(AROUND)..(own + AROUND + 1).min(steps.len());
+            let others = around.filter(|&s| s != own && counts(s) && !begins.contains(&(s + 1)));
+            let others: Vec<f64> = others.map(|s| steps[s]).collect();
+            let unit = mean(others.iter().copied());
+            (unit > 1e-9)
+                .then(|| steps.get(own).map(|s| s / unit))
+                .flatten()
+        };
+        let found = begins.iter().filter_map(|&begin| {
+            let both = [over(fine, begin), over(&self.coarse, begin)];
+            let most = both.into_iter().flatten().reduce(f64::max)?;
+            Some((begin, most))
+        });
+        found.collect()
+    }
+}
