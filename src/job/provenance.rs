@@ -15,6 +15,7 @@ use super::spec::{Draft, Job};
 use super::version::check_version;
 use super::watch::Watch;
 use crate::device::Cancel;
+use crate::engine::plate::Remake;
 use crate::engine::{AnyEngine, Engine as _};
 use crate::frame::{
     self, FilePlate, FrameError, FrameRange, PlateOptions, PlateReader as _, Sequence,
@@ -51,6 +52,11 @@ pub struct Provenance {
     /// The same of the guide, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guide_hash: Option<String>,
+    /// The same of every other picture and matte that frames depend on, by the name of its
+    /// parameter: hold-outs, regions, parts that are made again, subjects, references. Of
+    /// several files in one parameter, in order.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_hashes: BTreeMap<String, String>,
     /// Names the parameters, wherever plate and matte lie.
     pub parameters_hash: String,
     /// The parameters that a frame depends on. Paths are told from the frame's folder
@@ -96,6 +102,7 @@ impl Origin {
             plate_hash: shot.contents.plate.map(short),
             matte_hash: shot.contents.matte.map(short),
             guide_hash: shot.contents.guide.map(short),
+            file_hashes: file_hashes(job, &parameters)?,
             parameters_hash: short(blake3::hash(said.as_bytes())),
             parameters,
         }))
@@ -160,6 +167,49 @@ fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, Job
         told.insert(param.name.clone(), value);
     }
     Ok(told)
+}
+
+/// Parameters, of those that frames depend on, that name pictures beside plate, matte and
+/// guide.
+fn names_pictures(name: &str) -> bool {
+    let numbered = |what: &str, end: &str| name.starts_with(what) && name.ends_with(end);
+    matches!(name, "holdOut" | "references" | "remake")
+        || numbered("region", "Matte")
+        || numbered("subject", "Matte")
+        || numbered("subject", "Reference")
+}
+
+/// What the files hold that parameters name, of those in `told`, by their names.
+fn file_hashes(
+    job: &Job,
+    told: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, String>, JobError> {
+    let mut hashes = BTreeMap::new();
+    for name in told.keys().filter(|name| names_pictures(name)) {
+        let text = job.values.text(name);
+        let files: Vec<PathBuf> = match name.as_str() {
+            "references" => {
+                let items = text.split(';').map(str::trim);
+                items.filter(|i| !i.is_empty()).map(PathBuf::from).collect()
+            }
+            // What is no list was refused before.
+            "remake" => Remake::list(text)
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|r| r.matte)
+                .collect(),
+            _ => vec![PathBuf::from(text)],
+        };
+        let mut hasher = blake3::Hasher::new();
+        for file in &files {
+            let pictures = FilePlate::open(file, &PlateOptions::default())?;
+            hasher.update(pictures.content()?.as_bytes());
+        }
+        if !files.is_empty() {
+            hashes.insert(name.clone(), short(hasher.finalize()));
+        }
+    }
+    Ok(hashes)
 }
 
 /// `text` with letters beyond ASCII as JSON escapes them: image headers hold Latin
@@ -285,6 +335,22 @@ pub fn remake(
                 format!(
                     "the files of the {what} are others than those that {} was made from: name the right ones with --{what}",
                     path.display()
+                ),
+            ));
+        }
+    }
+    for (name, told) in &told.file_hashes {
+        if found.file_hashes.get(name) != Some(told) {
+            return Err(JobError::new(
+                Kind::Mismatch,
+                format!(
+                    "the files of {name} are others than those that {} was made from: put the right ones back, at {}",
+                    path.display(),
+                    found
+                        .parameters
+                        .get(name)
+                        .map(ToString::to_string)
+                        .unwrap_or_default()
                 ),
             ));
         }

@@ -74,6 +74,49 @@ fn a_plate_that_moved_is_known_again_and_another_is_not() {
     assert!(out.stderr.contains("plate are others"), "{}", out.stderr);
 }
 
+/// A still matte of the plate's size, white left of column `edge`.
+fn matte(work: &Work, name: &str, edge: usize) {
+    let plate = crate::work::plate().replace("####", "1001");
+    let reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(plate).unwrap()));
+    let info = reader.read_info().unwrap();
+    let (w, h) = (info.info().width, info.info().height);
+    let file = std::fs::File::create(work.path(name)).unwrap();
+    let mut encoder = png::Encoder::new(file, w, h);
+    encoder.set_color(png::ColorType::Grayscale);
+    let row = (0..w as usize).map(|x| if x < edge { 255 } else { 0 });
+    let data = row.collect::<Vec<u8>>().repeat(h as usize);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&data).unwrap();
+}
+
+#[test]
+fn the_mattes_of_hold_outs_regions_and_parts_are_told_and_looked_at() {
+    let work = Work::new();
+    for (name, edge) in [("hold.png", 20), ("region.png", 30), ("part.png", 25)] {
+        matte(&work, name, edge);
+    }
+    let plate = crate::work::plate();
+    work.generate(&format!(
+        "--plate {plate} --frames 1001-1060 --hold-out hold.png --region1-matte region.png \
+         --remake 1050-1060@part.png=3 --only 1055 --out o.####.exr"
+    ));
+    let told = || {
+        let out = work.run(&["provenance", "o.1055.exr", "--json"]);
+        out.events_of("provenance")[0]["provenance"]["fileHashes"].clone()
+    };
+    let hashes = told();
+    let names: Vec<&String> = hashes.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["holdOut", "region1Matte", "remake"]);
+    let remake = || work.run(&["provenance", "o.1055.exr", "--remake", "r.exr", "--json"]);
+    let out = remake();
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    // Another matte of the same name.
+    matte(&work, "region.png", 31);
+    let out = remake();
+    assert_eq!(out.code, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("region1Matte"), "{}", out.stderr);
+}
+
 #[test]
 fn what_tells_nothing_is_refused_with_a_sentence() {
     let work = Work::new();
