@@ -97,17 +97,17 @@ fn the_mattes_of_hold_outs_regions_and_parts_are_told_and_looked_at() {
     }
     let plate = crate::work::plate();
     work.generate(&format!(
-        "--plate {plate} --frames 1001-1060 --hold-out hold.png --region1-matte region.png \
-         --remake 1050-1060@part.png=3 --only 1055 --out o.####.exr"
+        "--plate {plate} --frames 1001-1160 --hold-out hold.png --region1-matte region.png \
+         --remake 1060-1160@part.png=3 --only 1155 --out o.####.exr"
     ));
     let told = || {
-        let out = work.run(&["provenance", "o.1055.exr", "--json"]);
+        let out = work.run(&["provenance", "o.1155.exr", "--json"]);
         out.events_of("provenance")[0]["provenance"]["fileHashes"].clone()
     };
     let hashes = told();
     let names: Vec<&String> = hashes.as_object().unwrap().keys().collect();
     assert_eq!(names, ["holdOut", "region1Matte", "remake"]);
-    let remake = || work.run(&["provenance", "o.1055.exr", "--remake", "r.exr", "--json"]);
+    let remake = || work.run(&["provenance", "o.1155.exr", "--remake", "r.exr", "--json"]);
     let out = remake();
     assert_eq!(out.code, 0, "{}", out.stderr);
     // Another matte of the same name.
