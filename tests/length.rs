@@ -174,6 +174,7 @@ fn frames_of_8192_by_4320_are_made_in_the_memory_of_three() {
         plate: &mut plate,
         matte: None,
         guide: None,
+        subjects: Default::default(),
     };
     let vault = MemoryVault::new(64 << 20);
     let task = Task::quiet();

@@ -320,6 +320,7 @@ fn what_lies_beyond_a_frames_edges_is_what_other_frames_show_there() {
                 plate: &mut plate,
                 matte: None,
                 guide: None,
+                subjects: Default::default(),
             };
             let (analysis, window) = (&made.analysis, Window::whole(w, h));
             let task = Task::quiet();
@@ -487,6 +488,7 @@ fn colour_does_not_jump_when_the_white_balance_drifts() {
             plate: &mut plate,
             matte: None,
             guide: None,
+            subjects: Default::default(),
         };
         let analysis = engine.study(&mut sources, task).unwrap();
         let edit = engine.decide(&analysis, &timeline, task).unwrap();
