@@ -7,10 +7,12 @@
 //! kept under its own name. What one piece hands to another are latents.
 
 mod axis;
+mod decode;
 mod enlarge;
 mod layout;
 mod level;
 mod making;
+mod refine;
 mod scheme;
 
 pub use axis::Axis;
