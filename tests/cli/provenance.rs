@@ -90,15 +90,15 @@ fn matte(work: &Work, name: &str, edge: usize) {
 }
 
 #[test]
-fn the_mattes_of_hold_outs_regions_and_parts_are_told_and_looked_at() {
+fn the_mattes_of_hold_outs_and_regions_are_told_and_looked_at() {
     let work = Work::new();
-    for (name, edge) in [("hold.png", 20), ("region.png", 30), ("part.png", 25)] {
+    for (name, edge) in [("hold.png", 20), ("region.png", 30)] {
         matte(&work, name, edge);
     }
     let plate = crate::work::plate();
     work.generate(&format!(
         "--plate {plate} --frames 1001-1160 --hold-out hold.png --region1-matte region.png \
-         --remake 1060-1160@part.png=3 --only 1155 --out o.####.exr"
+         --only 1155 --out o.####.exr"
     ));
     let told = || {
         let out = work.run(&["provenance", "o.1155.exr", "--json"]);
@@ -106,7 +106,7 @@ fn the_mattes_of_hold_outs_regions_and_parts_are_told_and_looked_at() {
     };
     let hashes = told();
     let names: Vec<&String> = hashes.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["holdOut", "region1Matte", "remake"]);
+    assert_eq!(names, ["holdOut", "region1Matte"]);
     let remake = || work.run(&["provenance", "o.1155.exr", "--remake", "r.exr", "--json"]);
     let out = remake();
     assert_eq!(out.code, 0, "{}", out.stderr);
