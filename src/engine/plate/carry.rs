@@ -76,6 +76,8 @@ pub(super) struct Carrier<'a> {
     pub(super) style: &'a Style,
     /// Random numbers for each event.
     streams: &'a dyn Fn(u32) -> Philox,
+    /// Whether a take that will not score below a figure is worth going on with.
+    worth: &'a dyn Fn(f64) -> bool,
     pub(super) weights: Weights,
     /// What a natural jump costs, in [`COST`].
     pub(super) natural: i32,
@@ -90,12 +92,14 @@ impl<'a> Carrier<'a> {
         stretch: &'a Stretch,
         style: &'a Style,
         streams: &'a dyn Fn(u32) -> Philox,
+        worth: &'a dyn Fn(f64) -> bool,
     ) -> Self {
         Self {
             g,
             stretch,
             style,
             streams,
+            worth,
             weights: Weights::default(),
             natural: (libm::rint(g.jumps.natural) as i32 * COST / NATURAL).max(1),
             settled: vec![0; g.fine.features.cells()],
@@ -104,13 +108,13 @@ impl<'a> Carrier<'a> {
     }
 
     /// Goes from event to event, from what is `playing`, or from the one clip that the
-    /// plan starts with.
+    /// plan starts with. Nothing where it was given up on the way, as not worth it.
     pub(super) fn carry(
         mut self,
         plan: Plan,
         playing: Option<&Playing>,
         task: Task<'_>,
-    ) -> Result<Solution, Cancelled> {
+    ) -> Result<Option<Solution>, Cancelled> {
         let Plan { start, mut changes } = plan;
         self.arrive(&mut changes, start);
         let g = self.g;
@@ -137,6 +141,9 @@ impl<'a> Carrier<'a> {
             playing.retire(&mut done, at.saturating_sub(1 + shift), |t, o| {
                 marker.add(f, own, t, o);
             });
+            if !(self.worth)(marker.so_far(length).score(own, self.style.novelty)) {
+                return Ok(None);
+            }
             let mut rng = (self.streams)(number);
             number += 1;
             let event = if is_change {
@@ -168,11 +175,11 @@ impl<'a> Carrier<'a> {
             }
         }
         playing.retire(&mut done, length, |t, o| marker.add(f, own, t, o));
-        Ok(Solution {
+        Ok(Some(Solution {
             start,
             events,
             marks: marker.marks(own),
-        })
+        }))
     }
 
     /// The plate index that is shown before the stretch.
@@ -327,12 +334,14 @@ impl<'a> Carrier<'a> {
         }
         let rather = rather(fine);
         let weights = self.weights;
+        // What plays may step far by itself: no other clip mends that.
+        let own = self.load_with(fine, playing, frames.clone(), None).steps;
         let mut best: Option<(Load, (usize, i32), Vec<u8>)> = None;
         for (i, &change) in tries.iter().enumerate() {
             task.check()?;
             let enough = best.as_ref().map_or(1, |(load, ..)| match load {
                 l if l.total() < GOOD => 0,
-                l if l.steps >= FAR => FITTED_FAR,
+                l if l.steps >= FAR + own => FITTED_FAR,
                 l if l.total() >= BAD => FITTED_BAD,
                 _ => FITTED,
             });

@@ -317,6 +317,21 @@ impl Marker {
         }
     }
 
+    /// The marks that no way on to frame `length` can better: as if all that is to
+    /// come were without fault.
+    pub(super) fn so_far(&self, length: usize) -> Marks {
+        let windows = length.saturating_sub(self.half as usize) / (self.half as usize / 3).max(1) + 1;
+        Marks {
+            most: self.steps.iter().copied().fold(0.0, f64::max),
+            least: self.steps.iter().copied().fold(f64::MAX, f64::min),
+            spread: 1.0,
+            torn: self.torn / length.max(1) as f64,
+            copy: self.copies.iter().sum::<f64>() / windows as f64,
+            luma: 1.0,
+            gradient: 1.0,
+        }
+    }
+
     pub(super) fn marks(&self, own: &Own) -> Marks {
         Marks {
             most: self.steps.iter().copied().fold(0.0, f64::max),

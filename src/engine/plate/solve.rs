@@ -1,6 +1,9 @@
 //! Makes the events of a stretch of output frames: several plans, each carried
 //! out, the best kept.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::carry::{Carrier, Level};
@@ -39,6 +42,8 @@ pub(super) struct Style {
     pub(super) asides: f64,
     /// What an aside may tear.
     pub(super) limit: f64,
+    /// From 0 to 1, as the artist chose it.
+    pub(super) novelty: f64,
 }
 
 impl Style {
@@ -61,6 +66,7 @@ impl Style {
             },
             asides: if with { 0.2 / novelty } else { 0.0 },
             limit: 8.0 * novelty,
+            novelty,
         }
     }
 }
@@ -77,8 +83,13 @@ pub(super) fn solve(
     task: Task<'_>,
 ) -> Result<Solution, Cancelled> {
     let plans = settings.plans.max(1);
-    let finished = std::sync::atomic::AtomicU32::new(0);
-    let solutions: Vec<Solution> = device::install(|| {
+    let finished = AtomicU32::new(0);
+    // The best score so far. A plan is given up once it cannot come below: the best
+    // of all never is, so which are given up changes nothing.
+    let score = |s: &Solution| s.marks.score(&ground.fine.own, settings.novelty);
+    let best = Mutex::new(f64::INFINITY);
+    let worth = |least: f64| least <= *best.lock();
+    let solutions: Vec<Option<Solution>> = device::install(|| {
         (0..plans)
             .into_par_iter()
             .map(|q| {
@@ -92,17 +103,21 @@ pub(super) fn solve(
                     &mut streams(0),
                     task,
                 )?;
-                let solution =
-                    Carrier::new(ground, stretch, &style, &streams).carry(plan, playing, task);
-                let done = finished.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                let solution = Carrier::new(ground, stretch, &style, &streams, &worth)
+                    .carry(plan, playing, task)?;
+                if let Some(s) = &solution {
+                    let mut best = best.lock();
+                    *best = best.min(score(s));
+                }
+                let done = finished.fetch_add(1, Ordering::Relaxed) + 1;
                 task.step("Deciding", done as usize, plans as usize)?;
-                solution
+                Ok(solution)
             })
             .collect::<Result<_, Cancelled>>()
     })?;
-    let score = |s: &Solution| s.marks.score(&ground.fine.own, settings.novelty);
     solutions
         .into_iter()
+        .flatten()
         .min_by(|a, b| score(a).total_cmp(&score(b)))
         .ok_or(Cancelled)
 }
