@@ -89,6 +89,11 @@ pub struct Measures {
     /// seconds of the plate as within the last ten seconds, but not in the last
     /// one.
     pub pairings_back: Option<f64>,
+    /// Jumps that come back: of all changes of what a region that moves (8 × 6)
+    /// shows, the share that went from one quarter second of the plate to another as
+    /// a change there did within the last ten seconds. From here a rhythm would be
+    /// seen; a short plate's pieces must come back, its jumps need not.
+    pub jumps_back: Option<f64>,
     /// NNFDIV of SinFusion (Nikankin, Haim, Irani 2023): the field of
     /// displacements in time and space from each patch of the sequence to its
     /// nearest neighbour in the plate, compressed over plain size: near 0 for a

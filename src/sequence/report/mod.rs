@@ -367,10 +367,9 @@ pub fn report_to(
         measures.colour_drift = colour_drift(&colours, info.fps, plate.profile.mean);
         (measures.grain, measures.grain_levels) = grain.over(&plate.grain);
         measures.nnfdiv = plate.diversity.finish();
-        measures.pairings_back = subject
-            .source
-            .and(pairings)
-            .and_then(|pairings| pairings.finish());
+        if let (Some(_), Some(pairings)) = (subject.source, pairings) {
+            (measures.pairings_back, measures.jumps_back) = pairings.finish();
+        }
         // The longest stretch of made frames: a spectrum wants one without gaps.
         let stretch = longest(&made);
         let steps = stretch.start..stretch.end.saturating_sub(1).max(stretch.start);

@@ -15,8 +15,9 @@ const BACK: f64 = 10.0;
 /// Pieces of the plate are told apart by this, in seconds.
 const PIECE: f64 = 0.25;
 
-/// Which pairings come back: see
-/// [`Measures::pairings_back`](super::Measures::pairings_back).
+/// Which pairings come back, in space and in time: see
+/// [`Measures::pairings_back`](super::Measures::pairings_back) and
+/// [`Measures::jumps_back`](super::Measures::jumps_back).
 pub(super) struct Pairings {
     fps: f64,
     moving: Vec<bool>,
@@ -24,6 +25,12 @@ pub(super) struct Pairings {
     last: HashMap<(u16, u16, i32, i32), (usize, bool)>,
     back: usize,
     all: usize,
+    /// What each region showed in the frame before.
+    before: Vec<i32>,
+    /// When each region last jumped from one piece to another.
+    jumps: HashMap<(u16, i32, i32), usize>,
+    jumps_back: usize,
+    jumps_all: usize,
 }
 
 impl Pairings {
@@ -45,6 +52,10 @@ impl Pairings {
             last: HashMap::new(),
             back: 0,
             all: 0,
+            before: Vec::new(),
+            jumps: HashMap::new(),
+            jumps_back: 0,
+            jumps_all: 0,
         }
     }
 
@@ -59,6 +70,16 @@ impl Pairings {
         }
         let piece = (PIECE * self.fps).round().max(1.0) as i32;
         let [gone, back] = [GONE, BACK].map(|s| (s * self.fps) as usize);
+        for (a, (&from, &to)) in self.before.iter().zip(source).enumerate() {
+            if self.moving[a] && to != from + 1 {
+                let key = (a as u16, from / piece, to / piece);
+                let last = self.jumps.insert(key, time);
+                self.jumps_all += 1;
+                self.jumps_back += usize::from(last.is_some_and(|last| time - last <= back));
+            }
+        }
+        self.before.clear();
+        self.before.extend_from_slice(source);
         for a in 0..cols * rows {
             let right = (a % cols + 1 < cols).then_some(a + 1);
             let below = (a / cols + 1 < rows).then_some(a + cols);
@@ -81,11 +102,17 @@ impl Pairings {
         // What cannot be back any more is forgotten.
         if time.is_multiple_of(back.max(1)) {
             self.last.retain(|_, l| time - l.0 <= back);
+            self.jumps.retain(|_, last| time - *last <= back);
         }
     }
 
-    pub(super) fn finish(&self) -> Option<f64> {
-        (self.all > 0).then(|| self.back as f64 / self.all as f64)
+    /// The share of pairings that are back, and of jumps.
+    pub(super) fn finish(&self) -> (Option<f64>, Option<f64>) {
+        let share = |n: usize, all: usize| (all > 0).then(|| n as f64 / all as f64);
+        (
+            share(self.back, self.all),
+            share(self.jumps_back, self.jumps_all),
+        )
     }
 }
 

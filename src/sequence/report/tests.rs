@@ -203,6 +203,9 @@ fn pieces_that_come_back_together_are_counted() {
     let map = whole(&over);
     let again = measure(&mut plate.retimed(&over), &mut plate, 0, false, Some(&map));
     near(again.measures.pairings_back, 36.0 / 60.0, 0.03);
+    // The one jump in it was new once.
+    near(again.measures.jumps_back, 0.5, 0.0);
+    assert_eq!(once.measures.jumps_back, None, "it never jumps");
 
     // Each place at a time of its own is not told in few words.
     let mut rng = Philox::new(9, [0, 0, 0]);
