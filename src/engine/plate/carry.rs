@@ -37,9 +37,11 @@ const FITTED: usize = 2;
 /// The same while none is good, and while each steps too far: of a flag or of
 /// cloth few clips do not.
 const FITTED_BAD: usize = 3;
-const FITTED_FAR: usize = 12;
-/// How often such a fit is mended to keep to what a frame may step.
+const FITTED_FAR: usize = 6;
+/// How often a fit is mended to keep to what a frame may step. (On the coarse grid
+/// too: a clip that can be mended is not passed over, so that fewer need be tried.)
 const MENDS: usize = 3;
+const MENDS_COARSE: usize = 2;
 /// How much a change may load the eye, in all and by its steps, before more than a
 /// few clips are tried.
 const BAD: f64 = 8.0;
@@ -324,7 +326,7 @@ impl<'a> Carrier<'a> {
             let mut ranked: Vec<(f64, (usize, i32))> = Vec::new();
             for &change in &tries {
                 task.check()?;
-                let budget = self.budget(coarse, 0);
+                let budget = self.budget(coarse, MENDS_COARSE);
                 let look = (coarse, &reduced, frames.clone());
                 let (load, _) = self.fitted(look, change, &quick, budget, &rather);
                 ranked.push((load.total(), change));
@@ -334,14 +336,12 @@ impl<'a> Carrier<'a> {
         }
         let rather = rather(fine);
         let weights = self.weights;
-        // What plays may step far by itself: no other clip mends that.
-        let own = self.load_with(fine, playing, frames.clone(), None).steps;
         let mut best: Option<(Load, (usize, i32), Vec<u8>)> = None;
         for (i, &change) in tries.iter().enumerate() {
             task.check()?;
             let enough = best.as_ref().map_or(1, |(load, ..)| match load {
                 l if l.total() < GOOD => 0,
-                l if l.steps >= FAR + own => FITTED_FAR,
+                l if l.steps >= FAR => FITTED_FAR,
                 l if l.total() >= BAD => FITTED_BAD,
                 _ => FITTED,
             });

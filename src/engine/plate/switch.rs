@@ -12,6 +12,9 @@ use super::trws::{Messages, NEVERMORE, Problem};
 
 /// A natural step squared in the units of the labelling.
 pub(super) const COST: i32 = 64;
+/// Passes of a labelling that is mended.
+const MENDED: usize = 2;
+
 /// What to weigh, and how much.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weights {
@@ -28,7 +31,7 @@ impl Default for Weights {
         Self {
             seam: 2400,
             border: 10,
-            passes: 10,
+            passes: 6,
         }
     }
 }
@@ -159,7 +162,7 @@ pub(super) fn fit(
             let times = if u == ask.window { ask.life as i32 } else { 1 };
             borders(problem, f, plane, u, &Weights { seam, ..*w }, times);
         }
-        fits.push(problem.resume(4, messages));
+        fits.push(problem.resume(MENDED, messages));
     }
     fits
 }
