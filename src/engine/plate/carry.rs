@@ -86,6 +86,8 @@ pub(super) struct Carrier<'a> {
     /// Frames before which each cell should not switch again.
     settled: Vec<u32>,
     pub(super) room: Room,
+    /// The plate index that plays at the first frame.
+    pub(super) start: usize,
 }
 
 impl<'a> Carrier<'a> {
@@ -106,6 +108,7 @@ impl<'a> Carrier<'a> {
             natural: (libm::rint(g.jumps.natural) as i32 * COST / NATURAL).max(1),
             settled: vec![0; g.fine.features.cells()],
             room: Room::default(),
+            start: 0,
         }
     }
 
@@ -119,6 +122,7 @@ impl<'a> Carrier<'a> {
     ) -> Result<Option<Solution>, Cancelled> {
         let Plan { start, mut changes } = plan;
         self.arrive(&mut changes, start);
+        self.start = start;
         let g = self.g;
         let (f, own) = (&g.fine.features, &g.fine.own);
         let length = self.stretch.length;
@@ -342,8 +346,8 @@ impl<'a> Carrier<'a> {
             let enough = best.as_ref().map_or(1, |(load, ..)| match load {
                 l if l.total() < GOOD => 0,
                 l if l.steps >= FAR => FITTED_FAR,
-                l if l.total() >= BAD => FITTED_BAD,
-                _ => FITTED,
+                l if l.total() >= BAD => FITTED_BAD * self.style.care,
+                _ => FITTED * self.style.care,
             });
             if i >= enough {
                 break;

@@ -3,6 +3,7 @@
 
 use super::carry::Carrier;
 use super::plan::Change;
+use super::recent::Recent;
 
 /// Other clips that are tried for a change, beside the planned one: when it is
 /// planned, and a little before and after.
@@ -43,6 +44,17 @@ impl Carrier<'_> {
         }
         out.retain(|(at, offset)| *at as i32 + offset >= 0);
         out.retain(|c| *c == (at, offset) || self.clear(changes, index, before, *c));
+        if self.style.taste.back > 0.0 {
+            let recent = Recent::new(
+                self.start,
+                &changes[..index],
+                at,
+                self.g.fps,
+                self.g.jumps.window,
+            );
+            let shown = |at: usize, offset: i32| (at as i32 + offset).max(0) as usize;
+            out.retain(|&c| c == (at, offset) || !recent.has(shown(c.0, before), shown(c.0, c.1)));
+        }
         let mut seen = std::collections::HashSet::new();
         out.retain(|c| seen.insert(*c));
         out

@@ -26,6 +26,7 @@ mod parts;
 mod plan;
 mod planes;
 mod playing;
+mod recent;
 mod score;
 mod settings;
 mod solve;

@@ -4,6 +4,7 @@
 
 use super::features::{Features, NATURAL};
 use super::jumps::Jumps;
+use super::recent::Recent;
 use super::score::steepness;
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;
@@ -65,6 +66,8 @@ pub(super) struct Taste {
     pub(super) copied: f64,
     /// Frames of half a second.
     pub(super) half: f64,
+    /// Spreads by which a jump becomes dear that was taken seconds ago.
+    pub(super) back: f64,
     /// How random a walk is, in spreads between good and ordinary jumps.
     pub(super) heat: f64,
 }
@@ -350,6 +353,8 @@ fn walk(
                 .collect()
         };
         let (mut costs, mut moves) = (Vec::new(), Vec::new());
+        let recent = Recent::new(start, &changes, t, 2.0 * taste.half, jumps.window);
+        let back = |i, k| if recent.has(i, k) { taste.back } else { 0.0 };
         // A clip that finds no way on after its least length looks earlier.
         for shortest in [shortest, taste.shortest] {
             if !costs.is_empty() {
@@ -373,7 +378,8 @@ fn walk(
                     let q = f64::from(l.cost)
                         + after as f64 * 0.9
                         + COVER * scale * crowded[k]
-                        + AGAIN * scale * taken.at(i, k);
+                        + AGAIN * scale * taken.at(i, k)
+                        + scale * back(i, k);
                     costs.push(libm::rint(q) as i64);
                     moves.push((r, k));
                 }

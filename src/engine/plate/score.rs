@@ -320,7 +320,8 @@ impl Marker {
     /// The marks that no way on to frame `length` can better: as if all that is to
     /// come were without fault.
     pub(super) fn so_far(&self, length: usize) -> Marks {
-        let windows = length.saturating_sub(self.half as usize) / (self.half as usize / 3).max(1) + 1;
+        let windows =
+            length.saturating_sub(self.half as usize) / (self.half as usize / 3).max(1) + 1;
         Marks {
             most: self.steps.iter().copied().fold(0.0, f64::max),
             least: self.steps.iter().copied().fold(f64::MAX, f64::min),
@@ -358,7 +359,7 @@ impl Marks {
             + 40.0 * beyond(0.995, self.gradient)
             + 0.7 * self.torn
             + 4.0 * beyond(self.torn, 0.6)
-            + 0.4 * self.copy
+            + (0.4 + 4.0 * beyond(1.0, 2.0 * novelty)) * self.copy
             + 60.0 * novelty * beyond(self.copy, 0.78 - 0.44 * novelty)
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Style {
     pub(super) asides: f64,
     /// What an aside may tear.
     pub(super) limit: f64,
+    /// How many times as many clips are tried for a change as usual.
+    pub(super) care: usize,
     /// From 0 to 1, as the artist chose it.
     pub(super) novelty: f64,
 }
@@ -59,13 +61,18 @@ impl Style {
             taste: Taste {
                 eager,
                 shortest: libm::rint(jumps.window as f64 * least).max(3.0) as usize,
-                copied: 0.74 - 0.44 * novelty,
+                copied: 0.72 - 0.40 * novelty,
                 half: 0.5 * fps,
                 vary: 0.8,
+                // A jump that does not come back costs seams and steps: only above
+                // the middle of the control.
+                back: 3.0 * (2.0 * novelty - 1.0).max(0.0),
                 heat: [0.08, 0.16][half as usize],
             },
             asides: if with { 0.2 / novelty } else { 0.0 },
             limit: 8.0 * novelty,
+            // Where the safest cuts are asked for there are few: each may cost more.
+            care: if novelty < 0.25 { 2 } else { 1 },
             novelty,
         }
     }
