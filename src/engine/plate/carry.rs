@@ -37,7 +37,7 @@ const FITTED: usize = 2;
 /// The same while none is good, and while each steps too far: of a flag or of
 /// cloth few clips do not.
 const FITTED_BAD: usize = 3;
-const FITTED_FAR: usize = 6;
+const FITTED_FAR: usize = 8;
 /// How often a fit is mended to keep to what a frame may step. (On the coarse grid
 /// too: a clip that can be mended is not passed over, so that fewer need be tried.)
 const MENDS: usize = 3;

@@ -61,7 +61,7 @@ impl Style {
             taste: Taste {
                 eager,
                 shortest: libm::rint(jumps.window as f64 * least).max(3.0) as usize,
-                copied: 0.72 - 0.40 * novelty,
+                copied: 0.72 - 0.37 * novelty,
                 half: 0.5 * fps,
                 vary: 0.8,
                 // A jump that does not come back costs seams and steps: only above
