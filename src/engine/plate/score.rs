@@ -353,7 +353,7 @@ impl Marks {
         let beyond = |value: f64, limit: f64| (value - limit).max(0.0);
         26.0 * own.trust * beyond(self.most, 0.97 * own.most)
             + 8.0 * beyond(own.least, self.least)
-            + 4.0 * beyond(0.97, self.spread)
+            + 8.0 * beyond(0.97, self.spread)
             + 15.0 * beyond(0.9, self.spread)
             + 0.4 * beyond((self.luma - 1.0).abs(), 0.005) / 0.001
             + 40.0 * beyond(0.995, self.gradient)
