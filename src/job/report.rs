@@ -14,8 +14,7 @@ use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Suitability, s
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
-    Album, Borders, Encoded, Movie, Page, Report, ReportError, Subject, Viewer, reference,
-    report_to,
+    Album, Encoded, Movie, Page, Report, ReportError, Subject, Viewer, reference, report_to,
 };
 
 /// Files that show a sequence to people and scripts.
@@ -280,14 +279,8 @@ pub fn measure(
     };
     let halves = (&mut plate.clone(), &mut plate.clone());
     let mut subject = Subject {
-        output: &mut output,
-        plate: Some(&mut plate),
-        matte: None,
-        kept: &|_| None,
-        closed: false,
-        source: None,
         camera: camera.as_ref(),
-        borders: Borders::default(),
+        ..Subject::of(&mut output, Some(&mut plate))
     };
     sight
         .looks

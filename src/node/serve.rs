@@ -229,9 +229,6 @@ impl Showing {
         if !room || !stored || known().frames.has(&name) {
             return;
         }
-        if AT_WORK.swap(true, Ordering::AcqRel) {
-            return;
-        }
         let (showing, shelf) = (self.clone(), Arc::clone(shelf));
         let work = move || {
             let mut samples = Vec::with_capacity(count);
@@ -244,11 +241,8 @@ impl Showing {
             if streamed == Some(Streamed::Whole) {
                 showing.remember(name, samples);
             }
-            AT_WORK.store(false, Ordering::Release);
         };
-        if on_a_thread("longtake-ahead", work).is_none() {
-            AT_WORK.store(false, Ordering::Release);
-        }
+        alone(&AT_WORK, "longtake-ahead", work);
     }
 
     /// The part `window` of output frame `frame`, or of plate frame `kept`, as it is
@@ -333,7 +327,7 @@ impl Showing {
 fn put_by(shelf: &Arc<Shelf>, name: blake3::Hash, picture: &Arc<Picture>) {
     static AT_WORK: AtomicBool = AtomicBool::new(false);
     let missing = |s: &crate::store::DiskStore| !s.has_frame(&name);
-    if !shelf.second.as_ref().is_some_and(missing) || AT_WORK.swap(true, Ordering::AcqRel) {
+    if !shelf.second.as_ref().is_some_and(missing) {
         return;
     }
     let (shelf, picture) = (Arc::clone(shelf), Arc::clone(picture));
@@ -342,17 +336,24 @@ fn put_by(shelf: &Arc<Shelf>, name: blake3::Hash, picture: &Arc<Picture>) {
             // What the store cannot keep it says where a result is lost, not here.
             let _ = store.save_frame(&name, picture.data());
         }
-        AT_WORK.store(false, Ordering::Release);
     };
-    if on_a_thread("longtake-keep", work).is_none() {
-        AT_WORK.store(false, Ordering::Release);
-    }
+    alone(&AT_WORK, "longtake-keep", work);
 }
 
-/// Starts `work` on a thread called `name`; `None` where the system grants none.
-fn on_a_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Option<()> {
+/// Does `work` on a thread called `name`, unless the last of its kind is `at_work`
+/// still or the system grants no thread.
+fn alone(at_work: &'static AtomicBool, name: &str, work: impl FnOnce() + Send + 'static) {
+    if at_work.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let work = move || {
+        work();
+        at_work.store(false, Ordering::Release);
+    };
     let thread = std::thread::Builder::new().name(name.to_owned());
-    thread.spawn(work).ok().map(drop)
+    if thread.spawn(work).is_err() {
+        at_work.store(false, Ordering::Release);
+    }
 }
 
 /// `picture` with the channels `names` in the colours of the output.

@@ -354,7 +354,8 @@ fn walk(
         };
         let (mut costs, mut moves) = (Vec::new(), Vec::new());
         let recent = Recent::new(start, &changes, t, 2.0 * taste.half, jumps.window);
-        let back = |i, k| if recent.has(i, k) { taste.back } else { 0.0 };
+        let is_back = |i, k| taste.back > 0.0 && recent.has(i, k);
+        let back = |i, k| if is_back(i, k) { taste.back } else { 0.0 };
         // A clip that finds no way on after its least length looks earlier.
         for shortest in [shortest, taste.shortest] {
             if !costs.is_empty() {

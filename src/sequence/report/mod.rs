@@ -85,6 +85,22 @@ pub struct Subject<'a> {
     pub borders: Borders,
 }
 
+impl<'a> Subject<'a> {
+    /// A sequence made from `plate`, of which no more is known.
+    pub fn of(output: &'a mut dyn PlateReader, plate: Option<&'a mut dyn PlateReader>) -> Self {
+        Self {
+            output,
+            plate,
+            matte: None,
+            kept: &|_| None,
+            closed: false,
+            source: None,
+            camera: None,
+            borders: Borders::default(),
+        }
+    }
+}
+
 /// Why a sequence could not be measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

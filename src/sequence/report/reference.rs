@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Borders, Measures, ReportError, Subject, report};
+use super::{Measures, ReportError, Subject, report};
 use crate::device::Task;
 use crate::engine::plate::Camera;
 use crate::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Warning};
@@ -79,14 +79,8 @@ pub fn reference(
         info: part(first),
     };
     let mut subject = Subject {
-        output: &mut output,
-        plate: Some(&mut plate),
-        matte: None,
-        kept: &|_| None,
-        closed: false,
-        source: None,
         camera: camera.as_ref(),
-        borders: Borders::default(),
+        ..Subject::of(&mut output, Some(&mut plate))
     };
     Ok(Some(report(&mut subject, task)?.measures))
 }

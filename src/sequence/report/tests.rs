@@ -617,19 +617,7 @@ fn another_size_is_refused_with_advice() {
     let mut plate = Clip::waves(10);
     let mut output = Clip::new(vec![Picture::new(8, 8, 3); 4]);
     let task = Task::quiet();
-    let refused = report(
-        &mut Subject {
-            output: &mut output,
-            plate: Some(&mut plate),
-            matte: None,
-            kept: &|_| None,
-            closed: false,
-            source: None,
-            camera: None,
-            borders: Borders::default(),
-        },
-        task,
-    );
+    let refused = report(&mut Subject::of(&mut output, Some(&mut plate)), task);
     assert!(matches!(refused, Err(ReportError::Size { .. })));
 }
 
@@ -662,16 +650,7 @@ fn the_page_shows_frames_measures_and_slices() {
     let mut album = Album::new(sources.len());
     let task = Task::quiet();
     let report = report_to(
-        &mut Subject {
-            output: &mut output,
-            plate: Some(&mut plate),
-            matte: None,
-            kept: &|_| None,
-            closed: false,
-            source: None,
-            camera: None,
-            borders: Borders::default(),
-        },
+        &mut Subject::of(&mut output, Some(&mut plate)),
         &mut album,
         task,
     )
