@@ -42,7 +42,7 @@ fn main() -> Outcome {
                 .split_whitespace(),
         )
         .arg(&source)
-        .args(["grid.cpp", "driver.cpp"].map(|f| kernels.join("emulation").join(f)))
+        .args(["grid.cpp", "queue.cpp", "memory.cpp", "driver.cpp"].map(|f| kernels.join("emulation").join(f)))
         .arg("-o")
         .arg(Path::new(&out).join("libcuda.so.1"));
     match command.status() {
@@ -56,7 +56,11 @@ fn main() -> Outcome {
         }
         Ok(_) => {
             let out = Path::new(&out);
-            fs::copy(out.join("libcuda.so.1"), out.join("libcuda.so"))?;
+            // As a driver is installed: one library by two names.
+            let link = out.join("libcuda.so");
+            let _ = fs::remove_file(&link);
+            #[cfg(unix)]
+            std::os::unix::fs::symlink("libcuda.so.1", link)?;
             let out = out.display();
             println!("cargo:rustc-env=LONGTAKE_EMULATION_FOLDER={out}");
         }
@@ -88,7 +92,7 @@ fn list(kernels: &Path) -> Result<String, Box<dyn std::error::Error>> {
                 .collect();
             writeln!(
                 table,
-                "    {{\"{kernel}\", Call<&{kernel}>::with, {waits}}},"
+                "    {{\"{kernel}\", Call<&{kernel}>::with, {waits}, Call<&{kernel}>::size}},"
             )?;
         }
     }

@@ -1,122 +1,148 @@
-// The calls of the CUDA driver that Longtake makes, answered on the CPU. Memory
-// is the CPU's, streams do at once what they are given, and faults are made on
-// demand, by environment variables:
+// The calls of the CUDA driver that Longtake makes, answered on the CPU. Work
+// is done late, when it is waited for (queue.h). Faults are made on demand, by
+// environment variables:
 //
 //   LONGTAKE_EMULATION_VERSION=12040   the version that the driver tells
 //   LONGTAKE_EMULATION_DEVICES=0       the number of devices
 //   LONGTAKE_EMULATION_MEMORY=1000000  bytes of device memory
 //   LONGTAKE_EMULATION_TAKEN=1         another process has the device to itself
 //   LONGTAKE_EMULATION_LOST_AFTER=3    launches before the device is lost
-//
-// Device memory begins as not-a-number and has guards on both sides, which are
-// looked at when it is freed: a write beside it aborts.
+//   LONGTAKE_EMULATION_COPIES=3        copies before the device is lost
 
 #include "grid.h"
+#include "memory.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <mutex>
+
+using namespace emulation;
 
 namespace {
 
-using Result = int;
-constexpr Result success = 0, invalid_value = 1, out_of_memory = 2,
-                 no_device = 100, unavailable = 46, not_found = 500,
-                 launch_failed = 719, invalid_handle = 400;
+using Held = std::lock_guard<std::recursive_mutex>;
+using Address = std::uintptr_t;
 
-std::recursive_mutex lock;
-std::map<std::uintptr_t, std::size_t> blocks;
-std::size_t in_use;
-long launches;
+constexpr Result no_device = 100, unavailable = 46, not_found = 500;
+
+long launches, copies, device_waits;
 bool lost;
-
-constexpr std::size_t guard = 256;
-
-long setting(const char *name, long otherwise) {
-  const char *text = std::getenv(name);
-  return text && *text ? std::atol(text) : otherwise;
-}
-
-std::size_t total() {
-  return (std::size_t)setting("LONGTAKE_EMULATION_MEMORY", 4L << 30);
-}
 
 Result here() { return lost ? launch_failed : success; }
 
-void check_guard(const unsigned char *at, const char *side) {
-  for (std::size_t i = 0; i < guard; ++i)
-    if (at[i] != 0xA5) {
-      std::fprintf(stderr, "emulation: a kernel wrote %s of its memory\n",
-                   side);
+// A kernel as it was loaded into a context.
+struct Function {
+  const Kernel *kernel;
+  Context *context;
+};
+struct Module {
+  Context *context;
+};
+
+Context *primary(int device) {
+  static std::map<int, Context *> all;
+  Context *&context = all[device];
+  if (!context)
+    context = new_context(device);
+  return context;
+}
+
+// Rows of a copy, either side in host or in device memory.
+struct Rows {
+  Address to, from;
+  bool to_device, from_device;
+  std::size_t to_pitch, from_pitch, bytes, rows;
+};
+
+Result queue_copy(void *handle, const Rows &r) {
+  Held held(lock);
+  Stream *stream = stream_of(handle);
+  if (lost)
+    return launch_failed;
+  if (!stream)
+    return is_context(bound) ? invalid_handle : invalid_context;
+  if (r.bytes == 0 || r.rows == 0)
+    return success;
+  if (r.rows > 1 && (r.to_pitch < r.bytes || r.from_pitch < r.bytes))
+    return invalid_value;
+  if ((r.to_device && !inside(r.to, r.bytes, r.rows, r.to_pitch)) ||
+      (r.from_device && !inside(r.from, r.bytes, r.rows, r.from_pitch)))
+    return invalid_value;
+  const long limit = setting("LONGTAKE_EMULATION_COPIES", -1);
+  if (limit >= 0 && copies++ >= limit) {
+    lost = true;
+    return success;
+  }
+  const Address host = r.to_device ? r.from_device ? 0 : r.from : r.to;
+  const std::size_t pitch = r.to_device ? r.from_pitch : r.to_pitch;
+  const std::size_t all = (r.rows - 1) * pitch + r.bytes;
+  Context *context = bound;
+  auto run = [r, context] {
+    Context *before = bound;
+    bound = context;
+    if ((r.to_device && !inside(r.to, r.bytes, r.rows, r.to_pitch)) ||
+        (r.from_device && !inside(r.from, r.bytes, r.rows, r.from_pitch))) {
+      std::fprintf(stderr, "emulation: memory of a copy was freed too soon\n");
       std::abort();
     }
+    bound = before;
+    for (std::size_t y = 0; y < r.rows; ++y)
+      std::memcpy((void *)(r.to + y * r.to_pitch),
+                  (const void *)(r.from + y * r.from_pitch), r.bytes);
+  };
+  stream->work.push_back(Work{run, host, host ? all : 0});
+  // Ordinary host memory: the driver waits for what comes before, and the
+  // memory may be used as soon as it returns.
+  if (host && !is_pinned(host, all)) {
+    ++stream->waits;
+    finish(stream);
+  }
+  return here();
 }
 
-Result allocate(std::uintptr_t *out, std::size_t bytes) {
-  std::lock_guard<std::recursive_mutex> held(lock);
-  if (lost)
-    return launch_failed;
-  if (bytes == 0)
-    return invalid_value;
-  if (in_use + bytes > total())
-    return out_of_memory;
-  const std::size_t rounded = (bytes + 255) / 256 * 256;
-  auto *memory = (unsigned char *)std::aligned_alloc(256, rounded + 2 * guard);
-  if (!memory)
-    return out_of_memory;
-  std::memset(memory, 0xA5, rounded + 2 * guard);
-  std::memset(memory + guard, 0xff, bytes);
-  *out = (std::uintptr_t)(memory + guard);
-  blocks[*out] = bytes;
-  in_use += bytes;
-  return success;
+Result queue_fill(void *handle, Address to, std::size_t pitch, int value,
+                  std::size_t bytes, std::size_t rows) {
+  Held held(lock);
+  Stream *stream = stream_of(handle);
+  if (!stream || !inside(to, bytes, rows, pitch))
+    return stream ? invalid_value : invalid_handle;
+  stream->work.push_back(Work{[=] {
+    for (std::size_t y = 0; y < rows; ++y)
+      std::memset((void *)(to + y * pitch), value, bytes);
+  }});
+  return here();
 }
 
-Result release(std::uintptr_t address) {
-  std::lock_guard<std::recursive_mutex> held(lock);
-  const auto found = blocks.find(address);
-  if (found == blocks.end())
-    return invalid_value;
-  auto *memory = (unsigned char *)address;
-  check_guard(memory - guard, "in front");
-  check_guard(memory + found->second, "behind the end");
-  in_use -= found->second;
-  blocks.erase(found);
-  std::free(memory - guard);
-  return success;
-}
-
-// Whether `bytes` from `address` lie in device memory.
-bool inside(std::uintptr_t address, std::size_t bytes) {
-  auto next = blocks.upper_bound(address);
-  if (next == blocks.begin())
-    return false;
-  --next;
-  return address + bytes <= next->first + next->second;
-}
-
-Result copy(void *to, const void *from, std::size_t bytes, std::uintptr_t first,
-            std::uintptr_t second) {
-  std::lock_guard<std::recursive_mutex> held(lock);
-  if (lost)
-    return launch_failed;
-  if ((first && !inside(first, bytes)) || (second && !inside(second, bytes)))
-    return invalid_value;
-  std::memcpy(to, from, bytes);
-  return success;
-}
-
-int stream_memory, event_memory, context_memory, module_memory;
-void *bound;
+// A copy of rows as `CUDA_MEMCPY2D` describes it.
+struct Copy2D {
+  std::size_t from_x, from_y;
+  int from_kind;
+  const void *from_host;
+  Address from_device;
+  void *from_array;
+  std::size_t from_pitch;
+  std::size_t to_x, to_y;
+  int to_kind;
+  void *to_host;
+  Address to_device;
+  void *to_array;
+  std::size_t to_pitch;
+  std::size_t bytes, rows;
+};
 
 } // namespace
 
 #define DRIVER extern "C" __attribute__((visibility("default"))) Result
 
-// Tells our driver layer that this is no GPU.
+// Tells our driver layer that this is no GPU, and hosts of tests what was
+// waited for.
 extern "C" {
 __attribute__((visibility("default"))) int longtake_emulation = 1;
+__attribute__((visibility("default"))) long
+longtake_emulation_waits(void *stream) {
+  Held held(lock);
+  return stream ? static_cast<Stream *>(stream)->waits : device_waits;
+}
 }
 
 DRIVER cuInit(unsigned) {
@@ -146,95 +172,274 @@ DRIVER cuDeviceGetAttribute(int *value, int attribute, int) {
   return success;
 }
 DRIVER cuDeviceTotalMem_v2(std::size_t *bytes, int) {
-  *bytes = total();
+  *bytes = memory_total();
   return success;
 }
-DRIVER cuDevicePrimaryCtxRetain(void **context, int) {
+
+DRIVER cuDevicePrimaryCtxRetain(void **context, int device) {
+  Held held(lock);
   if (setting("LONGTAKE_EMULATION_TAKEN", 0))
     return unavailable;
-  *context = &context_memory;
+  *context = primary(device);
   return success;
 }
 DRIVER cuDevicePrimaryCtxRelease_v2(int) { return success; }
+DRIVER cuCtxCreate_v2(void **context, unsigned, int device) {
+  Held held(lock);
+  *context = bound = new_context(device);
+  return success;
+}
+DRIVER cuCtxDestroy_v2(void *context) {
+  Held held(lock);
+  if (!is_context(static_cast<Context *>(context)))
+    return invalid_context;
+  end_context(static_cast<Context *>(context));
+  return success;
+}
 DRIVER cuCtxSetCurrent(void *context) {
-  bound = context;
+  Held held(lock);
+  if (context && !is_context(static_cast<Context *>(context)))
+    return invalid_context;
+  bound = static_cast<Context *>(context);
   return success;
 }
 DRIVER cuCtxGetCurrent(void **context) {
   *context = bound;
   return success;
 }
-DRIVER cuMemGetInfo_v2(std::size_t *left, std::size_t *all) {
-  std::lock_guard<std::recursive_mutex> held(lock);
-  *all = total();
-  *left = in_use < *all ? *all - in_use : 0;
-  return here();
-}
-DRIVER cuStreamCreate(void **stream, unsigned) {
-  *stream = &stream_memory;
-  return here();
-}
-DRIVER cuStreamDestroy_v2(void *) { return success; }
-DRIVER cuStreamSynchronize(void *) { return here(); }
-DRIVER cuStreamWaitEvent(void *, void *, unsigned) { return here(); }
-DRIVER cuMemAllocAsync(std::uintptr_t *out, std::size_t bytes, void *) {
-  return allocate(out, bytes);
-}
-DRIVER cuMemFreeAsync(std::uintptr_t address, void *) {
-  return release(address);
-}
-DRIVER cuMemAlloc_v2(std::uintptr_t *out, std::size_t bytes) {
-  return allocate(out, bytes);
-}
-DRIVER cuMemFree_v2(std::uintptr_t address) { return release(address); }
-DRIVER cuMemAllocHost_v2(void **out, std::size_t bytes) {
-  *out = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-  return *out ? success : out_of_memory;
-}
-DRIVER cuMemFreeHost(void *memory) {
-  std::free(memory);
+DRIVER cuCtxGetDevice(int *device) {
+  if (!bound)
+    return invalid_context;
+  *device = bound->device;
   return success;
 }
-DRIVER cuMemcpyHtoDAsync_v2(std::uintptr_t to, const void *from,
-                            std::size_t bytes, void *) {
-  return copy((void *)to, from, bytes, to, 0);
+DRIVER cuCtxGetId(void *context, unsigned long long *id) {
+  Held held(lock);
+  auto *asked = context ? static_cast<Context *>(context) : bound;
+  if (!is_context(asked))
+    return invalid_context;
+  *id = asked->id;
+  return success;
 }
-DRIVER cuMemcpyDtoHAsync_v2(void *to, std::uintptr_t from, std::size_t bytes,
-                            void *) {
-  return copy(to, (const void *)from, bytes, from, 0);
-}
-DRIVER cuMemcpyDtoDAsync_v2(std::uintptr_t to, std::uintptr_t from,
-                            std::size_t bytes, void *) {
-  return copy((void *)to, (const void *)from, bytes, to, from);
-}
-DRIVER cuMemsetD8Async(std::uintptr_t to, unsigned char value,
-                       std::size_t bytes, void *) {
-  std::lock_guard<std::recursive_mutex> held(lock);
-  if (!inside(to, bytes))
-    return invalid_value;
-  std::memset((void *)to, value, bytes);
+DRIVER cuCtxSynchronize() {
+  Held held(lock);
+  if (!bound)
+    return invalid_context;
+  ++device_waits;
+  finish_all(bound);
   return here();
 }
+
+DRIVER cuMemGetInfo_v2(std::size_t *left, std::size_t *all) {
+  Held held(lock);
+  if (!bound)
+    return invalid_context;
+  *all = memory_total();
+  *left = memory_used() < *all ? *all - memory_used() : 0;
+  return here();
+}
+DRIVER cuMemAlloc_v2(Address *out, std::size_t bytes) {
+  Held held(lock);
+  if (!bound)
+    return invalid_context;
+  return lost ? launch_failed : allocate(out, bytes);
+}
+DRIVER cuMemFree_v2(Address address) {
+  Held held(lock);
+  if (!bound)
+    return invalid_context;
+  finish_all(bound);
+  return release(address);
+}
+DRIVER cuMemAllocAsync(Address *out, std::size_t bytes, void *stream) {
+  Held held(lock);
+  if (!stream_of(stream))
+    return invalid_handle;
+  return lost ? launch_failed : allocate(out, bytes);
+}
+DRIVER cuMemFreeAsync(Address address, void *handle) {
+  Held held(lock);
+  Stream *stream = stream_of(handle);
+  if (!stream)
+    return invalid_handle;
+  if (!owner(address))
+    return invalid_value;
+  stream->work.push_back(Work{[=] { release(address); }});
+  return success;
+}
+DRIVER cuMemAllocHost_v2(void **out, std::size_t bytes) {
+  Held held(lock);
+  return bound ? allocate_host(out, bytes) : invalid_context;
+}
+DRIVER cuMemFreeHost(void *memory) {
+  Held held(lock);
+  return release_host(memory);
+}
+DRIVER cuPointerGetAttribute(void *out, int attribute, Address address) {
+  Held held(lock);
+  Context *context = owner(address);
+  if (attribute != 1 || !context)
+    return invalid_value;
+  *static_cast<void **>(out) = context;
+  return success;
+}
+
+DRIVER cuMemcpyHtoDAsync_v2(Address to, const void *from, std::size_t bytes,
+                            void *stream) {
+  return queue_copy(stream,
+                    Rows{to, (Address)from, true, false, 0, 0, bytes, 1});
+}
+DRIVER cuMemcpyDtoHAsync_v2(void *to, Address from, std::size_t bytes,
+                            void *stream) {
+  return queue_copy(stream,
+                    Rows{(Address)to, from, false, true, 0, 0, bytes, 1});
+}
+DRIVER cuMemcpyDtoDAsync_v2(Address to, Address from, std::size_t bytes,
+                            void *stream) {
+  return queue_copy(stream, Rows{to, from, true, true, 0, 0, bytes, 1});
+}
+DRIVER cuMemcpy2DAsync_v2(const Copy2D *c, void *stream) {
+  // 1 is host memory, 2 device memory.
+  if (c->from_kind < 1 || c->from_kind > 2 || c->to_kind < 1 || c->to_kind > 2)
+    return invalid_value;
+  const bool from = c->from_kind == 2, to = c->to_kind == 2;
+  const Address source = (from ? c->from_device : (Address)c->from_host) +
+                         c->from_y * c->from_pitch + c->from_x;
+  const Address target = (to ? c->to_device : (Address)c->to_host) +
+                         c->to_y * c->to_pitch + c->to_x;
+  return queue_copy(stream, Rows{target, source, to, from, c->to_pitch,
+                                 c->from_pitch, c->bytes, c->rows});
+}
+DRIVER cuMemsetD8Async(Address to, unsigned char value, std::size_t bytes,
+                       void *stream) {
+  return queue_fill(stream, to, 0, value, bytes, 1);
+}
+DRIVER cuMemsetD2D8Async(Address to, std::size_t pitch, unsigned char value,
+                         std::size_t bytes, std::size_t rows, void *stream) {
+  return queue_fill(stream, to, pitch, value, bytes, rows);
+}
+
+DRIVER cuStreamCreate(void **stream, unsigned) {
+  Held held(lock);
+  if (!bound)
+    return invalid_context;
+  *stream = new_stream(bound);
+  return here();
+}
+DRIVER cuStreamDestroy_v2(void *handle) {
+  Held held(lock);
+  Stream *stream = stream_of(handle);
+  if (!stream)
+    return invalid_handle;
+  end_stream(stream);
+  return success;
+}
+DRIVER cuStreamGetCtx(void *handle, void **context) {
+  Held held(lock);
+  if (!handle && !bound)
+    return invalid_context;
+  *context = handle ? static_cast<Stream *>(handle)->context : bound;
+  return success;
+}
+DRIVER cuStreamSynchronize(void *handle) {
+  Held held(lock);
+  Stream *stream = stream_of(handle);
+  if (!stream)
+    return invalid_handle;
+  ++stream->waits;
+  finish(stream);
+  return here();
+}
+DRIVER cuStreamWaitEvent(void *handle, void *event, unsigned) {
+  Held held(lock);
+  Stream *stream = stream_of(handle);
+  if (!stream)
+    return invalid_handle;
+  const auto done = static_cast<Event *>(event)->done;
+  Stream *other = static_cast<Event *>(event)->stream;
+  if (done && other)
+    stream->work.push_back(Work{[=] { finish(other, done.get()); }});
+  return here();
+}
+
+DRIVER cuEventCreate(void **event, unsigned) {
+  Held held(lock);
+  if (!bound)
+    return invalid_context;
+  *event = new Event{bound};
+  return here();
+}
+DRIVER cuEventDestroy_v2(void *event) {
+  Held held(lock);
+  delete static_cast<Event *>(event);
+  return success;
+}
+DRIVER cuEventRecord(void *handle, void *on) {
+  Held held(lock);
+  auto *event = static_cast<Event *>(handle);
+  Stream *stream = stream_of(on);
+  if (!stream || event->context != stream->context)
+    return invalid_handle;
+  event->stream = stream;
+  event->done = std::make_shared<bool>(false);
+  stream->work.push_back(Work{[done = event->done] { *done = true; }});
+  return here();
+}
+DRIVER cuEventSynchronize(void *handle) {
+  Held held(lock);
+  auto *event = static_cast<Event *>(handle);
+  if (event->done) {
+    ++event->stream->waits;
+    finish(event->stream, event->done.get());
+  }
+  return here();
+}
+DRIVER cuEventQuery(void *handle) {
+  Held held(lock);
+  auto *event = static_cast<Event *>(handle);
+  if (lost || !event->done || *event->done)
+    return here();
+  // A little of the work is done meanwhile.
+  if (!event->stream->work.empty()) {
+    Work next = std::move(event->stream->work.front());
+    event->stream->work.pop_front();
+    next.run();
+  }
+  return *event->done ? success : not_ready;
+}
+DRIVER cuEventElapsedTime_v2(float *ms, void *, void *) {
+  *ms = 0;
+  return here();
+}
+
 DRIVER cuModuleLoadData(void **module, const void *) {
-  *module = &module_memory;
+  Held held(lock);
+  if (!bound)
+    return invalid_context;
+  *module = new Module{bound};
   return here();
 }
 DRIVER cuModuleUnload(void *) { return success; }
-DRIVER cuModuleGetFunction(void **function, void *, const char *name) {
-  for (unsigned i = 0; i < emulation::kernel_count; ++i)
-    if (!std::strcmp(emulation::kernels[i].name, name)) {
-      *function = (void *)&emulation::kernels[i];
+DRIVER cuModuleGetFunction(void **function, void *module, const char *name) {
+  for (unsigned i = 0; i < kernel_count; ++i)
+    if (!std::strcmp(kernels[i].name, name)) {
+      *function =
+          new Function{&kernels[i], static_cast<Module *>(module)->context};
       return here();
     }
   return not_found;
 }
-DRIVER cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
-                      unsigned bx, unsigned by, unsigned bz, unsigned, void *,
-                      void **arguments, void **) {
-  std::lock_guard<std::recursive_mutex> held(lock);
+DRIVER cuLaunchKernel(void *handle, unsigned gx, unsigned gy, unsigned gz,
+                      unsigned bx, unsigned by, unsigned bz, unsigned,
+                      void *stream_handle, void **arguments, void **) {
+  Held held(lock);
   if (lost)
     return launch_failed;
-  if (!function)
+  Stream *stream = stream_of(stream_handle);
+  if (!handle || !stream)
+    return invalid_handle;
+  const auto &function = *static_cast<const Function *>(handle);
+  if (function.context != stream->context)
     return invalid_handle;
   if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || bx * by * bz == 0 ||
       bx * by * bz > 1024)
@@ -246,33 +451,31 @@ DRIVER cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
     return success;
   }
   ++launches;
-  const auto &kernel = *static_cast<const emulation::Kernel *>(function);
-  if (!emulation::run(kernel, uint3{gx, gy, gz}, uint3{bx, by, bz},
-                      arguments)) {
-    std::fprintf(stderr, "emulation: threads of %s wait for others in vain\n",
-                 kernel.name);
-    lost = true;
-  }
+  const Kernel &kernel = *function.kernel;
+  // Aligned as the argument is.
+  std::vector<std::max_align_t> argument(
+      kernel.size / sizeof(std::max_align_t) + 1);
+  std::memcpy(argument.data(), arguments[0], kernel.size);
+  stream->work.push_back(Work{[=]() mutable {
+    void *given[] = {argument.data()};
+    if (!run(kernel, uint3{gx, gy, gz}, uint3{bx, by, bz}, given)) {
+      std::fprintf(stderr, "emulation: threads of %s wait for others in vain\n",
+                   kernel.name);
+      lost = true;
+    }
+  }});
   return success;
 }
-DRIVER cuEventCreate(void **event, unsigned) {
-  *event = &event_memory;
-  return here();
-}
-DRIVER cuEventRecord(void *, void *) { return here(); }
-DRIVER cuEventSynchronize(void *) { return here(); }
-DRIVER cuEventElapsedTime_v2(float *ms, void *, void *) {
-  *ms = 0;
-  return here();
-}
-DRIVER cuEventDestroy_v2(void *) { return success; }
+
 DRIVER cuGetErrorName(Result code, const char **name) {
-  *name = code == success         ? "CUDA_SUCCESS"
-          : code == out_of_memory ? "CUDA_ERROR_OUT_OF_MEMORY"
-          : code == no_device     ? "CUDA_ERROR_NO_DEVICE"
-          : code == unavailable   ? "CUDA_ERROR_DEVICE_UNAVAILABLE"
-          : code == launch_failed ? "CUDA_ERROR_LAUNCH_FAILED"
-          : code == not_found     ? "CUDA_ERROR_NOT_FOUND"
-                                  : "CUDA_ERROR_INVALID_VALUE";
+  *name = code == success           ? "CUDA_SUCCESS"
+          : code == out_of_memory   ? "CUDA_ERROR_OUT_OF_MEMORY"
+          : code == no_device       ? "CUDA_ERROR_NO_DEVICE"
+          : code == unavailable     ? "CUDA_ERROR_DEVICE_UNAVAILABLE"
+          : code == launch_failed   ? "CUDA_ERROR_LAUNCH_FAILED"
+          : code == not_found       ? "CUDA_ERROR_NOT_FOUND"
+          : code == invalid_context ? "CUDA_ERROR_INVALID_CONTEXT"
+          : code == invalid_handle  ? "CUDA_ERROR_INVALID_HANDLE"
+                                    : "CUDA_ERROR_INVALID_VALUE";
   return success;
 }

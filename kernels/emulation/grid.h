@@ -15,6 +15,8 @@ struct Kernel {
   void (*call)(void **arguments);
   // Whether its threads ever wait for each other.
   bool waits;
+  // Bytes of its one argument.
+  unsigned long size;
 };
 
 // The kernels, `count` of them; written when the emulation is built.
@@ -33,6 +35,7 @@ template <class... A, void (*F)(A...)> struct Call<F> {
   static void with(void **arguments) {
     call_with(F, arguments, std::index_sequence_for<A...>{});
   }
+  static constexpr unsigned long size = (sizeof(A) + ...);
 };
 
 } // namespace emulation

@@ -35,10 +35,11 @@ KERNEL void unwritten(u32 *out) {
 }
 
 namespace emulation {
-const Kernel kernels[] = {{"sound", Call<&sound>::with, true},
-                          {"racing", Call<&racing>::with, true},
-                          {"stuck", Call<&stuck>::with, true},
-                          {"unwritten", Call<&unwritten>::with, true}};
+const Kernel kernels[] = {
+    {"sound", Call<&sound>::with, true, sizeof(u32 *)},
+    {"racing", Call<&racing>::with, true, sizeof(u32 *)},
+    {"stuck", Call<&stuck>::with, true, sizeof(u32 *)},
+    {"unwritten", Call<&unwritten>::with, true, sizeof(u32 *)}};
 const unsigned kernel_count = 4;
 } // namespace emulation
 
