@@ -3,6 +3,7 @@
 
 #include "actions.h"
 
+#include <cstdlib>
 #include <string>
 
 #include "names.h"
@@ -16,6 +17,17 @@ std::string text(const rust::String &s) { return std::string(s); }
 /// Groups and parameters share one space of names.
 std::string group_name(const rust::String &s) { return "group_" + text(s); }
 
+/// Whether pictures are taken where a host has them on an NVIDIA GPU. An artist
+/// may say no.
+bool takes_cuda() {
+#if defined(__APPLE__)
+  return false;
+#else
+  const char *said = std::getenv("LONGTAKE_HOST_GPU");
+  return !said || std::string(said) != "0";
+#endif
+}
+
 /// Some hosts forget what is set in describe alone.
 void set_abilities(const Props &props) {
   props.set(kOfxImageEffectPropSupportsTiles, 1);
@@ -28,7 +40,11 @@ void set_abilities(const Props &props) {
   // We bring our own threads.
   props.set(kOfxImageEffectPluginPropHostFrameThreading, 0);
   props.set(kOfxImageEffectPluginPropFieldRenderTwiceAlways, 0);
-  props.set(kOfxImageEffectPropCudaRenderSupported, "false");
+  // Pictures on the GPU are the host's: it has the driver, which is opened at
+  // the first render of one and not before.
+  const char *cuda = takes_cuda() ? "true" : "false";
+  props.set(kOfxImageEffectPropCudaRenderSupported, cuda);
+  props.set(kOfxImageEffectPropCudaStreamSupported, cuda);
   props.set(kOfxImageEffectPropMetalRenderSupported, "false");
   props.set(kOfxImageEffectPropOpenCLRenderSupported, "false");
   // The whole of a frame decides what a part of it plays.

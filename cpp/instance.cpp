@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "names.h"
 #include "props.h"
 
 namespace longtake {
@@ -110,8 +111,12 @@ OfxStatus destroy_instance(OfxImageEffectHandle effect) {
 }
 
 OfxStatus finish(Instance &instance, const Report &report, bool lasting) {
+  // A host may try again on the CPU, which one that shows a lasting error does
+  // not.
+  bool again = report.status == Status::GpuOutOfMemory ||
+               report.status == Status::GpuFailed;
   if (!report.message.empty())
-    post(instance, report, lasting);
+    post(instance, report, lasting && !again);
   switch (report.status) {
   case Status::Done:
     return kOfxStatOK;
@@ -119,6 +124,10 @@ OfxStatus finish(Instance &instance, const Report &report, bool lasting) {
     return kOfxStatReplyDefault;
   case Status::Format:
     return kOfxStatErrImageFormat;
+  case Status::GpuOutOfMemory:
+    return kOfxStatGPUOutOfMemory;
+  case Status::GpuFailed:
+    return kOfxStatGPURenderFailed;
   default:
     return kOfxStatFailed;
   }

@@ -14,3 +14,19 @@
 #define kOfxImageEffectPropColourManagementNone                                \
   "OfxImageEffectColourManagementNone"
 #endif
+#ifndef kOfxImageEffectPropCudaEnabled
+#define kOfxImageEffectPropCudaEnabled "OfxImageEffectPropCudaEnabled"
+#endif
+#ifndef kOfxImageEffectPropCudaStreamSupported
+#define kOfxImageEffectPropCudaStreamSupported                                 \
+  "OfxImageEffectPropCudaStreamSupported"
+#endif
+#ifndef kOfxImageEffectPropCudaStream
+#define kOfxImageEffectPropCudaStream "OfxImageEffectPropCudaStream"
+#endif
+#ifndef kOfxStatGPUOutOfMemory
+#define kOfxStatGPUOutOfMemory ((int)1001)
+#endif
+#ifndef kOfxStatGPURenderFailed
+#define kOfxStatGPURenderFailed ((int)1002)
+#endif

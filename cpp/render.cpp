@@ -3,6 +3,7 @@
 #include <string>
 
 #include "host_calls.h"
+#include "names.h"
 #include "props.h"
 
 namespace longtake {
@@ -29,6 +30,12 @@ OfxStatus render(Instance &instance, OfxPropertySetHandle in) {
   props.get(kOfxImageEffectPropRenderScale, args.scale[1], 1);
   std::string field = props.string(kOfxImageEffectPropFieldToRender);
   args.fielded = field == kOfxImageFieldLower || field == kOfxImageFieldUpper;
+
+  int cuda = 0;
+  void *stream = nullptr;
+  args.cuda = props.get(kOfxImageEffectPropCudaEnabled, cuda) && cuda != 0;
+  if (args.cuda && props.get(kOfxImageEffectPropCudaStream, stream))
+    args.stream = reinterpret_cast<std::size_t>(stream);
 
   Output output(instance, args.time);
   if (!output.image.data)

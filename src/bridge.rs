@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
 use crate::node::{self, Node};
-use convert::{image_of, region_of, report_of, scene_of, times_of};
+use convert::{cuda_of, image_of, region_of, report_of, scene_of, times_of};
 use describe::plugin_spec;
 use host::Calls;
 
@@ -173,6 +173,10 @@ pub(crate) mod ffi {
         window: [i32; 4],
         scale: [f64; 2],
         fielded: bool,
+        /// Whether all pictures of this render lie in CUDA device memory.
+        cuda: bool,
+        /// The CUDA stream to work on, 0 where the host gives none.
+        stream: usize,
         output: Image,
     }
 
@@ -189,6 +193,10 @@ pub(crate) mod ffi {
         Failed,
         /// A format that is not offered.
         Format,
+        /// The GPU that the host works on has no memory left.
+        GpuOutOfMemory,
+        /// The GPU that the host works on failed otherwise.
+        GpuFailed,
     }
 
     /// The end of an action: a status, and a sentence for the artist where
@@ -368,12 +376,12 @@ fn node_needs(node: &Node, scene: &ffi::Scene, time: f64) -> ffi::Needs {
 }
 
 fn node_region(node: &Node, scene: &ffi::Scene, host: Pin<&mut ffi::HostCalls>) -> ffi::Region {
-    let mut host = Calls(host);
+    let mut host = Calls { host, cuda: None };
     region_of(guard(|| None, || node.region(&scene_of(scene), &mut host)))
 }
 
 fn node_interest(node: &Node, scene: &ffi::Scene, host: Pin<&mut ffi::HostCalls>) -> ffi::Region {
-    let mut host = Calls(host);
+    let mut host = Calls { host, cuda: None };
     region_of(guard(
         || None,
         || node.interest(&scene_of(scene), &mut host),
@@ -412,13 +420,22 @@ fn node_render(
     args: &ffi::RenderArgs,
     host: Pin<&mut ffi::HostCalls>,
 ) -> ffi::Report {
-    let mut host = Calls(host);
     guard(broken, || {
+        let cuda = match args.cuda {
+            false => None,
+            // SAFETY: the host's stream lives as long as this action.
+            true => match unsafe { cuda_of(args) } {
+                Ok(cuda) => Some(cuda),
+                Err(error) => return report_of(node::Report::gpu(&error)),
+            },
+        };
+        let cuda = cuda.as_ref();
         // SAFETY: the shim fetched the output for this action and releases it
         // after this call.
-        let Some(output) = (unsafe { image_of(&args.output) }) else {
+        let Some(output) = (unsafe { image_of(&args.output, cuda) }) else {
             return report_of(node::Report::bad_output());
         };
+        let mut host = Calls { host, cuda };
         let args = node::RenderArgs {
             time: args.time,
             window: node::Rect::from(args.window),
@@ -438,7 +455,7 @@ fn node_changed(
     scale: [f64; 2],
     host: Pin<&mut ffi::HostCalls>,
 ) -> ffi::Report {
-    let mut host = Calls(host);
+    let mut host = Calls { host, cuda: None };
     guard(broken, || {
         let what = if clip {
             node::Change::Clip

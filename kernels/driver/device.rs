@@ -73,33 +73,82 @@ impl Device {
             unsafe { sys::cuDeviceGet(&mut raw, ordinal as i32) },
             "the device",
         )?;
-        let name = name(raw)?;
-        let capability = (
-            attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
-        );
+        let device = Self::over(raw, std::ptr::null_mut())?;
+        let capability = device.capability;
         if capability < (8, 0) {
+            let name = device.name;
             return Err(DeviceError::OldDevice { name, capability });
         }
         if IMAGES.is_empty() && !is_emulation() {
             return Err(DeviceError::NoKernels);
         }
-        let pools = attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? > 0;
-        let mut context = std::ptr::null_mut();
-        // SAFETY: writes one handle; the context is kept until the process ends, as
-        // hosts and other libraries share it.
-        answer(
-            unsafe { sys::cuDevicePrimaryCtxRetain(&mut context, raw) },
-            "a context",
-        )?;
         Ok(Arc::new(Self {
+            context: retain(raw)?,
+            ..device
+        }))
+    }
+
+    /// The device of a host's context, which becomes this thread's. Kernels are loaded
+    /// into that context, once.
+    ///
+    /// # Safety
+    /// The context lives as long as this is used.
+    pub(super) unsafe fn of_host(context: CUcontext) -> Result<Arc<Self>, DeviceError> {
+        // A handle may be given anew once a context is gone; its number is not.
+        static KNOWN: Mutex<Vec<(u64, Arc<Device>)>> = Mutex::new(Vec::new());
+        let mut number = 0;
+        // SAFETY: the context lives; writes one number.
+        answer(
+            unsafe { sys::cuCtxGetId(context, &mut number) },
+            "the number of a context",
+        )?;
+        // SAFETY: as above.
+        answer(unsafe { sys::cuCtxSetCurrent(context) }, "a host's context")?;
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, device)) = known.iter().find(|(n, _)| *n == number) {
+            return Ok(device.clone());
+        }
+        let mut raw: CUdevice = 0;
+        // SAFETY: writes one handle.
+        answer(
+            unsafe { sys::cuCtxGetDevice(&mut raw) },
+            "the device of a context",
+        )?;
+        let device = Arc::new(Self::over(raw, context)?);
+        known.push((number, device.clone()));
+        Ok(device)
+    }
+
+    /// The same device in the context that stays open until the process ends.
+    pub(super) fn lasting(other: &Self) -> Result<Arc<Self>, DeviceError> {
+        static OPEN: Mutex<Vec<Arc<Device>>> = Mutex::new(Vec::new());
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = open.iter().find(|d| d.raw == other.raw) {
+            return Ok(device.clone());
+        }
+        let device = Arc::new(Self::over(other.raw, retain(other.raw)?)?);
+        open.push(device.clone());
+        Ok(device)
+    }
+
+    /// A device and a context of it, whatever its kind.
+    fn over(raw: CUdevice, context: CUcontext) -> Result<Self, DeviceError> {
+        Ok(Self {
             raw,
             context,
-            name,
-            capability,
-            pools,
+            name: name(raw)?,
+            capability: (
+                attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+                attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+            ),
+            pools: attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? > 0,
             functions: Mutex::default(),
-        }))
+        })
+    }
+
+    /// The driver's handle.
+    pub(super) fn raw(&self) -> CUdevice {
+        self.raw
     }
 
     /// What the device is called.
@@ -205,6 +254,18 @@ fn is_emulation() -> bool {
             .get::<*const i32>(b"longtake_emulation\0")
             .is_ok()
     }
+}
+
+/// The context of a device that hosts and other libraries share, kept until the process
+/// ends.
+fn retain(raw: CUdevice) -> Result<CUcontext, DeviceError> {
+    let mut context = std::ptr::null_mut();
+    // SAFETY: writes one handle.
+    answer(
+        unsafe { sys::cuDevicePrimaryCtxRetain(&mut context, raw) },
+        "a context",
+    )?;
+    Ok(context)
 }
 
 fn name(raw: CUdevice) -> Result<String, DeviceError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cudarc::driver::sys;
 
 use super::stream::{Stream, StreamHandle};
-use super::{DeviceError, answer};
+use super::{Device, DeviceError, answer};
 
 /// Values that are bytes and nothing else, the same on host and device.
 ///
@@ -205,7 +205,7 @@ impl<T: Plain> Drop for Buffer<T> {
 pub struct Pinned<T: Plain> {
     memory: *mut T,
     len: usize,
-    stream: Arc<StreamHandle>,
+    device: Arc<Device>,
 }
 
 // SAFETY: memory that this alone has.
@@ -215,19 +215,19 @@ unsafe impl<T: Plain> Sync for Pinned<T> {}
 
 impl<T: Plain> Pinned<T> {
     /// Zeros.
-    pub fn new(stream: &Stream, len: usize) -> Result<Self, DeviceError> {
-        stream.device().bind()?;
+    pub fn new(device: &Arc<Device>, len: usize) -> Result<Self, DeviceError> {
+        device.bind()?;
         let bytes = (len * size_of::<T>()).max(1);
         let mut memory: *mut c_void = std::ptr::null_mut();
         // SAFETY: writes one address.
         let code = unsafe { sys::cuMemAllocHost_v2(&mut memory, bytes) };
-        answer(code, "host memory").map_err(|e| stream.device().explain(e, bytes))?;
+        answer(code, "host memory").map_err(|e| device.explain(e, bytes))?;
         // SAFETY: as many bytes were just allocated.
         unsafe { memory.write_bytes(0, bytes) };
         Ok(Self {
             memory: memory.cast(),
             len,
-            stream: stream.handle(),
+            device: device.clone(),
         })
     }
 
@@ -246,7 +246,7 @@ impl<T: Plain> Pinned<T> {
 
 impl<T: Plain> Drop for Pinned<T> {
     fn drop(&mut self) {
-        if self.stream.device().bind().is_ok() {
+        if self.device.bind().is_ok() {
             // SAFETY: allocated in `new`.
             unsafe {
                 let _ = sys::cuMemFreeHost(self.memory.cast());

@@ -3,12 +3,15 @@
 
 mod device;
 mod error;
+mod host_stream;
 mod memory;
+mod pieces;
 mod stream;
 mod transfer;
 
 pub use device::Device;
 pub use error::{DeviceError, NEEDED};
+pub use host_stream::{DeviceRows, HostStream};
 pub use memory::{Buffer, Part, PartMut, Pinned, Plain};
 pub use stream::{Grid, Mark, Stream, Timer};
 pub use transfer::Transfer;

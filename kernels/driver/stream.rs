@@ -93,8 +93,8 @@ impl Stream {
     /// The queue of a host, which stays the host's.
     ///
     /// # Safety
-    /// `raw` is a stream of `device`'s primary context and lives as long as this and
-    /// all buffers made on it.
+    /// `raw` is a stream of `device`'s context, or null for its default one, and lives as
+    /// long as this and all buffers made on it.
     pub unsafe fn of_host(device: &Arc<Device>, raw: *mut c_void) -> Self {
         Self(Arc::new(StreamHandle {
             raw: raw.cast(),
@@ -106,6 +106,10 @@ impl Stream {
     /// The device.
     pub fn device(&self) -> &Arc<Device> {
         &self.0.device
+    }
+
+    pub(super) fn raw(&self) -> CUstream {
+        self.0.raw
     }
 
     pub(super) fn handle(&self) -> Arc<StreamHandle> {
@@ -267,6 +271,17 @@ fn check_range(len: usize, first: usize, count: usize) -> Result<(), DeviceError
             call: "a copy",
             code: format!("{count} values from {first} on of {len}"),
         }),
+    }
+}
+
+impl Stream {
+    /// Lets what is queued from here on wait until all in front of `mark` is done; no
+    /// thread waits.
+    pub fn follow(&self, mark: &Mark) -> Result<(), DeviceError> {
+        self.device().bind()?;
+        // SAFETY: the stream and the event live.
+        let code = unsafe { sys::cuStreamWaitEvent(self.0.raw, mark.event, 0) };
+        answer(code, "to follow another stream")
     }
 }
 

@@ -23,7 +23,10 @@ impl Transfer {
     pub fn new(stream: &Stream) -> Result<Self, DeviceError> {
         Ok(Self {
             stream: stream.clone(),
-            pieces: [Pinned::new(stream, PIECE)?, Pinned::new(stream, PIECE)?],
+            pieces: [
+                Pinned::new(stream.device(), PIECE)?,
+                Pinned::new(stream.device(), PIECE)?,
+            ],
         })
     }
 

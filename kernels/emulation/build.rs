@@ -42,7 +42,10 @@ fn main() -> Outcome {
                 .split_whitespace(),
         )
         .arg(&source)
-        .args(["grid.cpp", "queue.cpp", "memory.cpp", "driver.cpp"].map(|f| kernels.join("emulation").join(f)))
+        .args(
+            ["grid.cpp", "queue.cpp", "memory.cpp", "driver.cpp"]
+                .map(|f| kernels.join("emulation").join(f)),
+        )
         .arg("-o")
         .arg(Path::new(&out).join("libcuda.so.1"));
     match command.status() {

@@ -362,6 +362,15 @@ DRIVER cuStreamWaitEvent(void *handle, void *event, unsigned) {
   return here();
 }
 
+DRIVER cuLaunchHostFunc(void *handle, void (*function)(void *), void *data) {
+  Held held(lock);
+  Stream *stream = stream_of(handle);
+  if (!stream)
+    return invalid_handle;
+  stream->work.push_back(Work{[=] { function(data); }});
+  return here();
+}
+
 DRIVER cuEventCreate(void **event, unsigned) {
   Held held(lock);
   if (!bound)

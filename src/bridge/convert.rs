@@ -1,5 +1,7 @@
 //! The bridge's structures and the node's own.
 
+use longtake_kernels::driver::DeviceError;
+
 use super::ffi;
 use crate::node;
 
@@ -33,10 +35,23 @@ fn components_of(components: ffi::Components) -> Option<node::Components> {
     }
 }
 
+/// The GPU that a render's pictures lie on.
+///
 /// # Safety
-/// The host keeps the pixels that `image` speaks of alive and to itself as long
-/// as the result lives.
-pub(super) unsafe fn image_of<'a>(image: &ffi::Image) -> Option<node::Image<'a>> {
+/// The stream is one, and lives as long as the result.
+pub(super) unsafe fn cuda_of(args: &ffi::RenderArgs) -> Result<node::Cuda, DeviceError> {
+    let stream = (args.stream != 0).then(|| std::ptr::with_exposed_provenance_mut(args.stream));
+    // SAFETY: as the caller promises.
+    unsafe { node::Cuda::enter(stream, args.output.data as u64) }
+}
+
+/// # Safety
+/// The host keeps the pixels that `image` speaks of, in its memory or on `cuda`, alive
+/// and to itself as long as the result lives.
+pub(super) unsafe fn image_of<'a>(
+    image: &ffi::Image,
+    cuda: Option<&'a node::Cuda>,
+) -> Option<node::Image<'a>> {
     let layout = node::Layout {
         row_bytes: image.row_bytes as isize,
         bounds: node::Rect::from(image.bounds),
@@ -45,6 +60,10 @@ pub(super) unsafe fn image_of<'a>(image: &ffi::Image) -> Option<node::Image<'a>>
         components: components_of(image.components)?,
         premultiplied: image.premultiplied,
     };
+    if let Some(cuda) = cuda {
+        // SAFETY: as the caller promises; the layout is the host's own.
+        return unsafe { node::Image::on_gpu(image.data as u64, layout, cuda) };
+    }
     let data = std::ptr::with_exposed_provenance_mut(image.data);
     // SAFETY: as the caller promises; the layout is the host's own.
     unsafe { node::Image::new(data, layout) }
@@ -93,6 +112,8 @@ pub(super) fn report_of(report: node::Report) -> ffi::Report {
             node::Status::Aborted => ffi::Status::Aborted,
             node::Status::Failed => ffi::Status::Failed,
             node::Status::Format => ffi::Status::Format,
+            node::Status::GpuOutOfMemory => ffi::Status::GpuOutOfMemory,
+            node::Status::GpuFailed => ffi::Status::GpuFailed,
         },
         message: report.message,
         warning: report.warning,

@@ -7,7 +7,11 @@ use super::ffi;
 use crate::node;
 
 /// The host, as the node knows it.
-pub(super) struct Calls<'a>(pub(super) Pin<&'a mut ffi::HostCalls>);
+pub(super) struct Calls<'a> {
+    pub(super) host: Pin<&'a mut ffi::HostCalls>,
+    /// The GPU that its pictures lie on, in a render that has them there.
+    pub(super) cuda: Option<&'a node::Cuda>,
+}
 
 impl node::Host for Calls<'_> {
     fn image(
@@ -20,17 +24,17 @@ impl node::Host for Calls<'_> {
         struct Borrowed<'b, 'a>(&'b mut Calls<'a>, ffi::Image);
         impl Drop for Borrowed<'_, '_> {
             fn drop(&mut self) {
-                self.0.0.as_mut().release(&self.1);
+                self.0.host.as_mut().release(&self.1);
             }
         }
-        let image = self.0.as_mut().image(input_of(input), time);
+        let image = self.host.as_mut().image(input_of(input), time);
         if image.handle == 0 {
             return false;
         }
         let borrowed = Borrowed(self, image);
         // SAFETY: the picture stays the host's until `borrowed` is dropped,
         // after `see` has returned.
-        match unsafe { image_of(&borrowed.1) } {
+        match unsafe { image_of(&borrowed.1, borrowed.0.cuda) } {
             Some(image) => {
                 see(&image);
                 true
@@ -40,23 +44,23 @@ impl node::Host for Calls<'_> {
     }
 
     fn region(&mut self, input: node::Input, time: f64) -> Option<[f64; 4]> {
-        let region = self.0.as_mut().region(input_of(input), time);
+        let region = self.host.as_mut().region(input_of(input), time);
         region.known.then_some(region.rect)
     }
 
     fn aborted(&mut self) -> bool {
-        self.0.as_mut().aborted()
+        self.host.as_mut().aborted()
     }
 
     fn progress(&mut self, stage: &str, fraction: f64) -> bool {
-        self.0.as_mut().progress(stage, fraction)
+        self.host.as_mut().progress(stage, fraction)
     }
 
     fn enable(&mut self, name: &str, on: bool) {
-        self.0.as_mut().enable(name, on);
+        self.host.as_mut().enable(name, on);
     }
 
     fn show(&mut self, name: &str, text: &str) {
-        self.0.as_mut().show(name, text);
+        self.host.as_mut().show(name, text);
     }
 }

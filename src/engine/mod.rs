@@ -62,15 +62,12 @@ pub enum EngineError {
     /// The files of a model cannot be used; the text says which and why.
     #[error("{0}")]
     Model(String),
+    /// A GPU was asked for and cannot do the work.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The work was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
-}
-
-impl From<DeviceError> for EngineError {
-    fn from(error: DeviceError) -> Self {
-        Self::Request(error.to_string())
-    }
 }
 
 impl From<FrameError> for EngineError {

@@ -140,6 +140,7 @@ impl From<EngineError> for JobError {
             EngineError::Frame(e) => e.into(),
             EngineError::Cancelled(e) => Self::new(Kind::Cancelled, e.to_string()),
             EngineError::Request(message) => Self::new(Kind::Unsuitable, message),
+            EngineError::Device(e) => Self::new(Kind::Unsuitable, e.to_string()),
             EngineError::Model(message) => Self::new(Kind::Unreadable, message),
         }
     }

@@ -65,6 +65,10 @@ impl<E: Engine> PlateReader for TakeReader<'_, E> {
             EngineError::Request(message) | EngineError::Model(message) => {
                 FrameError::Host { frame, message }
             }
+            EngineError::Device(e) => FrameError::Host {
+                frame,
+                message: e.to_string(),
+            },
         })
     }
 }

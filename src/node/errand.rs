@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use longtake_kernels::driver::DeviceError;
 use parking_lot::{Condvar, Mutex};
 
 use super::host::{Host, Input};
@@ -34,6 +35,8 @@ pub(super) enum Failure {
     Stopped,
     /// The sentence says why and what to do.
     Message(String),
+    /// A GPU was asked for and failed.
+    Device(DeviceError),
 }
 
 impl Failure {
@@ -51,6 +54,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Cancelled(_) => Self::Stopped,
+            EngineError::Device(error) => Self::Device(error),
             other => Self::Message(other.to_string()),
         }
     }
@@ -250,8 +254,13 @@ pub(super) fn serve(host: &mut dyn Host, ask: &Ask) -> Result<Arc<Picture>, Fram
         message: remedy(ask.input).to_owned(),
     });
     let mut see = |image: &Image<'_>| {
-        got = check_size(ask, &image.region())
-            .map(|()| Arc::new(image.to_picture(&ask.canvas, ask.names)));
+        got = check_size(ask, &image.region()).and_then(|()| {
+            let picture = image.to_picture(&ask.canvas, ask.names);
+            picture.map(Arc::new).map_err(|e| FrameError::Host {
+                frame: ask.frame,
+                message: e.to_string(),
+            })
+        });
     };
     host.image(ask.input, f64::from(ask.frame), &mut see);
     got

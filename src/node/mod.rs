@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 pub use actions::{Needs, Preferences};
 pub use host::{ClipFacts, Host, Input, RawValue, Scene};
 pub use panel::Change;
-pub use pixels::{Components, Depth, Image, Layout, Rect};
+pub use pixels::{Components, Cuda, Depth, Image, Layout, Rect};
 pub use render::{RenderArgs, Report, Status};
 
 /// An instance of the node.

@@ -49,6 +49,7 @@ impl Node {
                         String::new(),
                     ),
                     Err(Failure::Message(m)) => (sentence(&m), m),
+                    Err(Failure::Device(e)) => (sentence(&e.to_string()), e.to_string()),
                 }
             }
             (Change::Param("clear"), Ok(order)) if by_user => {

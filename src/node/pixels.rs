@@ -4,16 +4,20 @@
 //! (negative row bytes), may cover any rectangle, and has samples of four
 //! types. A [`Picture`] of ours counts rows from the top and holds floats. Each
 //! pixel is converted once on its way in and once on its way out; a sample that
-//! only passes through comes out bit for bit.
+//! only passes through comes out bit for bit. A picture may lie in host memory or on a
+//! GPU ([`Cuda`]).
 
 mod bands;
+mod cuda;
 mod samples;
 
 use std::marker::PhantomData;
 
 use crate::frame::{Picture, Window};
+use longtake_kernels::driver::DeviceError;
 use samples::{decode, encode, rearrange};
 
+pub use cuda::Cuda;
 pub(super) use samples::rearranged;
 
 /// A rectangle in OpenFX pixel coordinates: the origin at the bottom left, half
@@ -152,6 +156,8 @@ pub struct Layout {
 pub struct Image<'a> {
     data: *mut u8,
     layout: Layout,
+    /// The GPU that `data` is an address of; none where it is host memory.
+    cuda: Option<&'a Cuda>,
     lent: PhantomData<&'a mut [u8]>,
 }
 
@@ -173,12 +179,18 @@ impl<'a> Image<'a> {
         let image = Self {
             data,
             layout,
+            cuda: None,
             lent: PhantomData,
         };
         let fits = layout.row_bytes.unsigned_abs() >= image.row_len();
         let there = !data.is_null() && !layout.bounds.is_empty();
         // One row needs no stride.
         (there && (fits || layout.bounds.height() == 1)).then_some(image)
+    }
+
+    /// The GPU that it lies on, if it does.
+    pub(super) fn cuda(&self) -> Option<&'a Cuda> {
+        self.cuda
     }
 
     /// How it lies in memory.
@@ -227,23 +239,36 @@ impl<'a> Image<'a> {
 
     fn offset(&self, y: i32, x1: i32, x2: i32) -> Option<std::ops::Range<usize>> {
         let b = self.layout.bounds;
-        let inside = (b.y1..b.y2).contains(&y) && b.x1 <= x1 && x1 <= x2 && x2 <= b.x2;
+        let here = self.cuda.is_none();
+        let inside = here && (b.y1..b.y2).contains(&y) && b.x1 <= x1 && x1 <= x2 && x2 <= b.x2;
         let from = |x: i32| (x - b.x1) as usize * self.pixel_len();
         inside.then(|| from(x1)..from(x2))
     }
 
     /// The pixels of rectangle `canvas` as a picture with the samples `names`;
     /// black where the image has none.
-    pub fn to_picture(&self, canvas: &Rect, names: &[&str]) -> Picture {
-        let n = names.len();
-        let mut picture = Picture::new(canvas.width(), canvas.height(), n);
+    ///
+    /// # Errors
+    /// Where the image lies on a GPU that fails.
+    pub fn to_picture(&self, canvas: &Rect, names: &[&str]) -> Result<Picture, DeviceError> {
+        let mut picture = Picture::new(canvas.width(), canvas.height(), names.len());
         let part = canvas.intersection(&self.layout.bounds);
-        if part.is_empty() {
-            return picture;
+        if !part.is_empty() {
+            match self.cuda {
+                Some(cuda) => self.fetch_into(cuda, &part, canvas, names, &mut picture)?,
+                None => self.decode_into(&part, canvas, names, &mut picture),
+            }
         }
+        Ok(picture)
+    }
+
+    /// Puts the pixels of `part`, which both have, into `picture` of `canvas`, with the
+    /// samples `names`.
+    fn decode_into(&self, part: &Rect, canvas: &Rect, names: &[&str], picture: &mut Picture) {
+        let n = names.len();
         let own = self.layout.components.names();
         let same = own == names;
-        let mut samples = vec![0.0; part.width() * own.len()];
+        let mut samples = vec![0.0; if same { 0 } else { part.width() * own.len() }];
         let left = (part.x1 - canvas.x1) as usize * n;
         for y in part.y1..part.y2 {
             let Some(bytes) = self.bytes(y, part.x1, part.x2) else {
@@ -258,7 +283,6 @@ impl<'a> Image<'a> {
                 rearrange(&samples, own, row, names);
             }
         }
-        picture
     }
 
     /// Writes `window`, a rectangle of `canvas`, from `picture`, which holds
@@ -289,6 +313,11 @@ impl<'a> Image<'a> {
         let part = window.intersection(held).intersection(&self.layout.bounds);
         if part.is_empty() || pixels.len() != held.width() * held.height() * n {
             return;
+        }
+        if let Some(cuda) = self.cuda {
+            return self.send(cuda, &part, |band, part| {
+                band.write_rows(part, held, pixels, names);
+            });
         }
         let left = (part.x1 - held.x1) as usize * n;
         self.in_bands(&part, |band, part| {
@@ -322,6 +351,9 @@ impl<'a> Image<'a> {
         if part.is_empty() {
             return;
         }
+        if self.cuda.is_some() || from.cuda.is_some() {
+            return self.copy_on_gpu(&part, from);
+        }
         let (a, b) = (from.layout, self.layout);
         let same = a.depth == b.depth && a.components == b.components;
         self.in_bands(&part, |band, part| {
@@ -354,6 +386,9 @@ impl<'a> Image<'a> {
     /// Makes `window` black and transparent.
     pub fn black(&mut self, window: &Rect) {
         let part = window.intersection(&self.layout.bounds);
+        if let Some(cuda) = self.cuda {
+            return self.clear_on_gpu(cuda, &part);
+        }
         for y in part.y1..part.y2 {
             if let Some(bytes) = self.bytes_mut(y, part.x1, part.x2) {
                 bytes.fill(0);

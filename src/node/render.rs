@@ -1,12 +1,14 @@
 //! The render action: one window of one frame.
 
+use longtake_kernels::driver::DeviceError;
+
 use super::Node;
 use super::errand::Failure;
 use super::host::{Host, Input, Scene};
 use super::known::known;
 use super::make;
 use super::order::{ONE_FRAME, Order};
-use super::pixels::{Image, Rect};
+use super::pixels::{Cuda, Image, Rect};
 use super::serve;
 use super::shelf::trouble;
 use crate::device::gpu;
@@ -35,6 +37,10 @@ pub enum Status {
     Failed,
     /// The host's picture has a format that is not offered.
     Format,
+    /// Not done, as the GPU that the host works on has no memory left.
+    GpuOutOfMemory,
+    /// Not done, as the GPU that the host works on failed otherwise.
+    GpuFailed,
 }
 
 /// How an action ended, and a sentence for the artist where there is something
@@ -58,6 +64,20 @@ impl Report {
         }
     }
 
+    /// A GPU failed that the host handed its pictures over on.
+    pub fn gpu(error: &DeviceError) -> Self {
+        let status = match error {
+            DeviceError::OutOfMemory { .. } => Status::GpuOutOfMemory,
+            _ => Status::GpuFailed,
+        };
+        Self::new(
+            status,
+            format!(
+                "{error} (the host handed its pictures over on the GPU: with GPU processing off in the host, or LONGTAKE_HOST_GPU=0 set before it starts, they come in ordinary memory)"
+            ),
+        )
+    }
+
     /// The host's output is of a kind that cannot be written.
     pub fn bad_output() -> Self {
         Self::new(
@@ -78,7 +98,8 @@ impl Node {
         mut output: Image<'_>,
         host: &mut dyn Host,
     ) -> Report {
-        match render(scene, args, &mut output, host) {
+        let cuda = output.cuda();
+        let report = match render(scene, args, &mut output, host) {
             Ok(advice) => {
                 let advice = advice.map(|a| self.once(a));
                 if advice.is_none() {
@@ -91,6 +112,26 @@ impl Node {
                 stand_in(args, &mut output, host);
                 Report::new(Status::Failed, self.once(message))
             }
+            Err(Failure::Device(error)) => {
+                stand_in(args, &mut output, host);
+                let report = match cuda {
+                    Some(_) => Report::gpu(&error),
+                    None => Report::new(Status::Failed, error.to_string()),
+                };
+                self.told_once(report)
+            }
+        };
+        // What failed on the host's stream comes before what followed from it.
+        match cuda.map(Cuda::finish) {
+            Some(Err(error)) => self.told_once(Report::gpu(&error)),
+            _ => report,
+        }
+    }
+
+    fn told_once(&self, report: Report) -> Report {
+        Report {
+            message: self.once(report.message),
+            ..report
         }
     }
 }

@@ -63,6 +63,7 @@ impl Image<'_> {
                         region: Some(self.region()),
                         ..self.layout
                     },
+                    cuda: self.cuda,
                     lent: PhantomData,
                 };
                 (band, Rect { y1, y2, ..*part })
