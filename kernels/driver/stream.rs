@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cudarc::driver::sys::{self, CUevent, CUstream};
 
 use super::memory::{Buffer, Plain};
-use super::{Device, DeviceError, answer};
+use super::{Device, DeviceError, HostStream, answer};
 
 /// How many threads run a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,12 @@ impl Stream {
             device: device.clone(),
             owned: false,
         }))
+    }
+
+    /// As if a host had handed it over.
+    pub fn as_host(&self) -> Result<HostStream, DeviceError> {
+        // SAFETY: the stream lives as long as it is borrowed.
+        unsafe { HostStream::enter(Some(self.0.raw.cast()), 0) }
     }
 
     /// The device.

@@ -11,6 +11,7 @@
 
 #include "openfx.h"
 
+#include "cuda.h"
 #include "profile.h"
 #include "report.h"
 
@@ -50,6 +51,18 @@ std::string arguments(const char *action, OfxPropertySetHandle in) {
   return text.str();
 }
 
+// What the library does not say: where the images of a render lie.
+void add_cuda(OFX::Host::Property::Set &arguments) {
+  if (cuda_render) {
+    cuda_render->add_to(arguments);
+  } else if (profile.cuda == Cuda::lie) {
+    OFX::Host::Property::PropSpec spec = {kOfxImageEffectPropCudaEnabled,
+                                          OFX::Host::Property::eInt, 1, true,
+                                          "1"};
+    arguments.createProperty(spec);
+  }
+}
+
 OfxStatus call(OfxPlugin *plugin, const char *action, const void *handle,
                OfxPropertySetHandle in, OfxPropertySetHandle out) {
   const std::string name = action;
@@ -66,6 +79,8 @@ OfxStatus call(OfxPlugin *plugin, const char *action, const void *handle,
     log_depth(1);
   }
   message_in_describe = false;
+  if (name == kOfxImageEffectActionRender && in)
+    add_cuda(*reinterpret_cast<OFX::Host::Property::Set *>(in));
   OfxStatus status = kOfxStatFailed;
   try {
     status = plugin->mainEntry(action, handle, in, out);

@@ -88,6 +88,10 @@ Host::Host() {
   p.setIntProperty(kOfxImageEffectPropSupportsMultipleClipDepths,
                    profile.multiple_depths);
   p.setIntProperty(kOfxImageEffectPropSupportsMultipleClipPARs, 0);
+  const char *cuda = profile.cuda == Cuda::off ? "false" : "true";
+  p.setStringProperty(kOfxImageEffectPropCudaRenderSupported, cuda);
+  p.setStringProperty(kOfxImageEffectPropCudaStreamSupported,
+                      profile.cuda_stream ? cuda : "false");
   p.setIntProperty(kOfxImageEffectPropSetableFrameRate, 0);
   p.setIntProperty(kOfxImageEffectPropSetableFielding, 0);
   p.setIntProperty(kOfxParamHostPropSupportsChoiceAnimation, 1);

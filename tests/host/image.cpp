@@ -98,22 +98,35 @@ HostImage::HostImage(OFX::Host::ImageEffect::ClipInstance &clip,
                      const OfxRectI &bounds, const OfxRectI &rod,
                      OfxPointD scale, const RowOrder &order,
                      const std::string &id)
-    : Image(clip), clip_(clip.getName()), depth_(clip.getPixelDepth()),
-      components_name_(clip.getComponents()), bounds_(bounds),
-      sample_(depth_bytes(depth_)),
-      components_(component_count(components_name_)),
-      negative_(order.negative) {
+    : Image(clip), depth_(clip.getPixelDepth()),
+      components_name_(clip.getComponents()), sample_(depth_bytes(depth_)),
+      components_(component_count(components_name_)), pixels_(new Pixels) {
   ++alive_count;
   int width = bounds.x2 - bounds.x1, height = bounds.y2 - bounds.y1;
-  stride_ = (width * components_ + order.padding) * sample_;
-  store_.assign(size_t(stride_) * height + 2 * guard, guard_byte);
+  Pixels &p = *pixels_;
+  p.clip = clip.getName();
+  p.bounds = bounds;
+  p.pixel_bytes = pixel_bytes();
+  p.negative = order.negative;
+  p.stride = (width * components_ + order.padding) * sample_;
+  p.count = size_t(p.stride) * height + 2 * guard;
+  if (cuda_render && height > 0)
+    p.device = std::make_shared<DeviceMemory>(p.count);
+  else
+    p.own.resize(p.count);
+  std::fill(p.bytes(), p.bytes() + p.count, guard_byte);
   for (int y = bounds.y1; y < bounds.y2; ++y)
     memset(pixel(bounds.x1, y), blank_byte, size_t(width) * pixel_bytes());
-  unsigned char *data = height > 0 ? pixel(bounds.x1, bounds.y1) : nullptr;
+  void *data = nullptr;
+  if (p.device && p.device->address())
+    data = reinterpret_cast<void *>(p.device->address() +
+                                    p.offset(bounds.x1, bounds.y1));
+  else if (!p.device && height > 0)
+    data = pixel(bounds.x1, bounds.y1);
   setPointerProperty(kOfxImagePropData, data);
   setIntPropertyN(kOfxImagePropBounds, &bounds.x1, 4);
   setIntPropertyN(kOfxImagePropRegionOfDefinition, &rod.x1, 4);
-  setIntProperty(kOfxImagePropRowBytes, negative_ ? -stride_ : stride_);
+  setIntProperty(kOfxImagePropRowBytes, p.negative ? -p.stride : p.stride);
   if (profile.image_scale == ImageScale::one)
     scale.x = scale.y = 1;
   if (profile.image_scale == ImageScale::inverted)
@@ -125,22 +138,22 @@ HostImage::HostImage(OFX::Host::ImageEffect::ClipInstance &clip,
 }
 
 HostImage::~HostImage() {
-  check_guards();
-  if (sealed_ && hash() != sealed_hash_)
-    fault("an input image of " + clip_ + " was written");
-  std::fill(store_.begin(), store_.end(), gone_byte);
+  auto pixels = pixels_;
+  // Work that a plug-in queued may still read it.
+  if (!pixels->device)
+    pixels->end();
+  else if (cuda_render && pixels->sealed)
+    cuda_render->later(pixels->device, [pixels] { pixels->end(); });
   --alive_count;
 }
 
 unsigned char *HostImage::pixel(int x, int y) {
-  int row = negative_ ? bounds_.y2 - 1 - y : y - bounds_.y1;
-  return &store_[guard + size_t(row) * stride_ +
-                 size_t(x - bounds_.x1) * pixel_bytes()];
+  return pixels_->bytes() + pixels_->offset(x, y);
 }
 
 void HostImage::fill(const Picture &picture, int px, int py, OfxPointD scale) {
-  for (int y = bounds_.y1; y < bounds_.y2; ++y) {
-    for (int x = bounds_.x1; x < bounds_.x2; ++x) {
+  for (int y = bounds().y1; y < bounds().y2; ++y) {
+    for (int x = bounds().x1; x < bounds().x2; ++x) {
       float v[4] = {0, 0, 0, 0};
       area_mean(picture, x / scale.x - px, (x + 1) / scale.x - px,
                 y / scale.y - py, (y + 1) / scale.y - py, v);
@@ -152,30 +165,44 @@ void HostImage::fill(const Picture &picture, int px, int py, OfxPointD scale) {
 }
 
 void HostImage::seal() {
-  sealed_ = true;
-  sealed_hash_ = hash();
+  pixels_->sealed = true;
+  pixels_->sealed_hash = pixels_->hash();
+  upload();
 }
 
-uint64_t HostImage::hash() const { return fnv(store_.data(), store_.size()); }
+void HostImage::upload() {
+  if (pixels_->device && cuda_render)
+    cuda_render->upload(pixels_->device);
+}
 
-void HostImage::check_guards() {
+size_t Pixels::offset(int x, int y) const {
+  int row = negative ? bounds.y2 - 1 - y : y - bounds.y1;
+  return guard + size_t(row) * stride + size_t(x - bounds.x1) * pixel_bytes;
+}
+
+uint64_t Pixels::hash() { return fnv(bytes(), count); }
+
+void Pixels::end() {
   bool whole = true;
-  size_t row = size_t(bounds_.x2 - bounds_.x1) * pixel_bytes();
+  size_t row = size_t(bounds.x2 - bounds.x1) * pixel_bytes;
+  unsigned char *all = bytes();
   for (size_t i = 0; i < guard; ++i)
-    whole = whole && store_[i] == guard_byte &&
-            store_[store_.size() - 1 - i] == guard_byte;
-  for (int y = bounds_.y1; y < bounds_.y2; ++y) {
-    const unsigned char *end = pixel(bounds_.x1, y) + row;
-    for (size_t i = 0; i < stride_ - row; ++i)
+    whole = whole && all[i] == guard_byte && all[count - 1 - i] == guard_byte;
+  for (int y = bounds.y1; y < bounds.y2; ++y) {
+    const unsigned char *end = all + offset(bounds.x1, y) + row;
+    for (size_t i = 0; i < stride - row; ++i)
       whole = whole && end[i] == guard_byte;
   }
   if (!whole)
-    fault("memory beside an image of " + clip_ + " was written");
+    fault("memory beside an image of " + clip + " was written");
+  if (sealed && hash() != sealed_hash)
+    fault("an input image of " + clip + " was written");
+  std::fill(all, all + count, gone_byte);
 }
 
 bool HostImage::untouched_outside(const OfxRectI &window) {
-  for (int y = bounds_.y1; y < bounds_.y2; ++y) {
-    for (int x = bounds_.x1; x < bounds_.x2; ++x) {
+  for (int y = bounds().y1; y < bounds().y2; ++y) {
+    for (int x = bounds().x1; x < bounds().x2; ++x) {
       if (x >= window.x1 && x < window.x2 && y >= window.y1 && y < window.y2)
         continue;
       const unsigned char *p = pixel(x, y);

@@ -2,11 +2,13 @@
 // and bounds, with guards around them.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "openfx.h"
 
+#include "cuda.h"
 #include "picture.h"
 
 namespace host {
@@ -23,15 +25,34 @@ struct RowOrder {
   int padding = 0;       // components between rows
 };
 
+// The memory of an image, with guards around its rows.
+struct Pixels {
+  std::string clip;
+  OfxRectI bounds;
+  int pixel_bytes = 0, stride = 0;
+  bool negative = false, sealed = false;
+  uint64_t sealed_hash = 0;
+  size_t count = 0;
+  std::vector<unsigned char> own;
+  // In place of `own`, where the image is on a GPU.
+  std::shared_ptr<DeviceMemory> device;
+
+  unsigned char *bytes() { return device ? device->bytes() : own.data(); }
+  size_t offset(int x, int y) const;
+  uint64_t hash();
+  // Tells of damage, and scribbles over the pixels so that a plug-in that still
+  // reads them is seen to.
+  void end();
+};
+
 class HostImage : public OFX::Host::ImageEffect::Image {
 public:
   // An image over `bounds`, filled with a pattern. `scale` is what the image
-  // says of itself.
+  // says of itself. Within a render with CUDA images it is one.
   HostImage(OFX::Host::ImageEffect::ClipInstance &clip, const OfxRectI &bounds,
             const OfxRectI &rod, OfxPointD scale, const RowOrder &order,
             const std::string &id);
-  // Looks for damage, and scribbles over the pixels so that a plug-in that
-  // still reads them is seen to.
+  // Looks for damage.
   ~HostImage() override;
 
   // Fills the image from `picture`, whose lower left pixel lies at (x, y) at
@@ -39,10 +60,13 @@ public:
   void fill(const Picture &picture, int x, int y, OfxPointD scale);
   // From here on the image is not to be written.
   void seal();
+  // Puts what was filled in on the GPU, where the image is there.
+  void upload();
 
   unsigned char *pixel(int x, int y);
-  const OfxRectI &bounds() const { return bounds_; }
+  const OfxRectI &bounds() const { return pixels_->bounds; }
   int pixel_bytes() const { return components_ * sample_; }
+  const std::shared_ptr<Pixels> &pixels() const { return pixels_; }
   const std::string &depth() const { return depth_; }
   const std::string &components() const { return components_name_; }
 
@@ -55,15 +79,9 @@ public:
   static int alive();
 
 private:
-  uint64_t hash() const;
-  void check_guards();
-
-  std::string clip_, depth_, components_name_;
-  OfxRectI bounds_;
-  int sample_, components_, stride_;
-  bool negative_, sealed_ = false;
-  uint64_t sealed_hash_ = 0;
-  std::vector<unsigned char> store_;
+  std::string depth_, components_name_;
+  int sample_, components_;
+  std::shared_ptr<Pixels> pixels_;
 };
 
 uint64_t fnv(const unsigned char *bytes, size_t count,

@@ -10,10 +10,11 @@
 
 int main(int argc, char **argv) {
   static const std::set<std::string> without_value = {
-      "list",        "describe",      "create",       "time-domain",
-      "preferences", "purge",         "sync",         "destroy",
-      "no-identity", "throw-unknown", "whole-images", "no-abort-call",
-      "hold",        "no-temporal",   "no-tiles",     "show-progress"};
+      "list",           "describe",      "create",       "time-domain",
+      "preferences",    "purge",         "sync",         "destroy",
+      "no-identity",    "throw-unknown", "whole-images", "no-abort-call",
+      "hold",           "no-temporal",   "no-tiles",     "show-progress",
+      "no-cuda-stream", "cuda-retry"};
   try {
     host::Session session;
     for (int i = 1; i < argc; ++i) {

@@ -43,6 +43,13 @@ Profile resolve() {
   return p;
 }
 
+// As it is where a project works on an NVIDIA GPU.
+Profile resolve_cuda() {
+  Profile p = resolve();
+  p.cuda = Cuda::primary;
+  return p;
+}
+
 // Fails on unknown properties; a message in describe is the end of the
 // plug-in; does not render while a persistent message stands; cannot show what
 // was hidden; asks for each frame again.
@@ -185,8 +192,8 @@ Profile plain() {
 Profile profile = plain();
 
 std::vector<std::string> profile_names() {
-  return {"plain",   "natron", "resolve", "nuke", "melt",
-          "minimal", "runner", "fusion",  "vegas"};
+  return {"plain", "natron",  "resolve", "resolve-cuda", "nuke",
+          "melt",  "minimal", "runner",  "fusion",       "vegas"};
 }
 
 bool find_profile(const std::string &name, Profile &found) {
@@ -196,6 +203,8 @@ bool find_profile(const std::string &name, Profile &found) {
     found = natron();
   else if (name == "resolve")
     found = resolve();
+  else if (name == "resolve-cuda")
+    found = resolve_cuda();
   else if (name == "nuke")
     found = nuke();
   else if (name == "melt")

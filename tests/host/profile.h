@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cuda.h"
+
 namespace host {
 
 enum class Threads { none, dummy, real };
@@ -63,6 +65,9 @@ struct Profile {
   bool image_field = true;
 
   // Rendering.
+  Cuda cuda = Cuda::off;   // how images of CUDA are handed over
+  bool cuda_stream = true; // with a stream
+  bool cuda_retry = false; // on the CPU, where that failed
   bool ask_identity = true;
   bool ask_frames_needed = true;
   bool frames_needed_must_succeed = false;

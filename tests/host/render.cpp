@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "names.h"
 #include "profile.h"
 #include "report.h"
 
@@ -37,6 +38,8 @@ struct FrameWork {
   double ms = 0, abort_ms = -1;
   std::vector<double> fetched;
   int unannounced = 0, refused = 0;
+  bool cuda = false;
+  long waits = 0;
 };
 
 std::mutex unsafe_mutex;
@@ -183,8 +186,32 @@ OfxStatus pass_through(FrameWork &work, const RenderOptions &options) {
   return kOfxStatOK;
 }
 
-void render_tile(FrameWork &work, const OfxRectI &tile,
-                 const RenderOptions &options) {
+// Whether a plug-in failed with images on the GPU: it gets no more of them.
+std::atomic<bool> cuda_given_up(false);
+
+// Whether host and plug-in agree on CUDA images.
+bool wants_cuda(Effect *effect) {
+  if (cuda_given_up)
+    return false;
+  bool has = profile.cuda == Cuda::primary || profile.cuda == Cuda::own;
+  return has && effect->getDescriptor().getProps().getStringProperty(
+                    kOfxImageEffectPropCudaRenderSupported) == "true";
+}
+
+void take_answer(FrameWork &work, const OfxRectI &tile, RenderContext &context,
+                 OfxStatus status) {
+  if (!context.output->untouched_outside(tile))
+    fault("a render wrote outside its window");
+  bool must_fill = status == kOfxStatOK || profile.ignore_status;
+  int blank = must_fill ? context.output->untouched_inside(tile) : 0;
+  if (blank > 0)
+    fault(std::to_string(blank) + " pixels of a window were not written, " +
+          status_name(status));
+  take_pixels(work, *context.output, tile);
+}
+
+OfxStatus render_once(FrameWork &work, const OfxRectI &tile,
+                      const RenderOptions &options, bool on_gpu) {
   Effect *effect = work.effect;
   RenderContext context;
   context.effect = effect;
@@ -200,12 +227,16 @@ void render_tile(FrameWork &work, const OfxRectI &tile,
     effect->getRegionOfInterestAction(work.frame, options.scale, wanted,
                                       context.regions);
   }
+  std::unique_ptr<CudaRender> cuda(on_gpu ? new CudaRender : nullptr);
+  CudaRender *outer_cuda = cuda_render;
+  cuda_render = cuda.get();
   int m = options.margin;
   OfxRectI bounds = {tile.x1 - m, tile.y1 - (m ? m + 1 : 0),
                      tile.x2 + (m ? m + 2 : 0), tile.y2 + (m ? m + 3 : 0)};
   Clip *output = clip_of(effect, kOfxImageEffectOutputClipName);
   context.output = new HostImage(*output, bounds, work.window, options.scale,
                                  setup.order, "output");
+  context.output->upload();
 
   std::mutex *mutex = lock_for(effect);
   std::unique_lock<std::mutex> lock;
@@ -223,17 +254,16 @@ void render_tile(FrameWork &work, const OfxRectI &tile,
   if (lock.owns_lock())
     lock.unlock();
 
-  if (!context.output->untouched_outside(tile))
-    fault("a render wrote outside its window");
-  bool must_fill = status == kOfxStatOK || profile.ignore_status;
-  int blank = must_fill ? context.output->untouched_inside(tile) : 0;
-  if (blank > 0)
-    fault(std::to_string(blank) + " pixels of a window were not written, " +
-          status_name(status));
-
+  bool arrived = true;
+  if (cuda) {
+    cuda->later(context.output->pixels()->device, [] {});
+    arrived = cuda->settle();
+    if (!arrived && status == kOfxStatOK)
+      status = kOfxStatFailed;
+  }
   std::lock_guard<std::mutex> guard(work.mutex);
-  if (work.status == kOfxStatOK)
-    work.status = status;
+  if (arrived)
+    take_answer(work, tile, context, status);
   work.ms += end - start;
   if (end >= effect->abort_time())
     work.abort_ms =
@@ -242,8 +272,31 @@ void render_tile(FrameWork &work, const OfxRectI &tile,
                       context.fetched.end());
   work.unannounced += context.unannounced;
   work.refused += context.refused;
-  take_pixels(work, *context.output, tile);
+  if (cuda) {
+    work.cuda = true;
+    work.waits += cuda->waits();
+    context.output->pixels()->end();
+  }
   context.output->releaseReference();
+  cuda_render = outer_cuda;
+  return status;
+}
+
+void render_tile(FrameWork &work, const OfxRectI &tile,
+                 const RenderOptions &options) {
+  OfxStatus status = render_once(work, tile, options, wants_cuda(work.effect));
+  bool gpu_failed =
+      status == kOfxStatGPUOutOfMemory || status == kOfxStatGPURenderFailed;
+  if (gpu_failed && profile.cuda_retry) {
+    cuda_given_up = true;
+    emit(Json("retry")
+             .add("frame", work.frame)
+             .add("status", status_name(status)));
+    status = render_once(work, tile, options, false);
+  }
+  std::lock_guard<std::mutex> guard(work.mutex);
+  if (work.status == kOfxStatOK)
+    work.status = status;
 }
 
 void write_out(const FrameWork &work, const std::string &pattern) {
@@ -307,6 +360,8 @@ void tell(FrameWork &work, const std::string &hash) {
   std::sort(work.fetched.begin(), work.fetched.end());
   line.add("fetched", work.fetched).add("unannounced", work.unannounced);
   line.add("refused", work.refused);
+  if (work.cuda)
+    line.add("cuda_waits", int(work.waits));
   if (work.abort_ms >= 0)
     line.add("abort_ms", work.abort_ms);
   emit(line);

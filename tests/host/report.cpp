@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include "names.h"
+
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -129,7 +131,9 @@ std::string status_name(int status) {
       {kOfxStatReplyYes, "ReplyYes"},
       {kOfxStatReplyNo, "ReplyNo"},
       {kOfxStatReplyDefault, "ReplyDefault"},
-      {kOfxStatErrImageFormat, "ErrImageFormat"}};
+      {kOfxStatErrImageFormat, "ErrImageFormat"},
+      {kOfxStatGPUOutOfMemory, "GPUOutOfMemory"},
+      {kOfxStatGPURenderFailed, "GPURenderFailed"}};
   auto found = names.find(status);
   return found == names.end() ? std::to_string(status) : found->second;
 }

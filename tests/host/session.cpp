@@ -339,7 +339,11 @@ void Session::describe() {
            .add("multi_resolution", descriptor->supportsMultiResolution())
            .add("temporal", descriptor->temporalAccess())
            .add("thread_safety", descriptor->getRenderThreadSafety())
-           .add("multiple_depths", descriptor->supportsMultipleClipDepths()));
+           .add("multiple_depths", descriptor->supportsMultipleClipDepths())
+           .add("cuda", descriptor->getProps().getStringProperty(
+                            kOfxImageEffectPropCudaRenderSupported))
+           .add("cuda_stream", descriptor->getProps().getStringProperty(
+                                   kOfxImageEffectPropCudaStreamSupported)));
   for (auto *clip : descriptor->getClipsByOrder())
     emit(Json("clip")
              .add("name", clip->getName())
@@ -385,6 +389,15 @@ bool Session::choose(const std::string &name, const std::string &value) {
     profile.ignore_time = true;
   } else if (name == "no-tiles") {
     profile.tiles = false;
+  } else if (name == "cuda") {
+    profile.cuda = value == "primary" ? Cuda::primary
+                   : value == "own"   ? Cuda::own
+                   : value == "lie"   ? Cuda::lie
+                                      : Cuda::off;
+  } else if (name == "no-cuda-stream") {
+    profile.cuda_stream = false;
+  } else if (name == "cuda-retry") {
+    profile.cuda_retry = true;
   } else if (name == "instances") {
     instances_ = std::stoi(value);
   } else if (name == "threads") {

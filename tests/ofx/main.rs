@@ -2,6 +2,7 @@
 //! in the headless host of `tests/host`, which runs as a process of its own.
 
 mod bad_input;
+mod cuda;
 mod device;
 mod examples;
 mod hosts;

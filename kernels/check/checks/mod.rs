@@ -3,6 +3,7 @@
 mod agreement;
 mod frame_distance;
 mod gather;
+mod host_stream;
 mod modulate;
 mod noise;
 mod rms_norm;
@@ -15,7 +16,7 @@ use crate::rate::Rate;
 
 /// One kernel's check.
 pub struct Check {
-    /// The kernel's file.
+    /// The kernel's file, or the part of the driver's layer.
     pub name: &'static str,
     /// Holds it against its twin.
     pub run: fn(&mut Lab) -> Result<(), Failed>,
@@ -28,6 +29,7 @@ pub static CHECKS: &[Check] = &[
     agreement::CHECK,
     frame_distance::CHECK,
     gather::CHECK,
+    host_stream::CHECK,
     modulate::CHECK,
     noise::CHECK,
     rms_norm::CHECK,
