@@ -131,7 +131,7 @@ proptest! {
     ) {
         let mut source = filled(Memory::new(from, depth, kind, pads.0, down.0));
         let mut target = Memory::new(to, depth, kind, pads.1, down.1);
-        let picture = source.image().to_picture(&canvas, kind.names());
+        let picture = source.image().to_picture(&canvas, kind.names()).unwrap();
         prop_assert_eq!((picture.width(), picture.height()), (canvas.width(), canvas.height()));
         target.image().write(&window, &canvas, &picture, kind.names());
         for y in to.y1..to.y2 {
@@ -172,7 +172,7 @@ proptest! {
         prop_assume!(!part.is_empty());
         let (whole, piece) = {
             let image = source.image();
-            (image.to_picture(&canvas, names), image.to_picture(&part, names))
+            (image.to_picture(&canvas, names).unwrap(), image.to_picture(&part, names).unwrap())
         };
         let mut a = Memory::new(window, Depth::Float, Components::Rgba, 0, false);
         let mut b = Memory::new(window, Depth::Float, Components::Rgba, 0, false);
@@ -188,7 +188,7 @@ fn a_large_picture_passes_through_bit_for_bit_too() {
     let (canvas, window) = (rect(-3, 5, 1197, 705), rect(2, 1, 1210, 690));
     let (depth, kind) = (Depth::Float, Components::Rgba);
     let mut source = filled(Memory::new(canvas, depth, kind, 7, false));
-    let picture = source.image().to_picture(&canvas, kind.names());
+    let picture = source.image().to_picture(&canvas, kind.names()).unwrap();
     let mut target = Memory::new(window, depth, kind, 5, true);
     target
         .image()
