@@ -91,6 +91,12 @@ struct Arguments {
     cap: i32,
 }
 
+/// Whether a device can compare windows of `window + 1` of `n` frames: blocks lie along
+/// y, windows within a block.
+pub fn fits(n: usize, window: usize) -> bool {
+    (2..=65_535).contains(&n) && window + 1 < FRAMES_OF_BLOCK
+}
+
 /// Queues [`frame_distance`] of all distances on a device: row `d - 1` of `out`,
 /// [n - 1, n], begins with those of distance `d`; the rest is not written.
 pub fn launch(
@@ -108,8 +114,7 @@ pub fn launch(
     }
     along.check(CALL, cells * 6 * n)?;
     out.check(CALL, (n - 1) * n)?;
-    // Blocks along y; windows within a block.
-    if n > 65_535 || window + 1 >= FRAMES_OF_BLOCK {
+    if !fits(n, window) {
         return Err(DeviceError::missing(CALL));
     }
     let argument = Arguments {

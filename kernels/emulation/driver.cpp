@@ -8,6 +8,9 @@
 //   LONGTAKE_EMULATION_TAKEN=1         another process has the device to itself
 //   LONGTAKE_EMULATION_LOST_AFTER=3    launches before the device is lost
 //   LONGTAKE_EMULATION_COPIES=3        copies before the device is lost
+//
+// LONGTAKE_EMULATION_LOG names a file that gets a line with the name of each
+// kernel that is launched.
 
 #include "grid.h"
 #include "memory.h"
@@ -461,6 +464,11 @@ DRIVER cuLaunchKernel(void *handle, unsigned gx, unsigned gy, unsigned gz,
   }
   ++launches;
   const Kernel &kernel = *function.kernel;
+  if (const char *path = std::getenv("LONGTAKE_EMULATION_LOG"))
+    if (std::FILE *file = std::fopen(path, "a")) {
+      std::fprintf(file, "%s\n", kernel.name);
+      std::fclose(file);
+    }
   // Aligned as the argument is.
   std::vector<std::max_align_t> argument(
       kernel.size / sizeof(std::max_align_t) + 1);

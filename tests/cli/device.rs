@@ -63,11 +63,20 @@ fn a_gpu_makes_the_bytes_of_the_cpu_in_every_mode() {
     ] {
         let line = format!("--plate {plate} --mode {mode} {rest} --novelty 1 --pixel-type float");
         work.generate(&format!("{line} --device cpu --out {mode}/o.####.exr"));
-        let gpu = format!("{line} --device gpu --out {mode}-gpu/o.####.exr");
-        let Some(out) = emulated(&work, &gpu, &[]) else {
+        // A store of its own: what the CPU decided is not found there.
+        let gpu = format!("{line} --device gpu --store gpu --out {mode}-gpu/o.####.exr");
+        let log = work.path(&format!("{mode}.log"));
+        let Some(out) = emulated(&work, &gpu, &[("LOG", log.to_str().unwrap())]) else {
             return;
         };
         assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+        // The trial counts a cost once; the rest is what was decided with.
+        let log = std::fs::read_to_string(log).unwrap();
+        let count = |kernel: &str| log.lines().filter(|l| l.starts_with(kernel)).count();
+        assert!(count("gather") > 1, "{mode}: {log}");
+        if mode != "fill" {
+            assert!(count("frame_distance") > 1, "{mode}: {log}");
+        }
         assert!(!out.stderr.contains("GPU"), "{}", out.stderr);
         assert_same_files(&work, mode, &format!("{mode}-gpu"));
         // It was really used: lost at its first frame, the same job fails.
@@ -76,6 +85,39 @@ fn a_gpu_makes_the_bytes_of_the_cpu_in_every_mode() {
         assert_eq!(out.code, 6, "{mode}: {}{}", out.stdout, out.stderr);
         assert!(out.stderr.contains("the GPU was lost"), "{}", out.stderr);
     }
+}
+
+#[test]
+fn a_gpu_decides_as_the_cpu_does_with_all_plans() {
+    let Some(folder) = longtake_emulation::folder() else {
+        return;
+    };
+    let work = Work::new();
+    // From the fourth plan on regions play another clip for a while.
+    let make = |device: &str| {
+        let line = format!(
+            "generate --plate {} --frames 1001-1090 --novelty 1",
+            plate()
+        );
+        let rest = format!("--plans 6 --device {device} --store s/{device}");
+        let line = format!("{line} {rest} --out {device}/o.####.png");
+        let log = work.path(&format!("{device}.log"));
+        let output = work
+            .command(&line.split_whitespace().collect::<Vec<_>>())
+            .env("LD_LIBRARY_PATH", folder)
+            .env("LONGTAKE_EMULATION_LOG", &log)
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let count = |kernel: &str| log.lines().filter(|l| *l == kernel).count();
+        (count("frame_distance"), count("agreement"))
+    };
+    let (distances, agreements) = make("gpu");
+    assert!(distances > 1 && agreements > 3, "{distances} {agreements}");
+    assert_eq!(make("cpu"), (0, 0));
+    assert_same_files(&work, "cpu", "gpu");
 }
 
 #[test]

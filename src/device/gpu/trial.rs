@@ -1,8 +1,9 @@
-//! A GPU is used once it has made a small scene exactly as the CPU does.
+//! A GPU is used once it has made a small scene, and counted costs, exactly as the CPU
+//! does.
 
 use longtake_kernels::driver::DeviceError;
 use longtake_kernels::gather::{self, Axis, Cut, Grade, Pictures, Scene, Tables, gather as on_cpu};
-use longtake_kernels::noise;
+use longtake_kernels::{agreement, frame_distance, noise};
 
 use super::Gpu;
 
@@ -87,7 +88,51 @@ pub(super) fn pass(gpu: &mut Gpu) -> Result<(), DeviceError> {
     )?;
     let mut found = vec![0.0; pixels];
     gpu.download(&out, &mut found)?;
-    compare(gpu, &exact, &found)
+    compare(gpu, &exact, &found)?;
+    costs(gpu)
+}
+
+/// Frames and cells of the costs that are counted.
+const FRAMES: usize = 40;
+const CELLS: usize = 70;
+
+/// What decisions are made by, counted on both.
+fn costs(gpu: &mut Gpu) -> Result<(), DeviceError> {
+    const CAP: i32 = 30_000;
+    let stream = gpu.stream().clone();
+    let value = |i: usize| ((i * 7919) % 409) as i16 - 200;
+    let (window, shape) = (6, (FRAMES - 1) * FRAMES);
+    let along: Vec<i16> = (0..CELLS * 6 * FRAMES).map(value).collect();
+    let on_device = stream.upload(&along)?;
+    let mut out = stream.room::<u32>(shape)?;
+    let (input, room) = (on_device.part(), out.part_mut());
+    frame_distance::launch(&stream, input, FRAMES, window, CAP, room)?;
+    let found = stream.download(&out)?;
+    for d in 1..FRAMES - window {
+        let exact = frame_distance::frame_distance(&along, FRAMES, d, window, CAP);
+        if found[(d - 1) * FRAMES..][..exact.len()] != exact {
+            return Err(differs(gpu));
+        }
+    }
+    let motion: Vec<[i16; 8]> = (0..FRAMES * CELLS)
+        .map(|i| [0, 1, 2, 3, 4, 5, 6, 7].map(|k| value(8 * i + k)))
+        .collect();
+    let sources: Vec<u32> = (0..4 * CELLS).map(|i| (i * 31 % FRAMES) as u32).collect();
+    let weight: Vec<u32> = (0..CELLS).map(|i| (i % 3) as u32).collect();
+    let total = weight.iter().map(|w| i64::from(*w)).sum();
+    let exact = agreement::agreement(&motion, &sources, &weight, FRAMES - 3, CAP);
+    let (motion, sources) = (
+        stream.upload(motion.as_flattened())?,
+        stream.upload(&sources)?,
+    );
+    let weight = stream.upload(&weight)?;
+    let mut out = stream.room::<i64>(exact.len())?;
+    let (motion, sources, weight) = (motion.part(), sources.part(), weight.part());
+    agreement::launch(&stream, motion, sources, weight, total, CAP, out.part_mut())?;
+    match stream.download(&out)? == exact {
+        true => Ok(()),
+        false => Err(differs(gpu)),
+    }
 }
 
 fn compare(gpu: &Gpu, exact: &[f32], found: &[f32]) -> Result<(), DeviceError> {

@@ -2,9 +2,8 @@
 //! some seam risk. The clip is chosen by how well it agrees with what is
 //! playing there, place by place.
 
-use longtake_kernels::agreement::agreement;
-
 use super::carry::{Carrier, Wish, nearest};
+use super::costs::agreement;
 use super::edit_list::{Event, Kind, NEVER};
 use super::features::NATURAL;
 use super::parts::groups;
@@ -112,7 +111,14 @@ impl Carrier<'_> {
             })
             .collect();
         task.check()?;
-        let mut costs = agreement(&look.motion, &sources, &weight, landings, 40 * NATURAL);
+        let mut costs = agreement(
+            self.g.choice,
+            &look.motion,
+            &sources,
+            &weight,
+            landings,
+            40 * NATURAL,
+        );
         for (cost, run) in costs.iter_mut().zip(self.g.jumps.runs()) {
             if *run <= need {
                 *cost = i64::from(i32::MAX);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::PlateEngine;
 use super::analysis::Analysis;
 use super::camera::Camera;
 use super::carry::Level;
@@ -16,6 +17,7 @@ use super::plan::Stretch;
 use super::settings::Settings;
 use super::solve::{Ground, solve};
 use crate::device::Task;
+use crate::device::gpu::Choice;
 use crate::engine::{EngineError, Span, Timeline};
 use crate::sampler::Philox;
 
@@ -31,8 +33,7 @@ pub(super) struct Ready {
     pub(super) left_out: Vec<bool>,
 }
 
-/// Decides what each place plays at each time. `mattes` opens those that `settings`
-/// name.
+/// Decides what each place plays at each time, as `engine` is set.
 ///
 /// # Errors
 /// Where the settings do not go with the plate or the timeline, a matte cannot be
@@ -40,9 +41,10 @@ pub(super) struct Ready {
 pub(super) fn decide(
     analysis: &Analysis,
     timeline: &Timeline,
-    (settings, mattes): (&Settings, &Mattes),
+    engine: &PlateEngine,
     task: Task<'_>,
 ) -> Result<EditList, EngineError> {
+    let (settings, mattes) = (&engine.settings, &engine.mattes);
     task.step("Comparing the frames of the plate", 0, 1)?;
     let frames = timeline.plate.count() as i32;
     let first_out = timeline.out.first;
@@ -130,7 +132,8 @@ pub(super) fn decide(
                     Some(ready) => ready,
                     none => {
                         let steady = steadied.is_some();
-                        let mut ground = make_ready(analysis, timeline, steady, &left_out, task)?;
+                        let mut ground =
+                            make_ready(analysis, timeline, steady, &left_out, engine.device, task)?;
                         let poses = steadied.map_or(&[][..], |s| &s.poses[..]);
                         let plate = (analysis, poses);
                         let named = (settings, mattes);
@@ -298,6 +301,7 @@ pub(super) fn make_ready(
     timeline: &Timeline,
     steady: bool,
     left_out: &[bool],
+    choice: Choice,
     task: Task<'_>,
 ) -> Result<Ground, EngineError> {
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
@@ -322,12 +326,13 @@ pub(super) fn make_ready(
     let trust = (b / a.max(1e-3)).clamp(0.25, 1.0);
     coarse.own.trust = trust;
     fine.own.trust = trust;
-    let jumps = Jumps::new(&coarse.features, window, fps, left_out, None, task)?;
+    let jumps = Jumps::new(&coarse.features, window, fps, left_out, None, choice, task)?;
     Ok(Ground {
         fine,
         coarse,
         jumps,
         fps,
+        choice,
     })
 }
 
@@ -383,9 +388,16 @@ mod tests {
         FrameRange { first, last }
     }
 
+    fn set(settings: &Settings) -> PlateEngine {
+        PlateEngine {
+            settings: settings.clone(),
+            ..PlateEngine::default()
+        }
+    }
+
     fn decided(a: &Analysis, timeline: &Timeline, settings: &Settings) -> EditList {
         let task = Task::quiet();
-        decide(a, timeline, (settings, &Mattes::default()), task).unwrap()
+        decide(a, timeline, &set(settings), task).unwrap()
     }
 
     /// Plate indices of all cells at output index `t`.
@@ -576,7 +588,7 @@ mod tests {
                 leave_out: text.to_owned(),
                 ..two()
             };
-            let error = decide(&a, &timeline, (&settings, &Mattes::default()), task).unwrap_err();
+            let error = decide(&a, &timeline, &set(&settings), task).unwrap_err();
             assert!(error.to_string().contains(says), "{text}: {error}");
         }
     }
@@ -594,7 +606,7 @@ mod tests {
             closed: false,
         };
         let task = Task::quiet();
-        let error = decide(&a, &timeline, (&two(), &Mattes::default()), task).unwrap_err();
+        let error = decide(&a, &timeline, &set(&two()), task).unwrap_err();
         assert!(error.to_string().contains("matte"), "{error}");
     }
 
@@ -613,7 +625,7 @@ mod tests {
             cancel: &cancel,
             progress: &Silent,
         };
-        let outcome = decide(&a, &timeline, (&two(), &Mattes::default()), task);
+        let outcome = decide(&a, &timeline, &set(&two()), task);
         assert!(matches!(outcome, Err(EngineError::Cancelled(_))));
     }
 }

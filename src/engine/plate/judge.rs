@@ -10,6 +10,7 @@ use super::score::Marker;
 use super::settings::{Settings, Steady};
 use super::solve::{Ground, Style};
 use crate::device::Task;
+use crate::device::gpu::Choice;
 use crate::engine::{EngineError, Timeline};
 use crate::sampler::Philox;
 
@@ -41,6 +42,7 @@ impl Judge {
                 timeline,
                 analysis.steadied(Steady::Auto).is_some(),
                 &[],
+                Choice::Cpu,
                 task,
             )?,
             keep: kept.out().count(),

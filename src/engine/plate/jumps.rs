@@ -2,11 +2,12 @@
 //! frames, not a frame, since each place takes it at its own best moment
 //! (after Schödl, Szeliski, Salesin and Essa, "Video textures", 2000).
 
-use longtake_kernels::frame_distance::frame_distance;
 use rayon::prelude::*;
 
+use super::costs::distances;
 use super::features::{Features, NATURAL};
-use crate::device::{self, Cancelled, Task};
+use crate::device::gpu::Choice;
+use crate::device::{Cancelled, Task};
 
 /// Largest squared jump that is told apart, in natural steps.
 const CAP: i32 = 40 * NATURAL;
@@ -46,13 +47,14 @@ impl Jumps {
     /// Compares windows of `window` frames. `fps` tells how close in time two
     /// frames must be to be called the same moment. Frames `left_out` (none where
     /// empty) are never shown, so no jump comes near them. Only the cells `within`,
-    /// where those are given, are looked at.
+    /// where those are given, are looked at. `choice` is where that is done.
     pub(super) fn new(
         features: &Features,
         window: usize,
         fps: f64,
         left_out: &[bool],
         within: Option<&[bool]>,
+        choice: Choice,
         task: Task<'_>,
     ) -> Result<Self, Cancelled> {
         let n = features.frames;
@@ -77,16 +79,7 @@ impl Jumps {
             }
         }
         task.check()?;
-        let distances: Vec<usize> = (1..last.max(1)).collect();
-        let rows: Vec<Vec<u32>> = device::install(|| {
-            distances
-                .par_iter()
-                .map(|&d| {
-                    task.check()?;
-                    Ok(frame_distance(&along, n, d, window, CAP))
-                })
-                .collect::<Result<_, Cancelled>>()
-        })?;
+        let rows = distances(choice, &along, n, (window, last), CAP, task)?;
         // rows[d - 1][i]: the jump between i and i + d, both ways alike.
         let bare = |i: usize, j: usize| -> Option<u32> {
             let (a, b) = (i.min(j), i.max(j));

@@ -13,6 +13,7 @@ mod asides;
 mod camera;
 mod carry;
 mod cells;
+mod costs;
 mod decide;
 mod edit_list;
 mod exposure;
@@ -58,7 +59,7 @@ use crate::frame::{Picture, PlateInfo, Window};
 pub struct PlateEngine {
     /// What the artist chose.
     pub settings: Settings,
-    /// Where frames are made; the pixels are the same.
+    /// Where costs are counted and frames made; the pixels are the same.
     pub device: Choice,
     /// The mattes that the settings name, as far as they are open.
     pub mattes: Mattes,
@@ -147,7 +148,7 @@ impl Engine for PlateEngine {
         timeline: &Timeline,
         task: Task<'_>,
     ) -> Result<EditList, EngineError> {
-        decide::decide(analysis, timeline, (&self.settings, &self.mattes), task)
+        decide::decide(analysis, timeline, self, task)
     }
 
     fn frames_needed(&self, analysis: &Analysis, decision: &EditList, frame: i32) -> Vec<i32> {

@@ -13,6 +13,7 @@ use super::plan::{Stretch, Taste, plan};
 use super::playing::Playing;
 use super::score::Marks;
 use super::settings::Settings;
+use crate::device::gpu::Choice;
 use crate::device::{self, Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -24,6 +25,8 @@ pub(super) struct Ground {
     pub(super) coarse: Level,
     pub(super) jumps: Jumps,
     pub(super) fps: f64,
+    /// Where costs are counted.
+    pub(super) choice: Choice,
 }
 
 /// Events that make a stretch.

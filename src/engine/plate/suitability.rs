@@ -8,6 +8,7 @@ use super::exposure::Exposure;
 use super::features::{Features, NATURAL};
 use super::jumps::Jumps;
 use crate::device::Task;
+use crate::device::gpu::Choice;
 use crate::engine::EngineError;
 use crate::frame::FrameRange;
 
@@ -151,7 +152,7 @@ pub fn suitability(
         let window = (libm::rint(0.9 * fps) as usize)
             .clamp(4, (n / 3).max(4))
             .min(n - 2);
-        let jumps = Jumps::new(&f, window, fps, &[], None, task)?;
+        let jumps = Jumps::new(&f, window, fps, &[], None, Choice::Cpu, task)?;
         s.jump = libm::sqrt(jumps.natural / f64::from(NATURAL));
         s.one_way = one_way(&f);
         task.check()?;

@@ -181,6 +181,7 @@ impl<'a> Costs<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::gpu::Choice;
     use crate::engine::plate::features::Features;
 
     /// A plate of 40 frames that comes back to itself every ten.
@@ -195,7 +196,7 @@ mod tests {
             }
         }
         let features = Features::of(&colour, cols, rows, frames, &|_| false);
-        Jumps::new(&features, 3, 10.0, &[], None, Task::quiet()).unwrap()
+        Jumps::new(&features, 3, 10.0, &[], None, Choice::Cpu, Task::quiet()).unwrap()
     }
 
     fn plan(start: Option<usize>, end: Option<usize>, length: usize, closed: bool) -> Plan {

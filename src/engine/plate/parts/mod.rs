@@ -220,7 +220,8 @@ impl Place {
         let look = &ground.coarse.features;
         let ever = self.coarse.ever();
         let window = window.min((look.frames / 3).max(1));
-        Jumps::new(look, window, ground.fps, left_out, Some(&ever), task)
+        let (fps, choice) = (ground.fps, ground.choice);
+        Jumps::new(look, window, fps, left_out, Some(&ever), choice, task)
     }
 
     fn lay(

@@ -340,6 +340,7 @@ impl Again<'_> {
             ground.fps,
             &self.ready.left_out,
             Some(&coarse),
+            ground.choice,
             self.task,
         )?;
         let before = list.events.iter().rev();
