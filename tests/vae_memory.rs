@@ -1,46 +1,14 @@
 //! How much memory a video takes on its way through the VAE does not depend on its
 //! length.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod counted;
 
+use std::path::PathBuf;
+
+use counted::peak;
 use longtake::device::Task;
 use longtake::device::ops::FeatureMap;
 use longtake::engine::wan::vae::{self, VaeDecoder, VaeEncoder};
-
-/// The system's allocator, counted.
-struct Counted;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: all work is the system allocator's.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTED: Counted = Counted;
-
-/// The most bytes held while `run` ran, over those held before.
-fn peak(run: impl FnOnce()) -> usize {
-    let before = NOW.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
-    run();
-    MOST.load(Ordering::Relaxed) - before
-}
 
 // One test: others beside it would be counted.
 #[test]

@@ -176,14 +176,15 @@ impl Engine for AnyEngine {
         decision: &AnyDecision,
         piece: (usize, usize),
         again: bool,
+        sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
         match (self, analysis, decision) {
             (Self::Plate(e), AnyAnalysis::Plate(a), AnyDecision::Plate(d)) => {
-                e.make_piece(a, d, piece, again, task)
+                e.make_piece(a, d, piece, again, sources, task)
             }
             (Self::Wan(e), AnyAnalysis::Wan(a), AnyDecision::Wan(d)) => {
-                e.make_piece(a, d, piece, again, task)
+                e.make_piece(a, d, piece, again, sources, task)
             }
             _ => Err(stranger()),
         }

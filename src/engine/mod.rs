@@ -153,13 +153,15 @@ pub trait Engine: Send + Sync {
 
     /// Makes piece `number` of stage `stage` of [`pieces`](Self::pieces), and what it
     /// needs, and keeps it; what is kept already only where `again`. A frame makes the
-    /// pieces that it needs by itself.
+    /// pieces that it needs by itself. `sources` are read where something of the
+    /// analysis was kept apart and is lost.
     fn make_piece(
         &self,
         _analysis: &Self::Analysis,
         _decision: &Self::Decision,
         (_stage, _number): (usize, usize),
         _again: bool,
+        _sources: &mut Sources<'_>,
         _task: Task<'_>,
     ) -> Result<(), EngineError> {
         Ok(())

@@ -191,7 +191,7 @@ pub fn make_piece(
         let take = Take::prepare(engine, &shot.key, timeline, &mut sources, &store, task)?;
         if let Some(stage) = level.checked_sub(DECIDED) {
             for number in numbers {
-                take.make_piece((stage, number), again, task)?;
+                take.make_piece((stage, number), again, &mut sources, task)?;
             }
         }
     }

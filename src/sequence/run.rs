@@ -174,10 +174,12 @@ impl<E: Engine> Take<E> {
         &self,
         piece: (usize, usize),
         again: bool,
+        sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
+        let (analysis, decision) = (&self.analysis, &self.decision);
         self.engine
-            .make_piece(&self.analysis, &self.decision, piece, again, task)
+            .make_piece(analysis, decision, piece, again, sources, task)
     }
 
     /// The engine, with the settings that the take was made under.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use longtake::device::{Cancel, Task};
 use longtake::engine::wan::vae::{self, VaeDecoder};
-use longtake::engine::wan::{Settings, WanEngine, Way};
+use longtake::engine::wan::{Role, Settings, WanEngine, Way};
 use longtake::engine::{Engine, Keep};
 use longtake::frame::Picture;
 use longtake::sequence::{Mode, Take};
@@ -21,6 +21,7 @@ use crate::take::{Frames, Kept, Order, folder, range, settings};
 struct Counting {
     kept: MemoryVault,
     put: Mutex<HashSet<blake3::Hash>>,
+    bytes: Mutex<usize>,
     /// How often something was made that had been.
     twice: Mutex<usize>,
 }
@@ -30,6 +31,7 @@ impl Counting {
         Arc::new(Self {
             kept: MemoryVault::new(256 << 20),
             put: Mutex::default(),
+            bytes: Mutex::default(),
             twice: Mutex::default(),
         })
     }
@@ -45,7 +47,9 @@ impl Keep for Counting {
     }
 
     fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
-        *self.twice.lock() += usize::from(!self.put.lock().insert(*name));
+        let new = self.put.lock().insert(*name);
+        *self.twice.lock() += usize::from(!new);
+        *self.bytes.lock() += if new { bytes.len() } else { 0 };
         self.kept.put(name, bytes);
     }
 }
@@ -77,11 +81,8 @@ fn take(order: &Order, keep: Arc<dyn Keep>) -> Take<WanEngine> {
 }
 
 /// All latents of the only shot.
-fn latents(take: &Take<WanEngine>) -> Tensor {
-    let all = 0..take.decision().shots[0].shot.latents();
-    let engine = take.engine();
-    let made = engine.latents(take.analysis(), take.decision(), 0, all, Task::quiet());
-    made.unwrap()
+fn latents(order: &Order, take: &Take<WanEngine>) -> Tensor {
+    order.all_latents(take, take.decision())
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -113,7 +114,8 @@ fn any_order_of_making_gives_the_same_bytes() {
         for number in (0..pieces.pieces.len()).rev() {
             let again = take(&order, shared.clone());
             let twice = number == 0;
-            let made = again.make_piece((stage, number), twice, Task::quiet());
+            let piece = (stage, number);
+            let made = order.with(|s| again.make_piece(piece, twice, s, Task::quiet()));
             made.unwrap();
         }
     }
@@ -123,7 +125,8 @@ fn any_order_of_making_gives_the_same_bytes() {
         assert_eq!(frame.data(), three[i].data(), "frame {i} from pieces");
     }
     assert!(one[3].data() != one[60].data());
-    assert!(other.make_piece((1, 99), false, Task::quiet()).is_err());
+    let none = order.with(|s| other.make_piece((1, 99), false, s, Task::quiet()));
+    assert!(none.is_err());
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn fills_join_their_anchors_without_a_seam() {
     order.settings.overlap = 9;
     order.settings.at_once = 41;
     let take = take(&order, kept());
-    let steps = steps(&latents(&take));
+    let steps = steps(&latents(&order, &take));
     let scheme = &take.decision().shots[0].scheme;
     // Where the latents that a group was given end and its own begin.
     let mut seams = HashSet::new();
@@ -226,7 +229,7 @@ fn decoding_in_runs_gives_what_decoding_at_once_gives() {
     let (config, vb) = vae::open(&folder.path().join("vae")).unwrap();
     let decoder = VaeDecoder::load(&config, &vb).unwrap();
     let mut whole = Vec::new();
-    let all = latents(&take);
+    let all = latents(&order, &take);
     let piece = &mut |piece: vae::Piece| whole.push(piece.pixels);
     decoder
         .decode(&all, vae::Tiling::Whole, Task::quiet(), piece)
@@ -268,7 +271,7 @@ fn every_kind_of_model_makes_long_takes_that_begin_and_end_with_the_plate() {
         let with = |order: &Order| {
             let take = take(order, kept());
             assert!(!take.decision().shots[0].scheme.layout.is_single());
-            let made = latents(&take);
+            let made = latents(order, &take);
             assert!(values(&made).iter().all(|v| v.is_finite()), "{name}");
             (made, take)
         };
@@ -412,16 +415,88 @@ fn what_is_not_given_for_long_is_as_if_encoded() {
         order.out = range(1, count);
         order.mode = Mode::Between;
         order.plate = plate;
-        let take = take(&order, kept());
-        let shot = &take.analysis().shots[0];
-        let channels = shot.channels.as_ref().unwrap();
-        let last = shot.shot.latents() - 1;
-        let at: Vec<usize> = (last - 2..=last).chain([30]).collect();
-        (values(&channels.select(&at).unwrap()), channels.distinct())
+        let keep = Counting::new();
+        let take = take(&order, keep.clone());
+        let shot = &take.analysis().shots[0].shot;
+        let last = shot.latents() - 1;
+        let at: Vec<usize> = [30].into_iter().chain(last - 2..=last).collect();
+        let told = told(&order, &take, &at);
+        let bytes = *keep.bytes.lock();
+        (told, bytes)
     };
-    // Both are longer than the encoder remembers; the one has 20 latent frames more.
+    // Both are longer than the encoder remembers; the one has 80 latent frames more.
     let (short, few) = encoded(201);
-    let (longer, same) = encoded(281);
-    assert_eq!(short, longer);
-    assert_eq!(few, same, "the time between costs nothing");
+    let (longer, same) = encoded(521);
+    for (role, values) in &short {
+        let (_, other) = longer.iter().find(|(r, _)| r == role).unwrap();
+        assert_eq!(values, other, "{role:?}");
+    }
+    let frame: usize = short.iter().map(|(_, v)| v.len()).sum::<usize>();
+    // Each of five chunks more has what nothing comes to once; four latent frames were
+    // looked at.
+    assert!(same < few + 5 * frame, "the time between costs nothing");
+}
+
+/// What the model is given of the latent frames `at`, part by part.
+fn told(order: &Order, take: &Take<WanEngine>, at: &[usize]) -> Vec<(Role, Vec<f32>)> {
+    let engine = take.engine();
+    let quiet = Task::quiet();
+    let told = order.with(|s| engine.told(take.analysis(), 0, at, s, quiet).unwrap());
+    told.0.iter().map(|(r, t)| (*r, values(t))).collect()
+}
+
+#[test]
+fn what_was_learned_of_a_long_plate_is_learned_again_where_it_is_lost() {
+    let given = tensors("with_plate/plate.safetensors");
+    let there_and_back = |key: &str, count: usize| {
+        let mut frames = Frames::of(&given[key]);
+        let own = frames.pictures.clone();
+        let n = own.len() - 1;
+        let at = |i: usize| (i % (2 * n)).min(2 * n - i % (2 * n));
+        frames.pictures = (0..count).map(|i| own[at(i)].clone()).collect();
+        frames.info.range = range(1, count as i32);
+        frames
+    };
+    for (mode, way, name) in [
+        (Mode::Fill, Way::Fill, "vace"),
+        (Mode::Restyle, Way::Restyle, "vace"),
+        (Mode::Restyle, Way::Restyle, "restyle"),
+        (Mode::Restyle, Way::Restyle, "ti2v"),
+    ] {
+        let folder = folder(name);
+        let count = 270;
+        let plate = there_and_back("plate", count);
+        let size = [plate.info.width, plate.info.height];
+        let base = long(&folder, size, count as i32);
+        let order = Order {
+            mode,
+            out: range(1, count as i32),
+            matte: (mode == Mode::Fill).then(|| there_and_back("matte", count)),
+            plate,
+            settings: Settings {
+                way,
+                ..base.settings
+            },
+            ..base
+        };
+        let keep = Counting::new();
+        let learned = take(&order, keep.clone());
+        let all: Vec<usize> = (0..learned.analysis().shots[0].shot.latents()).collect();
+        let before = told(&order, &learned, &all);
+        assert!(keep.count() > 3, "{name}: nothing is kept apart");
+        keep.kept.clear();
+        let whole = told(&order, &learned, &all);
+        assert_eq!(before, whole, "{name}: {mode:?}");
+        // A smaller plate would not come to the same.
+        keep.kept.clear();
+        let mut smaller = order.plate.clone();
+        smaller.info.full_size = (2 * size[0], 2 * size[1]);
+        let small = Order {
+            plate: smaller,
+            ..order
+        };
+        let engine = learned.engine();
+        let lost = small.with(|s| engine.told(learned.analysis(), 0, &[3], s, Task::quiet()));
+        assert!(lost.unwrap_err().to_string().contains("storeSize"));
+    }
 }

@@ -39,13 +39,6 @@ fn take(order: &Order) -> Take<WanEngine> {
     order.take_kept(keep, &(), Task::quiet()).unwrap()
 }
 
-fn latents(take: &Take<WanEngine>, decision: &Latents) -> Tensor {
-    let all = 0..decision.shots[0].shot.latents();
-    let engine = take.engine();
-    let made = engine.latents(take.analysis(), decision, 0, all, Task::quiet());
-    made.unwrap()
-}
-
 /// The same take with one tile for all of the picture.
 fn untiled(decision: &Latents) -> Latents {
     let mut whole = decision.clone();
@@ -98,8 +91,8 @@ fn tiles_are_the_whole_where_nothing_looks_beyond_them() {
     let decision = take.decision();
     let grid = decision.shots[0].scheme.grid.as_ref().unwrap();
     assert!(grid.rows.parts.len() > 1 && grid.columns.parts.len() > 2);
-    let tiled = latents(&take, decision);
-    let whole = latents(&take, &untiled(decision));
+    let tiled = order.all_latents(&take, decision);
+    let whole = order.all_latents(&take, &untiled(decision));
     let (errors, _) = map(&tiled, &whole, |a, b| (a - b).abs());
     let worst = errors.iter().copied().fold(0., f64::max);
     println!("worst {worst:.2e}");
@@ -108,7 +101,7 @@ fn tiles_are_the_whole_where_nothing_looks_beyond_them() {
     let mut still = self::order(&folder, 5);
     still.settings.refine_strength = 0.;
     let plain = self::take(&still);
-    let plain = latents(&plain, plain.decision());
+    let plain = still.all_latents(&plain, plain.decision());
     let (moved, _) = map(&tiled, &plain, |a, b| (a - b).abs());
     assert!(mean(moved.into_iter()) > 0.05);
 }
@@ -119,8 +112,8 @@ fn seams_of_tiles_are_no_worse_than_what_lies_between() {
     let order = order(&folder, 5);
     let take = take(&order);
     let decision = take.decision();
-    let tiled = latents(&take, decision);
-    let whole = latents(&take, &untiled(decision));
+    let tiled = order.all_latents(&take, decision);
+    let whole = order.all_latents(&take, &untiled(decision));
     let (errors, width) = map(&tiled, &whole, |a, b| (a - b).abs());
     let grid = decision.shots[0].scheme.grid.as_ref().unwrap();
     // Where two tiles both count.
@@ -163,7 +156,7 @@ fn tiles_are_decoded_without_a_seam() {
     let (config, vb) = vae::open(&folder.path().join("vae")).unwrap();
     let decoder = VaeDecoder::load(&config, &vb).unwrap();
     let mut whole = Vec::new();
-    let all = latents(&take, decision);
+    let all = order.all_latents(&take, decision);
     let piece = &mut |piece: vae::Piece| whole.push(piece.pixels);
     decoder
         .decode(&all, vae::Tiling::Whole, Task::quiet(), piece)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use longtake::device::{Cancel, Silent, Task};
-use longtake::engine::wan::{ModelFiles, Settings, WanEngine};
+use longtake::engine::wan::{Latents, ModelFiles, Settings, WanEngine};
 use longtake::engine::{EngineError, Keep, Sources, Timeline};
 use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
 use longtake::sequence::{Mode, Request, Take};
@@ -217,6 +217,17 @@ impl Order {
         let shots = &take.decision().shots;
         assert_eq!(shots.len(), 1);
         shots[0].latents.as_ref().unwrap().tensor().unwrap()
+    }
+
+    /// All latents of the only shot of `take`, by `decision`.
+    pub fn all_latents(&self, take: &Take<WanEngine>, decision: &Latents) -> Tensor {
+        let all = 0..decision.shots[0].shot.latents();
+        let engine = take.engine();
+        let quiet = Task::quiet();
+        self.with(|sources| {
+            let made = engine.latents(take.analysis(), decision, 0, all, sources, quiet);
+            made.unwrap()
+        })
     }
 
     /// What the take is refused with.

@@ -30,22 +30,6 @@ impl Array {
     }
 }
 
-/// Maps of one size as [1, channels, frames, height, width].
-pub fn stacked(maps: &[FeatureMap]) -> Result<Tensor> {
-    let Some(first) = maps.first() else {
-        candle_core::bail!("there are no frames");
-    };
-    let (height, width, channels) = (first.height(), first.width(), first.channels());
-    let mut values = Vec::with_capacity(maps.len() * height * width * channels);
-    for map in maps {
-        map.rows().for_each(|row| values.extend_from_slice(row));
-    }
-    Tensor::from_vec(values, (maps.len(), height, width, channels), &Device::Cpu)?
-        .permute((3, 0, 1, 2))?
-        .contiguous()?
-        .unsqueeze(0)
-}
-
 /// The frames of [1, channels, frames, height, width].
 pub fn unstacked(tensor: &Tensor) -> std::result::Result<Vec<FeatureMap>, super::vae::VaeError> {
     frames_of(tensor)

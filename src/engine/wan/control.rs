@@ -1,48 +1,42 @@
 //! What VACE's control branch reads (Jiang et al., 2025, section 3.2): latents of what
 //! stays and of what is to be changed, then the mask, its squares of pixels as channels.
 
-use candle_core::{Result as TensorResult, Tensor};
+use std::sync::Arc;
 
-use super::array::stacked;
+use candle_core::Tensor;
+
 use super::encode::Encoder;
 use super::error::WanError;
 use super::fit::Fit;
 use super::look::{Look, Seen};
 use super::settings::Way;
 use super::shot::Shot;
-use super::track::Track;
+use super::track::Part;
 use crate::device::ops::FeatureMap;
 
-/// Of a whole shot: z channels of what stays, z of what is to be changed, and those of
-/// the mask.
+/// What stays of frame `index` of `shot` and what of it is to be changed.
 ///
 /// # Errors
-/// Where a frame cannot be had or the VAE cannot be run.
-pub fn track(
-    encoder: &mut Encoder<'_>,
+/// Where the frame cannot be had.
+pub fn pictures(
     way: Way,
     shot: &Shot,
+    index: usize,
     look: &mut Look<'_, '_>,
-    fit: Fit,
-) -> Result<Track, WanError> {
-    let mut pictures = encoder.tracks(shot.count(), 2, fit, &mut |i| {
-        let mut seen = look.at(shot, i)?;
-        let mask = Mask::of(way, &seen);
-        let stays = match way {
-            Way::Follow => seen.behind.take(),
-            Way::Restyle => None,
-            Way::Frames | Way::Fill => seen.frame.take(),
-        };
-        // What a fill is to replace is hidden: it would come through.
-        let changes = match way {
-            Way::Follow => seen.frame.take(),
-            Way::Frames | Way::Fill | Way::Restyle => None,
-        };
-        Ok(vec![mask.part(stays, false), mask.part(changes, true)])
-    })?;
-    let mask = masks(encoder, way, shot, look, fit)?;
-    pictures.push(mask);
-    Ok(Track::joined(&pictures.iter().collect::<Vec<_>>())?)
+) -> Result<[Option<FeatureMap>; 2], WanError> {
+    let mut seen = look.at(shot, index)?;
+    let mask = Mask::of(way, &seen);
+    let stays = match way {
+        Way::Follow => seen.behind.take(),
+        Way::Restyle => None,
+        Way::Frames | Way::Fill => seen.frame.take(),
+    };
+    // What a fill is to replace is hidden: it would come through.
+    let changes = match way {
+        Way::Follow => seen.frame.take(),
+        Way::Frames | Way::Fill | Way::Restyle => None,
+    };
+    Ok([mask.part(stays, false), mask.part(changes, true)])
 }
 
 /// Of reference pictures, which stand before the first frame: they stay, and nothing
@@ -68,6 +62,28 @@ pub fn of_references(
     }
 }
 
+/// The pixels of the mask of latent frame `latent`, `by` × `by` of them as channels: of
+/// the nearest frame.
+///
+/// # Errors
+/// Where the matte cannot be had.
+pub fn mask(
+    way: Way,
+    shot: &Shot,
+    latent: usize,
+    by: usize,
+    look: &mut Look<'_, '_>,
+    fit: Fit,
+) -> Result<Part, WanError> {
+    let (count, latents) = (shot.count(), shot.latents());
+    let index = (2 * latent + 1) * count / (2 * latents);
+    let [columns, rows] = fit.canvas;
+    Ok(match Mask::at(way, shot, index, look)? {
+        Mask::Some(mask) => squares(&mask, by),
+        Mask::Everywhere(all) => Arc::from(vec![f32::from(all); rows * columns]),
+    })
+}
+
 /// 1 where a frame is to be made.
 enum Mask {
     Everywhere(bool),
@@ -81,6 +97,19 @@ impl Mask {
             (Way::Fill | Way::Follow, _, Some(covered)) => Self::Some(covered.clone()),
             _ => Self::Everywhere(true),
         }
+    }
+
+    /// The same of frame `index` of `shot`, reading nothing but its matte.
+    fn at(way: Way, shot: &Shot, index: usize, look: &mut Look<'_, '_>) -> Result<Self, WanError> {
+        let covered = match way {
+            Way::Fill | Way::Follow => look.covered(shot, index)?,
+            Way::Frames | Way::Restyle => None,
+        };
+        Ok(match (way, covered) {
+            (Way::Frames, _) => Self::Everywhere(shot.plate(index).is_none()),
+            (_, Some(covered)) => Self::Some(covered),
+            (_, None) => Self::Everywhere(true),
+        })
     }
 
     /// What shows of `frame` inside the mask, or outside it; the rest is 0.
@@ -102,50 +131,15 @@ impl Mask {
     }
 }
 
-/// The pixels of the masks, `by` × `by` of them as channels: of each latent frame the
-/// nearest frame's.
-fn masks(
-    encoder: &Encoder<'_>,
-    way: Way,
-    shot: &Shot,
-    look: &mut Look<'_, '_>,
-    fit: Fit,
-) -> Result<Track, WanError> {
-    let by = encoder.studio.vae().spatial_factor();
-    let (count, latents) = (shot.count(), shot.latents());
-    let [columns, rows] = fit.canvas;
-    // Those that are everywhere alike are kept once each.
-    let (mut distinct, mut at, mut alike) = (Vec::new(), Vec::new(), [None; 2]);
-    for latent in 0..latents {
-        let index = (2 * latent + 1) * count / (2 * latents);
-        let number = distinct.len() as u32;
-        at.push(match Mask::of(way, &look.at(shot, index)?) {
-            Mask::Some(mask) => {
-                distinct.push(squares(&mask, by)?);
-                number
-            }
-            Mask::Everywhere(all) => match alike[usize::from(all)] {
-                Some(known) => known,
-                None => {
-                    let value = f32::from(all);
-                    let mask = FeatureMap::zeros(rows, columns, 1, 0).map(0, |_| value);
-                    distinct.push(squares(&mask, by)?);
-                    alike[usize::from(all)] = Some(number);
-                    number
-                }
-            },
-        });
-    }
-    Ok(Track::new(&Tensor::cat(&distinct, 2)?, at)?)
-}
-
-/// [1, by · by, 1, rows, columns]
-fn squares(mask: &FeatureMap, by: usize) -> TensorResult<Tensor> {
-    let pixels = stacked(std::slice::from_ref(mask))?;
+/// [by · by, rows, columns]
+fn squares(mask: &FeatureMap, by: usize) -> Part {
     let (rows, columns) = (mask.height() / by, mask.width() / by);
-    pixels
-        .reshape((1, rows, by, columns, by))?
-        .permute((2, 4, 0, 1, 3))?
-        .reshape((1, by * by, 1, rows, columns))?
-        .contiguous()
+    let mut out = Vec::with_capacity(rows * columns * by * by);
+    for cell in 0..by * by {
+        for y in 0..rows {
+            let row = mask.row(y * by + cell / by);
+            out.extend((0..columns).map(|x| row[x * by + cell % by]));
+        }
+    }
+    Arc::from(out)
 }

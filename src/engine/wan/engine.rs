@@ -12,6 +12,7 @@
 //! latents on processors with the same instructions, and on others the same picture but
 //! for the last bits. Machines that share a store share the latents.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use parking_lot::Mutex;
 
 use super::array::Array;
 use super::compose::composed;
-use super::conditions::{self, Conditions, Given};
+use super::conditions::{self, Conditions, Given, Lesson, Told};
 use super::develop::{Desk, Exposed, Latents, Wanted};
 use super::error::WanError;
 use super::fit::Fit;
@@ -141,6 +142,7 @@ impl WanEngine {
         let mut cached = None;
         for given in &conditions.shots {
             let scheme = Scheme::new(&given.shot, settings, &sizes, studio.vae());
+            let number = shots.len();
             let place = place(&given.shot, timeline);
             let latents = if scheme.is_decided() {
                 let shape = shape(&studio, conditions.fit, given);
@@ -148,7 +150,7 @@ impl WanEngine {
                     Some(path) => read_noise(path, shape)?,
                     None => {
                         let place = Place {
-                            frame: place - given.references as i32,
+                            frame: place - given.references.len() as i32,
                             ..Place::default()
                         };
                         noise(settings.seed, place, shape, &Device::Cpu)?
@@ -159,8 +161,16 @@ impl WanEngine {
                     none => none.insert(Sampling::open(&studio, settings, task)?),
                 };
                 let places: Vec<usize> = (0..given.shot.latents()).collect();
+                let mut lesson = Lesson {
+                    studio: &studio,
+                    settings,
+                    keep: &*self.keep,
+                    sources: None,
+                };
+                let told = conditions.told(number, &places, &mut lesson, task)?;
                 let scene = Scene {
                     given,
+                    told: &told,
                     places: &places,
                     anchors: None,
                     noise: &noise,
@@ -254,12 +264,13 @@ impl WanEngine {
         Ok(())
     }
 
-    fn making<'a>(
+    fn making<'a, 's>(
         &'a self,
         studio: &'a Studio,
         conditions: &'a Conditions,
         latents: &'a Latents,
-    ) -> Making<'a> {
+        sources: &'a mut Sources<'s>,
+    ) -> Making<'a, 's> {
         Making {
             studio,
             settings: &self.settings,
@@ -267,6 +278,7 @@ impl WanEngine {
             bench: &self.bench,
             conditions,
             latents,
+            sources: RefCell::new(sources),
         }
     }
 
@@ -289,6 +301,30 @@ impl WanEngine {
         Ok(shots.into_iter().map(scheme).collect())
     }
 
+    /// What the model is given of the latent frames `places`, which rise, of shot `shot`.
+    ///
+    /// # Errors
+    /// Where there are none such, or what was kept is lost and cannot be learned again.
+    pub fn told(
+        &self,
+        conditions: &Conditions,
+        shot: usize,
+        places: &[usize],
+        sources: &mut Sources<'_>,
+        task: Task<'_>,
+    ) -> Result<Told, EngineError> {
+        let told = self.studio().and_then(|studio| {
+            let mut lesson = Lesson {
+                studio: &studio,
+                settings: &self.settings,
+                keep: &*self.keep,
+                sources: Some(sources),
+            };
+            conditions.told(shot, places, &mut lesson, task)
+        });
+        stopped_or(told, task)
+    }
+
     /// Latent frames `range` of shot `shot` as they are decoded, [1, z, range, rows,
     /// columns].
     ///
@@ -300,10 +336,11 @@ impl WanEngine {
         latents: &Latents,
         shot: usize,
         range: Range<usize>,
+        sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<Tensor, EngineError> {
         let made = self.studio().and_then(|studio| {
-            let making = self.making(&studio, conditions, latents);
+            let making = self.making(&studio, conditions, latents, sources);
             making.latents(shot, range, task)
         });
         stopped_or(made, task)
@@ -337,7 +374,7 @@ impl WanEngine {
             };
             self.desk.frame(&wanted, at, frame, task)?
         } else {
-            self.making(&studio, conditions, latents)
+            self.making(&studio, conditions, latents, sources)
                 .frame(at, frame, task)?
         };
         let size = (info.width, info.height);
@@ -376,11 +413,12 @@ impl Engine for WanEngine {
 
     fn analysis_key(&self, timeline: &Timeline) -> String {
         let Settings { way, size, .. } = &self.settings;
-        let told = format!(
-            "{way:?} {size:?} {:?} {}",
-            self.shots(timeline),
-            self.sources_key()
-        );
+        let shots = self.shots(timeline);
+        // Those that are made at once are held, others kept apart.
+        let held = shots.iter().map(|s| self.settings.makes_at_once(s));
+        let held: Vec<bool> = held.collect();
+        let sources = self.sources_key();
+        let told = format!("2 {way:?} {size:?} {shots:?} {held:?} {sources}");
         match (&self.settings.colour, &self.settings.guide_colour) {
             (None, None) => told,
             colours => format!("{told} {colours:?}"),
@@ -400,7 +438,13 @@ impl Engine for WanEngine {
         let learned = self.studio().and_then(|studio| {
             let fit = Fit::new(sources.plate.info(), self.settings.size, studio.step());
             let shots = self.shots(timeline);
-            conditions::learn(&studio, &self.settings, shots, fit, sources, task)
+            let mut lesson = Lesson {
+                studio: &studio,
+                settings: &self.settings,
+                keep: &*self.keep,
+                sources: Some(sources),
+            };
+            conditions::learn(&mut lesson, shots, fit, task)
         });
         stopped_or(learned, task)
     }
@@ -425,6 +469,7 @@ impl Engine for WanEngine {
         decision: &Latents,
         (stage, number): (usize, usize),
         again: bool,
+        sources: &mut Sources<'_>,
         task: Task<'_>,
     ) -> Result<(), EngineError> {
         let shots = decision.shots.iter();
@@ -435,7 +480,7 @@ impl Engine for WanEngine {
             return Err(EngineError::Request(text.to_owned()));
         };
         let made = self.studio().and_then(|studio| {
-            let making = self.making(&studio, analysis, decision);
+            let making = self.making(&studio, analysis, decision, sources);
             making.part(*shot, *part, again, task)
         });
         stopped_or(made, task)
@@ -519,7 +564,7 @@ fn matte_name(path: &Path) -> String {
 /// Channels, frames, rows and columns of a shot's latents.
 fn shape(studio: &Studio, fit: Fit, given: &Given) -> [usize; 4] {
     let [rows, columns] = studio.latent_size(fit.canvas);
-    let frames = given.shot.latents() + given.references;
+    let frames = given.shot.latents() + given.references.len();
     [studio.vae().z_dim, frames, rows, columns]
 }
 

@@ -31,7 +31,8 @@ pub struct Look<'a, 's> {
     task: Task<'a>,
     /// The way between the plate's values and the model's.
     pub space: DisplaySpace,
-    guide: DisplaySpace,
+    /// The same of the guide.
+    pub guide: DisplaySpace,
     /// What was seen last: its frame, and that.
     last: Option<(i32, Seen)>,
 }
@@ -56,15 +57,7 @@ impl<'a, 's> Look<'a, 's> {
         }
         // Nothing bends yet, and what is read is in its own values.
         let space = DisplaySpace::new(Transfer::Display, 1.);
-        let mut look = Self {
-            settings,
-            fit,
-            sources,
-            task,
-            space,
-            guide: space,
-            last: None,
-        };
+        let mut look = Self::again(settings, fit, [space; 2], sources, task);
         let (mut of_plate, mut of_guide) = (1f32, 1f32);
         let follows = settings.way == Way::Follow;
         for shot in shots {
@@ -96,6 +89,26 @@ impl<'a, 's> Look<'a, 's> {
             _ => look.space,
         };
         Ok(look)
+    }
+
+    /// As [`new`](Self::new) where it is known how the highlights of the plate and of
+    /// the guide are bent.
+    pub fn again(
+        settings: &'a Settings,
+        fit: Fit,
+        [space, guide]: [DisplaySpace; 2],
+        sources: &'a mut Sources<'s>,
+        task: Task<'a>,
+    ) -> Self {
+        Self {
+            settings,
+            fit,
+            sources,
+            task,
+            space,
+            guide,
+            last: None,
+        }
     }
 
     /// Whether frame `index` of `shot` has a plate or a guide to be read.
@@ -156,10 +169,23 @@ impl<'a, 's> Look<'a, 's> {
                 }
             }
         }
-        if let Some(matte) = self.sources.matte.as_mut().filter(|_| matted) {
-            seen.covered = Some(self.fit.covered(&*matte.read(behind)?));
+        if matted {
+            seen.covered = self.covered(shot, index)?;
         }
         Ok(seen)
+    }
+
+    /// Where the matte covers frame `index` of `shot`: 1, else 0; none where there is no
+    /// matte.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn covered(&mut self, shot: &Shot, index: usize) -> Result<Option<FeatureMap>, WanError> {
+        let behind = shot.frame(index).saturating_add(shot.over.unwrap_or(0));
+        Ok(match &mut self.sources.matte {
+            Some(matte) => Some(self.fit.covered(&*matte.read(behind)?)),
+            None => None,
+        })
     }
 
     /// Where the matte of subject `clip` covers plate frame `frame`: 1, else 0.

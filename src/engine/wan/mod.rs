@@ -33,7 +33,7 @@ pub mod transformer;
 pub mod vae;
 
 pub use array::Array;
-pub use conditions::{Conditions, Given};
+pub use conditions::{Conditions, Given, Role, Told};
 pub use develop::{Exposed, Latents};
 pub use engine::{VERSION, WanEngine};
 pub use error::WanError;

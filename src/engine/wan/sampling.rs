@@ -3,11 +3,10 @@
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
 
 use super::array::Array;
-use super::conditions::Given;
+use super::conditions::{Given, Role, Told};
 use super::error::WanError;
 use super::pipeline::{Condition, Experts, Held, Made, Run, Start, Subjects};
 use super::settings::{Settings, Way};
-use super::shot::Shot;
 use super::studio::{Kind, Studio};
 use super::transformer::{Control, Regions};
 use crate::device::Task;
@@ -27,6 +26,8 @@ pub struct Sampling {
 pub struct Scene<'a> {
     /// What the model is given of the shot.
     pub given: &'a Given,
+    /// What it is given of these latent frames.
+    pub told: &'a Told,
     /// The latent frames of the shot that it makes.
     pub places: &'a [usize],
     /// Those of them that are known already.
@@ -53,7 +54,7 @@ impl Anchors {
             let plate = way == Way::Frames && shot.is_given(*place);
             f32::from(!*known || plate)
         });
-        let before = std::iter::repeat_n(1., scene.given.references);
+        let before = std::iter::repeat_n(1., scene.given.references.len());
         let free: Vec<f32> = before.chain(free).collect();
         let count = free.len();
         Tensor::from_vec(free, (1, 1, count, 1, 1), &Device::Cpu)
@@ -100,26 +101,24 @@ impl Sampling {
         settings: &Settings,
         task: Task<'_>,
     ) -> Result<Made, WanError> {
-        let (given, places) = (scene.given, scene.places);
+        let (given, told, places) = (scene.given, scene.told, scene.places);
+        let references = given.references.len();
         let (_, z, all, rows, columns) = scene.noise.dims5()?;
         let anchors = match scene.anchors {
             Some(anchors) => {
-                let latents = anchors.latents.pad_with_zeros(2, given.references, 0)?;
+                let latents = anchors.latents.pad_with_zeros(2, references, 0)?;
                 Some((latents, anchors.free(scene, settings.way)?))
             }
             None => None,
         };
-        let select = |track: &super::track::Track| track.select(places);
-        let mut channels = given.channels.as_ref().map(select).transpose()?;
+        let mut channels = told.joined(&[Role::There, Role::Pictures])?;
         if let (Some(own), Some((latents, free))) = (&channels, &anchors) {
             let mask = own.dim(1)? - z;
             let one = Tensor::ones((1, mask, all, rows, columns), DType::F32, &Device::Cpu)?;
             channels = Some(mixed(own, &Tensor::cat(&[&one, latents], 1)?, free)?);
         }
-        let mut kept = match &given.kept {
-            Some((latents, free)) => Some((latents.select(places)?, free.select(places)?)),
-            None => None,
-        };
+        let known = told.get(Role::Pictures).zip(told.get(Role::Free));
+        let mut kept = known.map(|(latents, free)| (latents.clone(), free.clone()));
         if let (Kind::Tokens, Some((latents, free))) = (self.kind, &anchors) {
             let ones = Tensor::ones((1, 1, all, rows, columns), DType::F32, &Device::Cpu)?;
             let (own, own_free) = match kept {
@@ -128,7 +127,7 @@ impl Sampling {
             };
             kept = Some((mixed(&own, latents, free)?, own_free.broadcast_mul(free)?));
         }
-        let mut control = given.control.as_ref().map(select).transpose()?;
+        let mut control = told.joined(&[Role::Stays, Role::Changes, Role::Mask])?;
         if let (Some(own), Some(references)) = (&control, &given.control_references) {
             control = Some(Tensor::cat(&[&references.tensor()?, own], 2)?);
         }
@@ -140,16 +139,19 @@ impl Sampling {
             let mask = mask.broadcast_mul(free)?;
             control = Some(Tensor::cat(&[stays, changes, mask], 1)?);
         }
-        let start = given.start.as_ref().map(select).transpose()?;
-        let start = match start {
-            Some(start) => Some(start.pad_with_zeros(2, given.references, 0)?),
+        let start = match told.get(Role::Start) {
+            Some(start) => Some(start.pad_with_zeros(2, references, 0)?),
             None => None,
         };
         let clip = given.clip.as_ref().map(Array::tensor).transpose()?;
-        let regions = match &given.members {
+        let regions = match told.get(Role::Members) {
             Some(members) => {
-                let chosen = of_places(members, &given.shot, given.references, places);
-                Some(Regions::new(&chosen, &Device::Cpu)?)
+                let members = members.flatten_all()?.to_vec1::<f32>()?;
+                let per = members.len() / places.len().max(1);
+                let owners = given.references.iter();
+                let before = owners.flat_map(|owner| std::iter::repeat_n(*owner, per));
+                let all: Vec<u32> = before.chain(members.iter().map(|m| *m as u32)).collect();
+                Some(Regions::new(&all, &Device::Cpu)?)
             }
             None => None,
         };
@@ -187,7 +189,7 @@ impl Sampling {
         };
         let made = self.experts.sample(&run, task)?;
         Ok(Made {
-            latents: made.latents.narrow(2, given.references, places.len())?,
+            latents: made.latents.narrow(2, references, places.len())?,
             cached: made.cached,
         })
     }
@@ -198,14 +200,4 @@ impl Sampling {
             None => candle_core::bail!("there is no prompt"),
         }
     }
-}
-
-/// The members of the tokens of `places`, those of references before them.
-fn of_places(members: &[u32], shot: &Shot, references: usize, places: &[usize]) -> Vec<u32> {
-    let frames = (references + shot.latents()).max(1);
-    let per = members.len() / frames;
-    let before = 0..references;
-    let frames = before.chain(places.iter().map(|p| references + p));
-    let of = |frame: usize| members.get(frame * per..(frame + 1) * per);
-    frames.filter_map(of).flatten().copied().collect()
 }

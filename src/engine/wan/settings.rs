@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::shot::STEP;
+use super::length::Layout;
+use super::shot::{STEP, Shot};
 use crate::frame::Conversion;
 use crate::sampler::Guidance;
 
@@ -176,6 +177,11 @@ impl Settings {
     /// Latent frames that the model makes at once, at most.
     pub fn latents_at_once(&self) -> usize {
         (self.at_once.max(1) - 1) / STEP + 1
+    }
+
+    /// Whether the model makes all of `shot` at once.
+    pub fn makes_at_once(&self, shot: &Shot) -> bool {
+        shot.latents() <= self.latents_at_once().max(Layout::LEAST)
     }
 
     /// Latent frames of an anchor: from so many a movement can be taken up.

@@ -13,7 +13,8 @@ use crate::engine::wan::vae::{self, Tiling, VaeDecoder};
 /// Latents that are decoded around a tile and left out again: the decoder looks about so
 /// far, beside its attention over all that it is given.
 const AROUND: usize = 8;
-impl Making<'_> {
+
+impl Making<'_, '_> {
     /// The plate's part of output frame `frame` of shot `shot`: RGB of -1 to 1, row by
     /// row.
     ///

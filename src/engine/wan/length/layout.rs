@@ -79,11 +79,14 @@ struct Gap {
 }
 
 impl Layout {
+    /// Latent frames that a model is taken to make at once, at least.
+    pub const LEAST: usize = 3;
+
     /// The groups of a shot of `latents` latent frames, of which the model makes `most`
     /// at once, in runs of `run`; at least 3 and 1, and no more of a run than goes into
     /// a group three times.
     pub fn new(latents: usize, most: usize, run: usize) -> Self {
-        let most = most.max(3);
+        let most = most.max(Self::LEAST);
         let run = run.clamp(1, most / 3);
         let mut layout = Self {
             latents,

@@ -1,5 +1,6 @@
 //! The pieces of a shot, made when they are asked for and kept.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -9,14 +10,14 @@ use parking_lot::{Mutex, MutexGuard};
 use super::level::levelled;
 use super::scheme::{Part, Scheme};
 use crate::device::Task;
-use crate::engine::Keep;
 use crate::engine::wan::array::Array;
-use crate::engine::wan::conditions::{Conditions, Given};
+use crate::engine::wan::conditions::{Conditions, Given, Lesson, Told};
 use crate::engine::wan::develop::{Exposed, Latents};
 use crate::engine::wan::error::WanError;
 use crate::engine::wan::sampling::{Anchors, Sampling, Scene};
 use crate::engine::wan::settings::{Settings, Way};
 use crate::engine::wan::studio::Studio;
+use crate::engine::{Keep, Sources};
 use crate::sampler::{Place, noise};
 
 /// How long a thread waits for another's work before it asks whether to stop.
@@ -43,7 +44,7 @@ pub(super) fn held<'a, T>(
 }
 
 /// What pieces are made with.
-pub struct Making<'a> {
+pub struct Making<'a, 's> {
     /// The model.
     pub studio: &'a Studio,
     /// What the artist chose.
@@ -56,9 +57,11 @@ pub struct Making<'a> {
     pub conditions: &'a Conditions,
     /// What was decided.
     pub latents: &'a Latents,
+    /// What can be read, where something of the conditions is lost.
+    pub sources: RefCell<&'a mut Sources<'s>>,
 }
 
-impl Making<'_> {
+impl Making<'_, '_> {
     /// Makes `part` of shot `shot` and keeps it; what is kept already, only where
     /// `again`.
     ///
@@ -202,7 +205,8 @@ impl Making<'_> {
             Some(anchors) if own.free().is_empty() => anchors.latents.clone(),
             _ => {
                 let [_, z, _, rows, columns] = self.shape(shot)?;
-                let noise = of_places(&own.places, given.references, |frame, count| {
+                let references = given.references.len();
+                let noise = of_places(&own.places, references, |frame, count| {
                     let place = Place {
                         frame: exposed.place + frame,
                         ..Place::default()
@@ -210,8 +214,10 @@ impl Making<'_> {
                     let shape = [z, count, rows, columns];
                     noise(self.settings.seed, place, shape, &Device::Cpu)
                 })?;
+                let told = self.told(shot, &own.places, task)?;
                 let scene = Scene {
                     given,
+                    told: &told,
                     places: &own.places,
                     anchors: anchors.as_ref(),
                     noise: &noise,
@@ -293,6 +299,23 @@ impl Making<'_> {
     pub(super) fn of(&self, shot: usize) -> Result<(&Exposed, &Scheme), WanError> {
         let exposed = self.latents.shots.get(shot);
         exposed.map(|e| (e, &e.scheme)).ok_or_else(no_part)
+    }
+
+    /// What the model is given of the latent frames `places` of shot `shot`.
+    pub(super) fn told(
+        &self,
+        shot: usize,
+        places: &[usize],
+        task: Task<'_>,
+    ) -> Result<Told, WanError> {
+        let mut sources = self.sources.borrow_mut();
+        let mut lesson = Lesson {
+            studio: self.studio,
+            settings: self.settings,
+            keep: self.keep,
+            sources: Some(&mut **sources),
+        };
+        self.conditions.told(shot, places, &mut lesson, task)
     }
 
     pub(super) fn given(&self, shot: usize) -> Result<&Given, WanError> {

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::enlarge::{enlarged, fused};
 use super::making::{Making, no_part};
 use crate::device::Task;
-use crate::engine::wan::conditions::Given;
+use crate::engine::wan::conditions::{Given, Role, Told};
 use crate::engine::wan::error::WanError;
 use crate::engine::wan::sampling::Scene;
 use crate::engine::wan::settings::Settings;
@@ -20,7 +20,7 @@ use crate::sampler::{Place, noise};
 /// place the two have nothing in common.
 const REFINED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-impl Making<'_> {
+impl Making<'_, '_> {
     /// Tile `tile` refined, [1, z, frames, rows, columns]: begun from the latents that
     /// were made first, enlarged, with the noise of a late step (as in SDEdit, Meng et
     /// al., 2022), and with what of these is coarse put back.
@@ -53,9 +53,10 @@ impl Making<'_> {
         let seed = self.settings.seed.wrapping_add(REFINED);
         let noise = noise(seed, place, shape, &Device::Cpu)?;
         let places: Vec<usize> = (0..times.len()).collect();
-        let given = self.given_tile(shot, &exposed.shot, &prior)?;
+        let (given, told) = self.given_tile(shot, &exposed.shot, &prior, task)?;
         let scene = Scene {
             given: &given,
+            told: &told,
             places: &places,
             anchors: None,
             noise: &noise,
@@ -74,44 +75,51 @@ impl Making<'_> {
     /// What the model is given of a tile whose latents were `prior` before: these to
     /// start from and, where it knows nothing but frames that follow a given one, the
     /// first of them.
-    fn given_tile(&self, shot: usize, whole: &Shot, prior: &Tensor) -> Result<Given, WanError> {
-        let of_shot = self.given(shot)?;
-        let (_, _, frames, rows, columns) = prior.dims5()?;
-        let all = |count: usize| (0..count as u32).collect::<Vec<_>>();
-        let channels = match (self.studio.kind(), &of_shot.channels) {
-            (Kind::Channels, Some(own)) => {
-                let mut there = vec![0.; frames];
-                there[0] = 1.;
-                let mask = Track::uniform(&there, [rows, columns])?;
+    fn given_tile(
+        &self,
+        shot: usize,
+        whole: &Shot,
+        prior: &Tensor,
+        task: Task<'_>,
+    ) -> Result<(Given, Told), WanError> {
+        let (_, z, frames, rows, columns) = prior.dims5()?;
+        let mut told = Told(vec![(Role::Start, prior.clone())]);
+        if self.studio.kind() == Kind::Channels {
+            let side = |value: f64, count: usize| -> candle_core::Result<Tensor> {
+                let shape = (1, STEP, count, rows, columns);
+                Tensor::ones(shape, DType::F32, &Device::Cpu)?.affine(value, 0.)
+            };
+            let first = prior.narrow(2, 0, 1)?;
+            let (mut there, mut pictures) = (vec![side(1., 1)?], vec![first.clone()]);
+            if frames > 1 {
                 // Where nothing is given the model has what nothing comes to.
                 let blank = (0..whole.latents()).find(|l| {
                     let mut frames = Shot::of_latent(*l);
                     frames.all(|i| whole.plate(i).is_none())
                 });
                 let blank = match blank {
-                    Some(blank) => own.select(&[blank])?.narrow(1, STEP, prior.dim(1)?)?,
-                    None => prior.narrow(2, 0, 1)?.zeros_like()?,
+                    Some(blank) => self.told(shot, &[blank], task)?,
+                    None => Told::default(),
                 };
-                let blank = blank.mean_keepdim((3, 4))?;
-                let first = prior.narrow(2, 0, 1)?;
-                let blank = blank.broadcast_as(first.shape())?;
-                let latents = Tensor::cat(&[&first, &blank.contiguous()?], 2)?;
-                let at = (0..frames).map(|i| u32::from(i > 0)).collect();
-                let latents = Track::new(&latents, at)?;
-                Some(Track::joined(&[&mask, &mask, &mask, &mask, &latents])?)
+                let blank = match blank.get(Role::Pictures) {
+                    Some(blank) => blank.mean_keepdim((3, 4))?,
+                    None => first.narrow(3, 0, 1)?.narrow(4, 0, 1)?.zeros_like()?,
+                };
+                let shape = (1, z, frames - 1, rows, columns);
+                there.push(side(0., frames - 1)?);
+                pictures.push(blank.broadcast_as(shape)?.contiguous()?);
             }
-            _ => None,
-        };
-        Ok(Given {
+            told.0.push((Role::There, Tensor::cat(&there, 2)?));
+            told.0.push((Role::Pictures, Tensor::cat(&pictures, 2)?));
+        }
+        let given = Given {
             shot: whole.clone(),
-            references: 0,
-            channels,
-            kept: None,
-            control: None,
+            references: Vec::new(),
+            roles: Vec::new(),
+            track: Track::default(),
             control_references: None,
-            start: Some(Track::new(prior, all(frames))?),
-            clip: of_shot.clip.clone(),
-            members: None,
-        })
+            clip: self.given(shot)?.clip.clone(),
+        };
+        Ok((given, told))
     }
 }
