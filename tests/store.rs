@@ -113,6 +113,26 @@ fn frames_come_back_bit_for_bit_and_give_way_before_all_else() {
 }
 
 #[test]
+fn what_is_lent_gives_way_before_what_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = vec![7u8; 100_000];
+    let store = DiskStore::new(folder.path(), 10 * large.len() as u64);
+    // The oldest of all.
+    store.put(&key(0), &content(17));
+    for n in 1..40 {
+        store.lend(&key(n), &large);
+        assert_eq!(store.get(&key(n)).unwrap(), large, "{n}");
+        assert!(store.has(&key(n)));
+    }
+    assert!(store.usage().1 <= store.bound());
+    assert_eq!(store.get(&key(0)).unwrap(), content(17));
+    assert!(store.get(&key(2)).is_none(), "it gave way");
+    store.remove(&key(39));
+    assert!(!store.has(&key(39)));
+    assert!(store.take_trouble().is_none());
+}
+
+#[test]
 fn what_is_kept_comes_back_also_to_another_process() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path(), LARGE);

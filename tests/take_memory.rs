@@ -30,6 +30,10 @@ impl Keep for OnDisk {
     fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
         self.0.put(name, bytes);
     }
+
+    fn lend(&self, name: &blake3::Hash, bytes: &[u8]) {
+        self.0.lend(name, bytes);
+    }
 }
 
 /// Pictures of the fixture, there and back, `count` of them.
@@ -43,7 +47,7 @@ fn frames(key: &str, count: usize) -> Frames {
     frames
 }
 
-/// Of a take that is filled, and of one that is restyled: all its frames.
+/// Bytes that all frames of a take of `count` frames of a plate take at most.
 fn used(name: &str, way: Way, mode: Mode, count: usize) -> usize {
     let folder = folder(name);
     let store = tempfile::tempdir().unwrap();
@@ -82,13 +86,11 @@ fn used(name: &str, way: Way, mode: Mode, count: usize) -> usize {
 fn a_take_of_four_times_the_length_takes_no_more_memory() {
     // The first makes the worker threads.
     used("vace", Way::Fill, Mode::Fill, 40);
-    for (name, way, mode) in [
-        ("vace", Way::Fill, Mode::Fill),
-        ("restyle", Way::Restyle, Mode::Restyle),
-    ] {
-        let (short, long) = (used(name, way, mode, 128), used(name, way, mode, 512));
-        let ratio = long as f64 / short as f64;
-        println!("{name}: {short} bytes, {ratio:.3} of that at four times the length");
-        assert!(ratio <= 1.1, "{name}: {short} and {long} bytes");
-    }
+    let (short, long) = (
+        used("vace", Way::Fill, Mode::Fill, 80),
+        used("vace", Way::Fill, Mode::Fill, 320),
+    );
+    let ratio = long as f64 / short as f64;
+    println!("{short} bytes, {ratio:.3} of that at four times the length");
+    assert!(ratio <= 1.1, "{short} and {long} bytes");
 }

@@ -46,6 +46,12 @@ pub trait Keep: Send + Sync {
 
     /// Keeps `bytes` under `name`.
     fn put(&self, name: &blake3::Hash, bytes: &[u8]);
+
+    /// Keeps `bytes` that are large and quick to make again: they give way before all
+    /// else.
+    fn lend(&self, name: &blake3::Hash, bytes: &[u8]) {
+        self.put(name, bytes);
+    }
 }
 
 /// Why an engine could not do its work.
@@ -87,6 +93,9 @@ pub struct Stage {
     pub name: &'static str,
     /// The pieces, in the order of their frames.
     pub pieces: Vec<Piece>,
+    /// Whether they are made when their frames are, and not before: frames themselves,
+    /// too large for all of them to be kept.
+    pub with_frames: bool,
 }
 
 /// A piece of a take that is made at once and kept.

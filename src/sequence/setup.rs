@@ -53,6 +53,10 @@ impl Keep for Frames {
     fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
         self.0.put(name, bytes);
     }
+
+    fn lend(&self, name: &blake3::Hash, bytes: &[u8]) {
+        self.0.lend(name, bytes);
+    }
 }
 
 /// Frames in a second that the models were trained at.

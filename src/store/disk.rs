@@ -138,15 +138,18 @@ impl DiskStore {
     /// The entry under `key`, if there is one and it is whole. One that is
     /// damaged is removed, so that it is made again.
     pub fn load(&self, key: &blake3::Hash) -> Option<Vec<u8>> {
-        let path = self.path(key);
-        let bytes = fs::read(&path).ok()?;
+        self.load_from(&self.path(key), key)
+    }
+
+    fn load_from(&self, path: &Path, key: &blake3::Hash) -> Option<Vec<u8>> {
+        let bytes = fs::read(path).ok()?;
         let payload = entry::payload(key, bytes);
         if payload.is_none() {
             // One that cannot be removed is refused again next time.
-            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(path);
             return None;
         }
-        touch(&path);
+        touch(path);
         payload
     }
 
@@ -237,11 +240,18 @@ impl DiskStore {
 
 impl Vault for DiskStore {
     fn get(&self, key: &blake3::Hash) -> Option<Vec<u8>> {
-        self.load(key)
+        let lent = || self.load_from(&self.path_of(key, true), key);
+        self.load(key).or_else(lent)
     }
 
     fn has(&self, key: &blake3::Hash) -> bool {
-        self.path(key).is_file()
+        self.path(key).is_file() || self.path_of(key, true).is_file()
+    }
+
+    fn lend(&self, key: &blake3::Hash, bytes: &[u8]) {
+        if let Err(e) = self.save_as(key, bytes, true) {
+            *self.trouble.lock() = Some(e);
+        }
     }
 
     fn put(&self, key: &blake3::Hash, bytes: &[u8]) {
@@ -253,6 +263,7 @@ impl Vault for DiskStore {
     fn remove(&self, key: &blake3::Hash) {
         // One that is not there need not be removed.
         let _ = fs::remove_file(self.path(key));
+        let _ = fs::remove_file(self.path_of(key, true));
     }
 }
 

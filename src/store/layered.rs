@@ -26,6 +26,11 @@ impl<A: Vault, B: Vault> Vault for Layered<A, B> {
         self.second.put(key, bytes);
     }
 
+    fn lend(&self, key: &blake3::Hash, bytes: &[u8]) {
+        self.first.lend(key, bytes);
+        self.second.lend(key, bytes);
+    }
+
     fn has(&self, key: &blake3::Hash) -> bool {
         self.first.has(key) || self.second.has(key)
     }

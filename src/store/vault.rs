@@ -10,6 +10,12 @@ pub trait Vault: Send + Sync {
     /// own way; the work goes on.
     fn put(&self, key: &blake3::Hash, bytes: &[u8]);
 
+    /// Keeps `bytes` that are large and quick to make again: they give way before all
+    /// else.
+    fn lend(&self, key: &blake3::Hash, bytes: &[u8]) {
+        self.put(key, bytes);
+    }
+
     /// Whether something is kept under `key`; where that takes no reading, whole or not.
     fn has(&self, key: &blake3::Hash) -> bool {
         self.get(key).is_some()
@@ -37,6 +43,10 @@ impl<V: Vault + ?Sized> Vault for std::sync::Arc<V> {
         (**self).put(key, bytes);
     }
 
+    fn lend(&self, key: &blake3::Hash, bytes: &[u8]) {
+        (**self).lend(key, bytes);
+    }
+
     fn has(&self, key: &blake3::Hash) -> bool {
         (**self).has(key)
     }
@@ -55,6 +65,12 @@ impl<V: Vault> Vault for Option<V> {
     fn put(&self, key: &blake3::Hash, bytes: &[u8]) {
         if let Some(vault) = self {
             vault.put(key, bytes);
+        }
+    }
+
+    fn lend(&self, key: &blake3::Hash, bytes: &[u8]) {
+        if let Some(vault) = self {
+            vault.lend(key, bytes);
         }
     }
 

@@ -383,7 +383,6 @@ fn a_long_take_is_planned_and_made_in_blocks_to_the_same_bytes() {
             "anchors",
             "fills",
             "refinement",
-            "decode",
             "frames"
         ]
     );
@@ -412,7 +411,7 @@ fn a_long_take_is_planned_and_made_in_blocks_to_the_same_bytes() {
     let out = farm.run(&alone);
     assert_eq!(out.code, 0, "{}", out.stderr);
     assert_eq!(out.events_of("block")[0]["block"], id);
-    for name in ["anchors", "fills", "refinement", "decode", "frames"] {
+    for name in ["anchors", "fills", "refinement", "frames"] {
         let out = farm.run(&words("block", &["--level", name]));
         assert_eq!(out.code, 0, "{name}: {}", out.stderr);
     }

@@ -139,7 +139,7 @@ impl Desk {
                 let shown = exposed.shot.frame(at);
                 if at < exposed.shot.frames.count() && exposed.shot.made.contains(shown) {
                     let bytes = wanted.packed(&pixels);
-                    wanted.keep.put(&wanted.key(shot, shown), &bytes);
+                    wanted.keep.lend(&wanted.key(shot, shown), &bytes);
                     if shown == frame {
                         result = unpacked(&bytes, wanted.fit.content);
                     }

@@ -7,6 +7,7 @@ use super::fit::Fit;
 use super::length::Sizes;
 use super::settings::Way;
 use super::studio::Kind;
+use super::track::CHUNK;
 use crate::engine::Timeline;
 use crate::frame::PlateInfo;
 
@@ -21,7 +22,7 @@ pub struct Needs {
     /// Bytes of memory at most: of the stage that needs most, beside what the program
     /// itself and its cache of results take.
     pub memory: u64,
-    /// Bytes that the store grows by, at most.
+    /// Bytes that the store has to hold so that nothing is made twice, at most.
     pub store: u64,
 }
 
@@ -45,7 +46,8 @@ impl WanEngine {
         };
         let references = settings.all_references().count();
         let mut needs = Needs::default();
-        let (mut sampling, mut decoding, mut conditions) = (0u64, 0u64, 0u64);
+        let (mut sampling, mut decoding, mut frames) = (0u64, 0u64, 0u64);
+        let (mut held, mut kept) = (0u64, 0u64);
         for (shot, scheme) in &schemes {
             let latents = shot.latents();
             let at_once = latents.min(settings.latents_at_once());
@@ -61,11 +63,20 @@ impl WanEngine {
                 Kind::Channels => z + 4,
                 Kind::Vace => 2 * z + vae.spatial_factor().pow(2) as u64,
             } + if settings.way == Way::Restyle { z } else { 0 };
-            // Once as they are used and once as they are kept.
-            conditions += 2 * differ * channels * places(sizes.fit) * NUMBER;
+            let one = channels * places(sizes.fit) * NUMBER;
+            needs.store += differ * one;
+            if settings.makes_at_once(shot) {
+                // Once as they are used and once as they are held.
+                held += 2 * differ * one;
+            } else {
+                // As they are used, and a chunk as it is read and as it lies in its file.
+                kept = kept.max((at_once + 3 * CHUNK) as u64 * one);
+            }
             let pixels = (scheme.fit.content[0] * scheme.fit.content[1]) as u64;
-            let made = shot.made.count() as u64;
-            needs.store += made * pixels * KEPT + latents as u64 * z * places(sizes.fit) * NUMBER;
+            needs.store += latents as u64 * z * places(sizes.fit) * NUMBER;
+            // Frames give way once they were shown.
+            let runs = scheme.runs.parts.iter().map(|run| 4 * run.len() as u64);
+            frames = frames.max(runs.max().unwrap_or(0) * pixels * KEPT);
             let decoder = vae.decoder_bytes(studio.latent_size(canvas));
             if scheme.is_decided() {
                 decoding = decoding.max(decoder + z * latents as u64 * places(sizes.fit) * NUMBER);
@@ -89,8 +100,8 @@ impl WanEngine {
             (Kind::Vace, _) => 2 * vae.encoder_bytes(canvas),
             _ => vae.encoder_bytes(canvas),
         };
-        needs.store += conditions / 2;
-        needs.memory = conditions + sampling.max(decoding).max(encoding);
+        needs.store += frames;
+        needs.memory = held + kept + sampling.max(decoding).max(encoding);
         Ok(needs)
     }
 }

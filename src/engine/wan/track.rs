@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Keep;
 
 /// Latent frames that are kept, and read, together.
-const CHUNK: usize = 16;
+pub const CHUNK: usize = 16;
 
 /// Numbers of one part of one latent frame, [channels, rows, columns].
 pub type Part = Arc<[f32]>;

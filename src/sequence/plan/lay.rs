@@ -2,6 +2,8 @@
 //! pieces that an engine makes before its frames, where it has such, and from all these
 //! any frame, each by itself.
 
+use std::collections::BTreeSet;
+
 use super::{Block, Level, Plan};
 use crate::engine::{Engine, Piece, Stage, Timeline};
 use crate::frame::{FrameList, FrameRange};
@@ -32,8 +34,11 @@ pub fn lay(
     let analysis = named(stages[0], &names.analysis);
     let edit = named(stages[1], &names.take);
     let take = names.take.to_hex();
-    let made = between(&take, pieces, &edit);
-    let last = pieces.last().zip(made.last());
+    let (apart, with) = apart(pieces);
+    let made = between(&take, apart, &edit);
+    // Frames are made of the last pieces before them, or of what pieces are made of that
+    // are made with them.
+    let last = apart.last().zip(made.last()).filter(|_| with.is_none());
     let frames = |out: FrameRange| {
         let range = out.to_string();
         let key = key_of(&[take.as_str(), "frames", &range, written]);
@@ -48,6 +53,7 @@ pub fn lay(
                     let mine = all.filter(|(piece, _)| bears_on(piece, out));
                     mine.map(|(_, block)| block.id.clone())
                 }))
+                .chain(needs_of(with, &made, out))
                 .collect(),
         }
     };
@@ -64,7 +70,10 @@ pub fn lay(
         needs: vec![analysis.clone()],
     };
     let level = |name, blocks| Level { name, blocks };
-    let blocks = ranges(timeline.out, block).map(frames).collect();
+    let blocks = ranges(timeline.out, block, &whole(with))
+        .into_iter()
+        .map(frames)
+        .collect();
     let mut levels = vec![
         level(stages[0], vec![learned]),
         level(stages[1], vec![decided]),
@@ -80,8 +89,37 @@ pub fn lay(
 
 /// How many blocks [`lay`] has for `timeline`.
 pub fn count(timeline: &Timeline, pieces: &[Stage], block: usize) -> usize {
-    let made = pieces.iter().map(|stage| stage.pieces.len());
-    2 + made.sum::<usize>() + ranges(timeline.out, block).count()
+    let (apart, with) = apart(pieces);
+    let made = apart.iter().map(|stage| stage.pieces.len());
+    2 + made.sum::<usize>() + ranges(timeline.out, block, &whole(with)).len()
+}
+
+/// The stages that are levels of their own, and the last one where its pieces are made
+/// with their frames.
+fn apart(stages: &[Stage]) -> (&[Stage], Option<&Stage>) {
+    match stages.split_last() {
+        Some((last, rest)) if last.with_frames => (rest, Some(last)),
+        _ => (stages, None),
+    }
+}
+
+/// The blocks that the pieces of `with` are made from that bear on `out`, each once.
+fn needs_of(with: Option<&Stage>, made: &[Level], out: FrameRange) -> Vec<String> {
+    let pieces = with.iter().flat_map(|stage| &stage.pieces);
+    let mine = pieces.filter(|piece| bears_on(piece, out));
+    let needs: BTreeSet<(usize, usize)> = mine.flat_map(|p| p.needs.iter().copied()).collect();
+    let block = |(stage, number): (usize, usize)| made.get(stage)?.blocks.get(number);
+    let blocks = needs.into_iter().filter_map(block);
+    blocks.map(|block| block.id.clone()).collect()
+}
+
+/// The frames of pieces that are made with their frames.
+fn whole(with: Option<&Stage>) -> Vec<FrameRange> {
+    let pieces = with.iter().flat_map(|stage| &stage.pieces);
+    let ends = pieces.filter_map(|p| Some((*p.frames.first()?, *p.frames.last()?)));
+    let mut found: Vec<FrameRange> = ends.filter_map(|(a, b)| FrameRange::new(a, b)).collect();
+    found.sort_unstable_by_key(|r| r.first);
+    found
 }
 
 /// The levels of what is made between what is decided, the block `decided`, and the
@@ -122,13 +160,27 @@ fn bears_on(piece: &Piece, out: FrameRange) -> bool {
     piece.frames.get(from).is_some_and(|f| *f <= out.last)
 }
 
-/// `out` in ranges of `count` frames, the last one shorter.
-fn ranges(out: FrameRange, count: usize) -> impl Iterator<Item = FrameRange> {
+/// `out` in ranges of `count` frames, the last one shorter. None ends within one of
+/// `whole`: it ends before, or where it begins with that, behind it.
+fn ranges(out: FrameRange, count: usize, whole: &[FrameRange]) -> Vec<FrameRange> {
     let step = i32::try_from(count.max(1)).unwrap_or(i32::MAX);
-    out.iter().step_by(step as usize).filter_map(move |first| {
-        let last = first.saturating_add(step - 1).min(out.last);
-        FrameRange::new(first, last)
-    })
+    let mut found = Vec::new();
+    let mut first = out.first;
+    loop {
+        let wanted = first.saturating_add(step - 1).min(out.last);
+        let around = whole.partition_point(|r| r.first <= wanted).checked_sub(1);
+        let around = around.and_then(|i| whole.get(i));
+        let last = match around.filter(|r| wanted < r.last) {
+            Some(range) if range.first > first => range.first - 1,
+            Some(range) => range.last.min(out.last),
+            None => wanted,
+        };
+        found.extend(FrameRange::new(first, last));
+        if last >= out.last {
+            return found;
+        }
+        first = last + 1;
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +234,65 @@ mod tests {
                 fps: 24.0,
                 keep: (keep > 0).then_some(keep),
             })
+    }
+
+    #[test]
+    fn blocks_of_frames_begin_where_pieces_do_that_are_made_with_them() {
+        let out = FrameRange::new(1, 40).unwrap();
+        let cut = |count, whole: &[(i32, i32)]| -> Vec<(i32, i32)> {
+            let whole = whole.iter().map(|r| FrameRange::new(r.0, r.1).unwrap());
+            let all = ranges(out, count, &whole.collect::<Vec<_>>()).into_iter();
+            all.map(|r| (r.first, r.last)).collect()
+        };
+        assert_eq!(cut(24, &[]), [(1, 24), (25, 40)]);
+        // Two pieces to a block, then one that is longer than a block.
+        let whole = [(1, 5), (6, 9), (10, 37), (38, 40)];
+        assert_eq!(cut(9, &whole), [(1, 9), (10, 37), (38, 40)]);
+        assert_eq!(cut(1, &whole), whole);
+        assert_eq!(cut(99, &whole), [(1, 40)]);
+        // Frames that are kept before pieces, and after them.
+        let few = [(4, 11), (12, 19)];
+        assert_eq!(cut(5, &few)[..3], [(1, 3), (4, 11), (12, 19)]);
+        assert_eq!(cut(5, &few)[3..5], [(20, 24), (25, 29)]);
+        let piece = |first: i32, last: i32, needs: &[(usize, usize)]| Piece {
+            frames: (first..=last).collect(),
+            needs: needs.to_vec(),
+        };
+        let stage = |name, with_frames, pieces| Stage {
+            name,
+            pieces,
+            with_frames,
+        };
+        let all = (1..=40).collect::<Vec<i32>>();
+        let fills = vec![piece(1, 20, &[]), piece(18, 40, &[])];
+        let decode = vec![
+            piece(1, 10, &[(0, 0)]),
+            piece(11, 20, &[(0, 0), (0, 1)]),
+            piece(21, 40, &[(0, 1)]),
+        ];
+        let stages = [stage("fills", false, fills), stage("decode", true, decode)];
+        let timeline = Timeline {
+            plate: out,
+            out,
+            spans: vec![crate::engine::Span::Free { out }],
+            closed: false,
+        };
+        let engine = PlateEngine::default();
+        let names = Names::of(&engine, &blake3::hash(b"plate"), &timeline);
+        let plan = lay(&engine, ["a", "b"], &stages, &names, &timeline, 10, "");
+        assert_eq!(plan.check(), Ok(()));
+        assert_eq!(plan.blocks().count(), count(&timeline, &stages, 10));
+        let levels: Vec<_> = plan.levels.iter().map(|l| l.blocks.len()).collect();
+        assert_eq!(levels, [1, 1, 2, 3], "decoding is no level of its own");
+        let needs: Vec<_> = plan.levels[3]
+            .blocks
+            .iter()
+            .map(|b| b.needs.len())
+            .collect();
+        assert_eq!(needs, [3, 4, 3]);
+        let made = &plan.levels[3].blocks;
+        let frames = made.iter().flat_map(|b| b.frames.as_ref().unwrap().iter());
+        assert_eq!(frames.collect::<Vec<_>>(), all);
     }
 
     proptest! {

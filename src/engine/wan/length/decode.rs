@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::axis::Axis;
-use super::making::{Making, held, no_part};
+use super::making::{Decoded, Making, held, no_part};
 use crate::device::Task;
 use crate::engine::wan::error::WanError;
 use crate::engine::wan::packed::{Laid, unpacked};
@@ -31,26 +31,30 @@ impl Making<'_, '_> {
         if let Some(found) = kept() {
             return Ok(found);
         }
-        let _one = held(&self.bench.decoding, task)?;
+        let mut decoding = held(&self.bench.decoding, task)?;
         // Another may have come past it meanwhile.
         if let Some(found) = kept() {
             return Ok(found);
         }
-        let bytes = self.decode(shot, run, Some(index), task)?;
-        let found = bytes.and_then(|bytes| unpacked(&bytes, scheme.fit.content));
+        if decoding.run != Some(self.run_key(shot, run)) {
+            self.decode(shot, run, &mut decoding, task)?;
+        }
+        let mut frames = decoding.frames.iter();
+        let found = frames.find(|(at, _)| *at == index);
+        let found = found.and_then(|(_, bytes)| unpacked(bytes, scheme.fit.content));
         found.ok_or_else(no_part)
     }
 
-    /// Decodes run `run` and keeps its frames; gives that of shot frame `wanted`. Where
-    /// the picture is refined it is decoded in the tiles of the refinement, each for
+    /// Decodes run `run` into `decoded` and keeps its frames. Where the picture is refined it is decoded in the tiles of the refinement, each for
     /// itself, their overlaps laid over one another as the latents' are.
     pub(super) fn decode(
         &self,
         shot: usize,
         run: usize,
-        wanted: Option<usize>,
+        decoded: &mut Decoded,
         task: Task<'_>,
-    ) -> Result<Option<Vec<u8>>, WanError> {
+    ) -> Result<(), WanError> {
+        *decoded = Decoded::default();
         let (_, scheme) = self.of(shot)?;
         let range = scheme.decoded(run);
         let latents = self.latents(shot, range.clone(), task)?;
@@ -85,15 +89,13 @@ impl Making<'_, '_> {
                 })?;
             }
         }
-        let mut found = None;
         for (frame, picture) in frames.iter().zip(pictures) {
             let bytes = picture.packed();
-            self.keep.put(&self.frame_key(shot, run, *frame), &bytes);
-            if wanted == Some(*frame) {
-                found = Some(bytes);
-            }
+            self.keep.lend(&self.frame_key(shot, run, *frame), &bytes);
+            decoded.frames.push((*frame, bytes));
         }
-        Ok(found)
+        decoded.run = Some(self.run_key(shot, run));
+        Ok(())
     }
 
     /// The frames of the shot that run `run` is for, as the shot counts.
@@ -108,8 +110,12 @@ impl Making<'_, '_> {
             .collect())
     }
 
+    fn run_key(&self, shot: usize, run: usize) -> blake3::Hash {
+        self.key("run", shot, run, &self.latents.name)
+    }
+
     pub(super) fn frame_key(&self, shot: usize, run: usize, frame: usize) -> blake3::Hash {
-        let run = self.key("run", shot, run, &self.latents.name);
+        let run = self.run_key(shot, run);
         self.key("frame", shot, frame, run.as_bytes())
     }
 }

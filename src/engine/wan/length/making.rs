@@ -27,7 +27,16 @@ const POLL: Duration = Duration::from_millis(20);
 #[derive(Default)]
 pub struct Bench {
     pub(super) sampling: Mutex<Option<(Settings, Sampling)>>,
-    pub(super) decoding: Mutex<()>,
+    pub(super) decoding: Mutex<Decoded>,
+}
+
+/// The frames of the run that was decoded last, as they are kept.
+#[derive(Default)]
+pub(super) struct Decoded {
+    /// The run's name.
+    pub run: Option<blake3::Hash>,
+    /// The frames, as the shot counts.
+    pub frames: Vec<(usize, Vec<u8>)>,
 }
 
 /// Waits for `mutex`, or to be stopped.
@@ -81,8 +90,8 @@ impl Making<'_, '_> {
                 let all = self.frames_of(shot, run)?;
                 let there = |f: &usize| self.keep.get(&self.frame_key(shot, run, *f)).is_some();
                 if again || !all.iter().all(there) {
-                    let _one = held(&self.bench.decoding, task)?;
-                    self.decode(shot, run, None, task)?;
+                    let mut decoding = held(&self.bench.decoding, task)?;
+                    self.decode(shot, run, &mut decoding, task)?;
                 }
                 Ok(())
             }

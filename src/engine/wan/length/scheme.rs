@@ -19,6 +19,8 @@ use crate::engine::{Piece, Stage};
 const SHARED: usize = 1;
 /// Latent frames of a run at least.
 const SHORTEST: usize = 4;
+/// Bytes of a pixel while it is laid.
+const LAID: usize = 12;
 /// Levels of anchors have names; there are no more, since each divides the shot.
 const LEVELS: [&str; 16] = [
     "anchors",
@@ -153,8 +155,13 @@ impl Scheme {
         let layout = Layout::new(latents, most, settings.run());
         let grid = sizes.refined.map(|fit| grid(latents, most, fit, sizes));
         let fit = sizes.refined.unwrap_or(sizes.fit);
-        let area = |fit: Fit| fit.canvas[0] * fit.canvas[1];
-        let run = most * area(sizes.fit) / area(fit).max(1);
+        // Decoding a run begins a little before it, so that long ones are cheaper; its
+        // frames are held until all tiles are laid, in no more than decoding itself
+        // works in.
+        let size = |i: usize| sizes.fit.canvas[i] / sizes.factor;
+        let working = vae.decoder_bytes([size(1), size(0)]);
+        let frame = (fit.content[0] * fit.content[1] * LAID) as u64;
+        let run = (working / (4 * frame).max(1)).min(most as u64) as usize;
         let runs = Axis::new(latents, run.clamp(SHORTEST.min(most), most), 0, 0);
         let looks_back = runs.parts.iter().map(|part| {
             let first = *Shot::of_latent(part.start).start();
@@ -253,8 +260,10 @@ pub fn stages(shots: &[(Shot, Scheme)]) -> Catalogue {
             places.insert((*shot, key(*part)), (stage, number));
         }
     }
+    let decoded = |parts: &[(usize, Part)]| matches!(parts.first(), Some((_, Part::Run(_))));
     let found = levels.iter().map(|(name, parts)| Stage {
         name,
+        with_frames: decoded(parts),
         pieces: parts
             .iter()
             .filter_map(|(i, part)| {
