@@ -1,6 +1,7 @@
 //! What a take needs of a machine, counted from the model's settings and the headers of
 //! files, before any work.
 
+use super::encode::WORKING;
 use super::engine::WanEngine;
 use super::error::WanError;
 use super::fit::Fit;
@@ -97,8 +98,8 @@ impl WanEngine {
         }
         let encoding = match (studio.kind(), settings.way) {
             (Kind::Text, Way::Frames) => 0,
-            (Kind::Vace, _) => 2 * vae.encoder_bytes(canvas),
-            _ => vae.encoder_bytes(canvas),
+            (Kind::Vace, _) => vae.encoding(canvas, 2, WORKING).1,
+            _ => vae.encoding(canvas, 1, WORKING).1,
         };
         needs.store += frames;
         needs.memory = held + kept + sampling.max(decoding).max(encoding);

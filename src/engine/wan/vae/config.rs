@@ -98,9 +98,20 @@ impl VaeConfig {
 
     /// Frames that the encoder remembers at most: what came earlier changes nothing.
     pub fn encoder_reach(&self) -> usize {
+        let (levels, rate) = self.levels_reach();
+        // The last of its latent's frames, and latents that are remembered behind the
+        // levels.
+        levels + Self::REMEMBERED * rate + rate
+    }
+
+    /// Latents that are remembered behind the encoder's levels: two for each of five
+    /// convolutions, four of them in two residual blocks.
+    pub const REMEMBERED: usize = 10;
+
+    /// Frames that the encoder's levels remember at most, and frames to a latent.
+    pub fn levels_reach(&self) -> (usize, usize) {
         // Kernels of three frames look back two, at the rate of their level: one before
-        // all levels, two in each residual block, one where the rate is halved, five
-        // behind (four of the two residual blocks there).
+        // all levels, two in each residual block, one where the rate is halved.
         let (mut reach, mut rate) = (2, 1);
         for level in 0..self.dim_mult.len() {
             reach += 4 * self.num_res_blocks * rate;
@@ -109,7 +120,7 @@ impl VaeConfig {
                 rate *= 2;
             }
         }
-        reach + 10 * rate + rate
+        (reach, rate)
     }
 
     /// Which frames the decoder's parts have to be fed so that frame `first` of what it

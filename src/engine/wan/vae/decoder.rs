@@ -6,12 +6,11 @@
 //! and shed of it what the next level does not need: tiles give the same bits as
 //! the whole.
 
-use std::ops::Range;
-
 use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 
 use super::VaeConfig;
+use super::area::Area;
 use super::layers::{Causal, Grow, Middle, Norm, Past};
 use super::level::{Repeat, Up, UpPast, residuals};
 use crate::device::ops::FeatureMap;
@@ -43,35 +42,6 @@ pub(super) struct TailPast {
     /// Whether each has been fed.
     begun: Vec<bool>,
     last: Past,
-}
-
-/// Part of a picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Area {
-    pub(super) rows: Range<usize>,
-    pub(super) columns: Range<usize>,
-}
-
-impl Area {
-    fn each(&self, f: impl Fn(&Range<usize>) -> Range<usize>) -> Self {
-        Self {
-            rows: f(&self.rows),
-            columns: f(&self.columns),
-        }
-    }
-
-    /// `of`, which is all that lies in `self`, without what lies outside `part`.
-    fn crop(&self, of: FeatureMap, part: &Self) -> FeatureMap {
-        if self == part {
-            return of;
-        }
-        let from =
-            |all: &Range<usize>, part: &Range<usize>| part.start - all.start..part.end - all.start;
-        of.crop(
-            from(&self.rows, &part.rows),
-            from(&self.columns, &part.columns),
-        )
-    }
 }
 
 /// What is needed for a tile.
@@ -155,12 +125,8 @@ impl Decoder {
     ) -> Plan {
         let grown = self.levels.iter().filter(|l| l.grows()).count();
         let mut sizes = (height << grown, width << grown);
-        let widen = |area: &Area, by: usize, (height, width): (usize, usize)| Area {
-            rows: area.rows.start.saturating_sub(by)..(area.rows.end + by).min(height),
-            columns: area.columns.start.saturating_sub(by)..(area.columns.end + by).min(width),
-        };
         let tile = tile.each(|r| r.start << grown..r.end << grown);
-        let mut areas = vec![widen(&tile, self.last.border(), sizes), tile];
+        let mut areas = vec![tile.widened(self.last.border(), sizes), tile];
         for level in self.levels.iter().rev() {
             let mut area = areas[0].clone();
             if level.grows() {
@@ -168,7 +134,7 @@ impl Decoder {
                 // A doubled position and its neighbours lie in these.
                 area = area.each(|r| r.start.saturating_sub(1) / 2..r.end / 2 + 1);
             }
-            areas.insert(0, widen(&area, level.reach(), sizes));
+            areas.insert(0, area.widened(level.reach(), sizes));
         }
         Plan {
             areas,

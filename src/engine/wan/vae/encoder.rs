@@ -1,9 +1,14 @@
 //! From frames to the moments of their latents.
+//!
+//! The levels, which work at the size of the picture, look at a neighbourhood alone: they
+//! can be run tile by tile, each with as much around it as is looked at, to the same bits.
+//! What follows works at the size of the latents and looks at all of the picture.
 
 use candle_core::{Result, bail};
 use candle_nn::VarBuilder;
 
 use super::VaeConfig;
+use super::area::Area;
 use super::layers::{Causal, Middle, Norm, Past, Residual, Shrink};
 use super::level::{Average, Down, DownPast, residuals};
 use crate::device::ops::FeatureMap;
@@ -24,10 +29,33 @@ pub(super) struct Encoder {
 /// What the encoder remembers of earlier frames.
 #[derive(Default)]
 pub(super) struct EncoderPast {
+    levels: LevelsPast,
+    rest: RestPast,
+}
+
+/// What the levels remember of earlier frames, of one tile.
+#[derive(Default)]
+pub(super) struct LevelsPast {
     first: Past,
     levels: Vec<DownPast>,
+}
+
+/// What is remembered behind the levels.
+#[derive(Default)]
+pub(super) struct RestPast {
     middle: [[Past; 2]; 2],
     last: Past,
+}
+
+/// The areas that a tile of latents needs: the input of the first convolution, that of
+/// each level, and the tile.
+pub(super) struct TilePlan(Vec<Area>);
+
+impl TilePlan {
+    /// Of the picture, in positions of its patches.
+    pub(super) fn input(&self) -> &Area {
+        &self.0[0]
+    }
 }
 
 impl Encoder {
@@ -97,21 +125,75 @@ impl Encoder {
         past: &mut EncoderPast,
         cancel: &Cancel,
     ) -> Step<Option<FeatureMap>> {
+        match self.levels(x, None, &mut past.levels, cancel)? {
+            Some(x) => self.rest(x, &mut past.rest, cancel).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What is needed for the latents `tile` of a picture of `height` × `width` of them.
+    pub(super) fn plan(&self, tile: &Area, (height, width): (usize, usize)) -> TilePlan {
+        let mut size = (height, width);
+        let mut areas = vec![tile.clone()];
+        for level in self.levels.iter().rev() {
+            let mut area = areas[0].clone();
+            if level.shrinks() {
+                size = (size.0 * 2, size.1 * 2);
+                // A position is made of two and the next; pairs stay together.
+                area = area.each(|r| 2 * r.start..2 * r.end + 2);
+            }
+            let reach = level.reach();
+            // What is halved has to begin at an even position.
+            let by = reach + reach % 2;
+            areas.insert(0, area.widened(by, size));
+        }
+        let input = areas[0].widened(self.first.border(), size);
+        areas.insert(0, input);
+        TilePlan(areas)
+    }
+
+    /// The levels: what they come to of frame `x`, or none yet. Of a tile, `x` is the
+    /// part of the frame that its plan asks for, and what comes out is the tile's.
+    pub(super) fn levels(
+        &self,
+        x: &FeatureMap,
+        plan: Option<&TilePlan>,
+        past: &mut LevelsPast,
+        cancel: &Cancel,
+    ) -> Step<Option<FeatureMap>> {
         past.levels.resize_with(self.levels.len(), Default::default);
         let x = x.with_border(self.first.border());
         let mut x = self.first.step(x, &mut past.first, None, cancel)?;
-        for (level, past) in self.levels.iter().zip(&mut past.levels) {
+        if let Some(TilePlan(areas)) = plan {
+            x = areas[0].crop(x, &areas[1]);
+        }
+        for (i, (level, past)) in self.levels.iter().zip(&mut past.levels).enumerate() {
             match level.step(x, past, cancel)? {
                 Some(out) => x = out,
                 None => return Ok(None),
             }
+            if let Some(TilePlan(areas)) = plan {
+                let made = match level.shrinks() {
+                    true => areas[i + 1].each(|r| r.start / 2..r.end / 2),
+                    false => areas[i + 1].clone(),
+                };
+                x = made.crop(x, &areas[i + 2]);
+            }
         }
+        Ok(Some(x))
+    }
+
+    /// What follows the levels.
+    pub(super) fn rest(
+        &self,
+        x: FeatureMap,
+        past: &mut RestPast,
+        cancel: &Cancel,
+    ) -> Step<FeatureMap> {
         let x = self.middle.step(x, &mut past.middle, cancel)?;
         let x = self.norm.silu(&x, self.last.border());
         let x = self.last.step(x, &mut past.last, None, cancel)?;
         let moments = &self.moments;
-        moments
-            .step(x, &mut Past::default(), None, cancel)
-            .map(Some)
+        moments.step(x, &mut Past::default(), None, cancel)
     }
 }

@@ -39,6 +39,16 @@ impl Down {
         }
     }
 
+    /// Whether it halves height and width.
+    pub(super) fn shrinks(&self) -> bool {
+        self.shrink.is_some()
+    }
+
+    /// Positions that its residual blocks look beyond a position.
+    pub(super) fn reach(&self) -> usize {
+        2 * self.residuals.len()
+    }
+
     /// A frame, or none yet.
     pub(super) fn step(
         &self,

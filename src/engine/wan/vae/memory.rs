@@ -1,13 +1,16 @@
 //! How much memory the VAE works in, counted from its settings: weights, what layers
 //! remember of two frames each, and the maps that are worked on at once.
 
-use super::VaeConfig;
+use super::{Tiling, VaeConfig};
 
 /// Bytes of a number.
 const NUMBER: u64 = 4;
 /// Maps of a level's channels that are there at once beside what is remembered: what
 /// comes in, what is handed around, what is normalised and what comes out.
 const AT_WORK: u64 = 4;
+/// Latents of a tile's side, at least: in a smaller one most of the work is for what lies
+/// around it.
+const SMALLEST: usize = 8;
 
 /// A count under way.
 #[derive(Default)]
@@ -81,6 +84,41 @@ impl VaeConfig {
         }
         count.causal(places, 9, from, self.out_channels);
         count.bytes()
+    }
+
+    /// In which tiles frames of `width` × `height` are encoded, `streams` of them side by
+    /// side, in no more than `most` bytes if that can be; and the bytes that this takes.
+    pub fn encoding(
+        &self,
+        [width, height]: [usize; 2],
+        streams: usize,
+        most: u64,
+    ) -> (Tiling, u64) {
+        let factor = self.spatial_factor();
+        let whole = streams as u64 * self.encoder_bytes([width, height]);
+        if whole <= most {
+            return (Tiling::Whole, whole);
+        }
+        // A tile has as much around it as the levels look at.
+        let (mut around, mut pixel) = (self.patch(), self.patch());
+        for (i, _) in self.dim_mult.iter().enumerate() {
+            around += (2 * self.num_res_blocks + 1) * pixel;
+            if i < self.temperal_downsample.len() {
+                pixel *= 2;
+            }
+        }
+        let side = |length: usize, tile: usize| (tile * factor + 2 * around).min(length);
+        let longest = width.max(height) / factor;
+        let mut parts = 1;
+        loop {
+            parts += 1;
+            let tile = longest.div_ceil(parts).max(SMALLEST);
+            let size = [side(width, tile), side(height, tile)];
+            let bytes = streams as u64 * self.encoder_bytes(size);
+            if bytes <= most || tile == SMALLEST {
+                return (Tiling::Latents(tile), bytes);
+            }
+        }
     }
 
     /// Bytes of memory in which frames of `width` × `height` are encoded, of any number.

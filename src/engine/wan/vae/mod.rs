@@ -6,6 +6,7 @@
 //! needs of earlier frames it keeps. Large pictures are decoded in tiles that
 //! give the same bits as the whole.
 
+mod area;
 mod config;
 mod decoder;
 mod encoder;
@@ -16,6 +17,7 @@ mod names;
 mod preview;
 #[cfg(test)]
 mod tests;
+mod tiled;
 
 use std::ops::Deref;
 use std::path::Path;
@@ -27,11 +29,13 @@ use candle_nn::VarBuilder;
 use crate::device::ops::{FeatureMap, plainly};
 use crate::device::{Cancelled, Task};
 use crate::engine::wan::checkpoint::{CheckpointError, DIFFUSERS, Weights, files, text};
-use decoder::{Area, Decoder, HeadPast, Plan, TailPast};
+use area::{Area, tiles};
+use decoder::{Decoder, HeadPast, Plan, TailPast};
 use encoder::{Encoder, EncoderPast};
 
 pub use config::VaeConfig;
 pub use preview::{PreviewDecoder, Previewing};
+pub use tiled::{EncoderTile, JoinedEncoding, TileEncoding};
 
 /// Why a VAE could not be read or run.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +105,42 @@ impl VaeEncoder {
             past: EncoderPast::default(),
         }
     }
+
+    /// Refuses frames that cannot be encoded.
+    fn check(&self, frame: &FeatureMap) -> Result<(), VaeError> {
+        let config = &self.config;
+        let factor = config.spatial_factor();
+        let (height, width) = (frame.height(), frame.width());
+        let whole = height % factor == 0 && width % factor == 0;
+        if frame.channels() != 3 || height < factor || width < factor {
+            return Err(VaeError::Size(format!(
+                "frames of {width} × {height} with {} channels cannot be encoded; the VAE takes \
+                 RGB of at least {factor} × {factor}",
+                frame.channels()
+            )));
+        }
+        if config.is_residual && !whole {
+            return Err(VaeError::Size(format!(
+                "frames of {width} × {height} cannot be encoded; this VAE takes whole multiples \
+                 of {factor}: pad them first"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The mean of a latent's moments, normalised as the transformer knows it.
+    fn latent(&self, moments: &FeatureMap) -> FeatureMap {
+        let config = &self.config;
+        let mut latent = moments.channel_range(0, config.z_dim);
+        for y in 0..latent.height() {
+            for at in latent.row_mut(y).chunks_exact_mut(config.z_dim) {
+                for (c, v) in at.iter_mut().enumerate() {
+                    *v = (*v - config.latents_mean[c]) / config.latents_std[c];
+                }
+            }
+        }
+        latent
+    }
 }
 
 /// A video on its way into latents.
@@ -118,19 +158,8 @@ impl Encoding<'_> {
         frame: &FeatureMap,
         task: Task<'_>,
     ) -> Result<Option<FeatureMap>, VaeError> {
-        let Some(moments) = self.push_for_moments(frame, task)? else {
-            return Ok(None);
-        };
-        let config = &self.encoder.config;
-        let mut latent = moments.channel_range(0, config.z_dim);
-        for y in 0..latent.height() {
-            for at in latent.row_mut(y).chunks_exact_mut(config.z_dim) {
-                for (c, v) in at.iter_mut().enumerate() {
-                    *v = (*v - config.latents_mean[c]) / config.latents_std[c];
-                }
-            }
-        }
-        Ok(Some(latent))
+        let moments = self.push_for_moments(frame, task)?;
+        Ok(moments.map(|moments| self.encoder.latent(&moments)))
     }
 
     /// The same, but gives what the encoder says of the latent: means, then
@@ -140,24 +169,8 @@ impl Encoding<'_> {
         frame: &FeatureMap,
         task: Task<'_>,
     ) -> Result<Option<FeatureMap>, VaeError> {
-        let config = &self.encoder.config;
-        let (factor, patch) = (config.spatial_factor(), config.patch());
-        let (height, width) = (frame.height(), frame.width());
-        let whole = height % factor == 0 && width % factor == 0;
-        if frame.channels() != 3 || height < factor || width < factor {
-            return Err(VaeError::Size(format!(
-                "frames of {width} × {height} with {} channels cannot be encoded; the VAE takes \
-                 RGB of at least {factor} × {factor}",
-                frame.channels()
-            )));
-        }
-        if config.is_residual && !whole {
-            return Err(VaeError::Size(format!(
-                "frames of {width} × {height} cannot be encoded; this VAE takes whole multiples \
-                 of {factor}: pad them first"
-            )));
-        }
-        let frame = patched(frame, patch);
+        self.encoder.check(frame)?;
+        let frame = patched(frame, self.encoder.config.patch());
         let weights = &self.encoder.weights;
         Ok(weights.step(&frame, &mut self.past, task.cancel)?)
     }
@@ -388,30 +401,6 @@ impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
             &mut emit,
         )?)
     }
-}
-
-/// Tiles of about the same size that make up `height` × `width` latents.
-fn tiles(tiling: Tiling, height: usize, width: usize) -> Vec<Area> {
-    let cut = |size: usize| {
-        let most = match tiling {
-            Tiling::Whole => size,
-            Tiling::Latents(most) => most.max(1),
-        };
-        let count = size.div_ceil(most).max(1);
-        (0..count)
-            .map(|i| size * i / count..size * (i + 1) / count)
-            .collect::<Vec<_>>()
-    };
-    let columns = cut(width);
-    cut(height)
-        .into_iter()
-        .flat_map(|rows| {
-            columns.iter().map(move |columns| Area {
-                rows: rows.clone(),
-                columns: columns.clone(),
-            })
-        })
-        .collect()
 }
 
 /// The frames of a tensor `[channels, frames, height, width]`, or the same with

@@ -237,6 +237,45 @@ fn tiles_are_the_whole_bit_for_bit() {
 }
 
 #[test]
+fn tiles_of_frames_are_encoded_as_the_whole_bit_for_bit() {
+    for layout in LAYOUTS {
+        let fixture = fixture(layout);
+        let encoder = fixture.encoder();
+        let by = fixture.config.spatial_factor();
+        let size = [7 * by, 22 * by];
+        let video: Vec<FeatureMap> = some_latents(9, (size[0], size[1]), 3)
+            .iter()
+            .map(|f| f.map(0, |v| v / 1.7))
+            .collect();
+        let mut whole = encoder.begin();
+        let push = |f: &FeatureMap| with_task(|t| whole.push(f, t)).unwrap();
+        let expected: Vec<FeatureMap> = video.iter().filter_map(push).collect();
+        assert_eq!(expected.len(), 3);
+        for (most, count) in [(3, 3 * 8), (13, 2)] {
+            let tiles = encoder.tiles(Tiling::Latents(most), size);
+            assert_eq!(tiles.len(), count);
+            let mut canvases = vec![encoder.canvas(size); expected.len()];
+            for tile in &tiles {
+                let mut encoding = encoder.begin_tile(tile);
+                let push = |f: &FeatureMap| with_task(|t| encoding.push(f, t)).unwrap();
+                let made = video.iter().filter_map(push);
+                for (features, canvas) in made.zip(&mut canvases) {
+                    tile.lay(&features, canvas);
+                }
+            }
+            let mut joined = encoder.begin_joined();
+            let push = |c: FeatureMap| with_task(|t| joined.push(c, t)).unwrap();
+            let made: Vec<FeatureMap> = canvases.into_iter().map(push).collect();
+            assert!(made == expected, "{layout}, tiles of {most} latents");
+        }
+        let tiles = encoder.tiles(Tiling::Latents(3), size);
+        let small = FeatureMap::zeros(by, by, 3, 0);
+        let refused = with_task(|t| encoder.begin_tile(&tiles[23]).push(&small, t));
+        assert!(refused.unwrap_err().to_string().contains("of one size"));
+    }
+}
+
+#[test]
 fn a_stream_is_one_pass_bit_for_bit() {
     let cancel = Cancel::default();
     for layout in LAYOUTS {
