@@ -355,7 +355,7 @@ fn tell(
         };
         let range = range.start..range.end.min(shown);
         encoder.run(range, streams, fit, &mut frames, &mut |latent, made| {
-            take(tell(latent, &made, &mut **look.borrow_mut())?);
+            take(tell(latent, &made, &mut look.borrow_mut())?);
             Ok(())
         })?;
     }

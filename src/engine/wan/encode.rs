@@ -33,12 +33,15 @@ pub struct Encoder<'a> {
 /// Frames of several streams by their number, each or none where none is given.
 type Frames<'f> = dyn FnMut(usize) -> Result<Vec<Option<FeatureMap>>, WanError> + 'f;
 
+/// Takes a frame; gives what comes of it and those before, if anything does yet.
+type Encode<'a, T> = dyn FnMut(&FeatureMap) -> Result<Option<T>, VaeError> + 'a;
+
 /// A stream of frames on its way into latents, or into what a tile of them comes to. What
 /// is not given is black's opposite half way, 0, as the models were trained with; once so
 /// many frames were that nothing else is remembered, all that follow are known without
 /// being encoded.
 struct Stream<'a, T> {
-    encode: Box<dyn FnMut(&FeatureMap) -> Result<Option<T>, VaeError> + 'a>,
+    encode: Box<Encode<'a, T>>,
     blank: &'a FeatureMap,
     /// Frames after which the encoder remembers nothing before them.
     reach: usize,
