@@ -6,7 +6,7 @@ use super::error::JobError;
 use super::shot::Shot;
 use crate::engine::AnyEngine;
 use crate::frame::PlateReader as _;
-use crate::sequence::estimate::{Calibration, Estimate, Known, Needs, Output, Scope, threads_here};
+use crate::sequence::estimate::{Estimate, Known, Machine, Needs, Output, Scope, threads_here};
 use crate::store::Vault;
 
 impl Shot<'_> {
@@ -25,24 +25,24 @@ impl Shot<'_> {
     /// temporary files.
     pub fn estimate(&self, wanted: &[i32], vault: &dyn Vault) -> Result<Estimate, JobError> {
         let (job, scope) = (self.job, self.scope());
-        let time = match &job.setup.engine {
-            AnyEngine::Wan(_) => None,
-            engine => {
-                let machine = Calibration::kept(vault, engine, scope.threads)?;
-                let known = Known {
-                    analysis: vault.has(&self.names.analysis),
-                    take: vault.has(&self.names.take),
-                };
-                let there = |f: &i32| self.writer.path(*f).exists();
-                let frames: Vec<i32> = wanted.iter().copied().filter(|f| !there(f)).collect();
-                let output = Output {
-                    frames: &frames,
-                    reduce: job.reduce,
-                    written: true,
-                };
-                scope.time(&machine, known, &output, self.reading()?)
-            }
+        let machine = Machine::kept(vault, &job.setup.engine, scope.threads)?;
+        let known = Known {
+            analysis: vault.has(&self.names.analysis),
+            take: vault.has(&self.names.take),
         };
+        let there = |f: &i32| self.writer.path(*f).exists();
+        let frames: Vec<i32> = wanted.iter().copied().filter(|f| !there(f)).collect();
+        let output = Output {
+            frames: &frames,
+            reduce: job.reduce,
+            written: true,
+        };
+        let reading = match job.setup.engine {
+            AnyEngine::Plate(_) => self.reading()?,
+            // Beside the model's own time it is nothing.
+            AnyEngine::Wan(_) => 0.0,
+        };
+        let time = scope.time(&machine, known, &output, reading);
         Ok(Estimate {
             blocks: self.plan.blocks().count(),
             time,

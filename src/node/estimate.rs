@@ -17,11 +17,11 @@ use super::shelf::Shelf;
 use crate::engine::AnyEngine;
 use crate::frame::{PlateInfo, Transfer};
 use crate::sequence::Names;
-use crate::sequence::estimate::{BLOCK, Calibration, Estimate, Known, Output, Scope, threads_here};
+use crate::sequence::estimate::{BLOCK, Estimate, Known, Machine, Output, Scope, threads_here};
 use crate::store::Vault as _;
 
-/// Whether this process has measured its machine, or is about it.
-static MEASURED: AtomicBool = AtomicBool::new(false);
+/// Whether this process has measured its machine, or is about it, with each engine.
+static MEASURED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 /// What `order` comes to, in a sentence; nothing where the host does not say how large
 /// the plate is.
@@ -38,10 +38,7 @@ pub(super) fn sentence(scene: &Scene, order: &Order, host: &mut dyn Host) -> Opt
         block: BLOCK,
         threads,
     };
-    let machine = match &setup.engine {
-        AnyEngine::Plate(_) => Calibration::known(&*shelf, &setup.engine, threads),
-        AnyEngine::Wan(_) => None,
-    };
+    let machine = Machine::known(&*shelf, &setup.engine, threads);
     let frames: Vec<i32> = order.timeline.out.iter().collect();
     let output = Output {
         frames: &frames,
@@ -62,8 +59,8 @@ pub(super) fn sentence(scene: &Scene, order: &Order, host: &mut dyn Host) -> Opt
         threads,
         needs: scope.needs(threads),
     };
-    let later = match &setup.engine {
-        AnyEngine::Plate(_) if machine.is_none() && measure(&setup.engine, shelf, threads) => {
+    let later = match machine {
+        None if measure(&setup.engine, shelf, threads) => {
             " The machine is being measured for some seconds: the next change tells the time."
         }
         _ => "",
@@ -118,14 +115,15 @@ fn found(order: &Order, shelf: &Arc<Shelf>) -> Known {
 /// Has the machine measured in the background, once in this process; whether that is
 /// under way or was tried.
 fn measure(engine: &AnyEngine, shelf: Arc<Shelf>, threads: usize) -> bool {
-    if MEASURED.swap(true, Ordering::Relaxed) {
+    let which = usize::from(matches!(engine, AnyEngine::Wan(_)));
+    if MEASURED[which].swap(true, Ordering::Relaxed) {
         return true;
     }
     let engine = engine.clone();
     let work = move || {
         // Without a measure there is no time to tell, and nothing else is lost.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            Calibration::kept(&*shelf, &engine, threads)
+            Machine::kept(&*shelf, &engine, threads)
         }));
     };
     let thread = std::thread::Builder::new().name("longtake".to_owned());

@@ -423,3 +423,65 @@ fn a_long_take_is_planned_and_made_in_blocks_to_the_same_bytes() {
     let made = FilePlate::open(&farm.path("o/f.####.exr"), &PlateOptions::default()).unwrap();
     assert_eq!((made.info().width, made.info().height), (96, 64));
 }
+
+#[test]
+fn the_time_of_a_take_is_told_as_a_range_and_grows_with_the_work() {
+    let work = Work::new();
+    model(&work);
+    let words = |command: &str, more: &[&str]| -> Vec<String> {
+        let all = [
+            command,
+            "--engine",
+            "wan",
+            "--model",
+            "model",
+            "--prompt",
+            "a cat walks on the grass",
+            "--size",
+            "64x48",
+            "--out",
+            "o/f.####.exr",
+            "--store",
+            "store",
+            "--json",
+        ];
+        let frames = match more.contains(&"--frames") {
+            true => &[][..],
+            false => &["--frames", "1001-1009"],
+        };
+        let all = all.iter().chain(frames).chain(more);
+        all.map(|&w| w.to_owned()).collect()
+    };
+    let time = |more: &[&str]| {
+        let out = work.run(&words("plan", &[&["--estimate"], more].concat()));
+        assert_eq!(out.code, 0, "{}", out.stderr);
+        out.events_of("plan")[0]["plan"]["estimate"]["time"].clone()
+    };
+    let number = |time: &serde_json::Value, name: &str| time[name].as_f64().unwrap();
+    let few = time(&["--steps", "4"]);
+    assert!(number(&few, "decision") > 0. && number(&few, "frames") > 0.);
+    assert!(number(&few, "most") > number(&few, "seconds"));
+    // The machine was measured once; twice the steps are twice the time.
+    let ratio = |a: &serde_json::Value, b: &serde_json::Value, name: &str| {
+        number(a, name) / number(b, name)
+    };
+    let more = time(&["--steps", "8"]);
+    assert!((ratio(&more, &few, "decision") - 2.).abs() < 1e-6);
+    assert_eq!(number(&more, "frames"), number(&few, "frames"));
+    // Without the negative prompt a step is one evaluation.
+    let plain = time(&["--steps", "8", "--guidance", "1"]);
+    assert!((ratio(&more, &plain, "decision") - 2.).abs() < 1e-6);
+    // In pieces too: what is made again for the sake of neighbours counts.
+    let long = time(&[
+        "--steps",
+        "4",
+        "--frames",
+        "1001-1090",
+        "--model-frames",
+        "17",
+    ]);
+    assert!(ratio(&long, &few, "decision") > 8.);
+    let out = work.run(&words("generate", &["--steps", "4"]));
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(number(&time(&["--steps", "4"]), "most"), 0., "all is there");
+}

@@ -31,6 +31,7 @@ pub mod text;
 mod track;
 pub mod transformer;
 pub mod vae;
+mod work;
 
 pub use array::Array;
 pub use conditions::{Conditions, Given, Role, Told};
@@ -43,3 +44,4 @@ pub use needs::Needs;
 pub use settings::{LoraFile, ModelFiles, PlateColour, Settings, Subject, SubjectMatte, Way};
 pub use shot::Shot;
 pub use studio::{Kind, Studio};
+pub use work::{TakeWork, Work};

@@ -11,6 +11,7 @@ use super::settings::{ModelFiles, Settings, Way};
 use super::shot::Shot;
 use super::text::{Prompts, TextEncoder};
 use super::vae::{self, VaeConfig};
+use super::work::Work;
 use crate::device::{Task, memory as system};
 use crate::sampler::{Method, SchedulerConfig, UniPcSettings};
 
@@ -335,6 +336,25 @@ impl Studio {
     /// By how much.
     pub fn readable(&self, text: &str) -> Result<(), WanError> {
         Ok(self.prompts.ids(text, TEXT_TOKENS).map(drop)?)
+    }
+
+    /// What it takes to read `text`.
+    ///
+    /// # Errors
+    /// Where it is too long.
+    pub fn text_work(&self, text: &str) -> Result<Work, WanError> {
+        let tokens = self.prompts.ids(text, TEXT_TOKENS)?.len() as f64;
+        let config = self.encoder.config();
+        let (width, inner) = (config.d_model, config.num_heads * config.d_kv);
+        let block = Work::layer(4. * tokens, width, inner)
+            + Work::layer(3. * tokens, width, config.d_ff)
+            + Work::attending(tokens, tokens, inner);
+        Ok(block * config.num_layers as f64)
+    }
+
+    /// Bytes of files that are read to make latents.
+    pub fn read_bytes(&self) -> u64 {
+        self.model.loaded_bytes() + self.encoder.bytes()
     }
 
     /// Loads the transformers.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::Speed;
 use crate::device::Task;
 use crate::engine::plate::{PlateEngine, Settings};
 use crate::engine::{AnyEngine, Engine as _, EngineError, Sources};
@@ -37,7 +38,16 @@ const OUT: i32 = 96;
 /// Frames made and written while the clock runs.
 const MADE: i32 = 8;
 
-impl Calibration {
+/// How fast this machine is, with the engine that was chosen.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Machine {
+    /// With the plate engine.
+    Plate(Calibration),
+    /// With a model.
+    Model(Speed),
+}
+
+impl Machine {
     /// What `vault` has of this machine, of `engine` on `threads` threads.
     pub fn known(vault: &dyn Vault, engine: &AnyEngine, threads: usize) -> Option<Self> {
         postcard::from_bytes(&vault.get(&name(engine, threads))?).ok()
@@ -46,7 +56,7 @@ impl Calibration {
     /// The same, measured where `vault` does not have it, which takes some seconds.
     ///
     /// # Errors
-    /// Where nothing can be written to the folder of temporary files.
+    /// Where nothing can be written to the folder of temporary files, or memory is short.
     pub fn kept(
         vault: &dyn Vault,
         engine: &AnyEngine,
@@ -55,14 +65,19 @@ impl Calibration {
         if let Some(known) = Self::known(vault, engine, threads) {
             return Ok(known);
         }
-        let found = Self::measure()?;
+        let found = match engine {
+            AnyEngine::Plate(_) => Self::Plate(Calibration::measure()?),
+            AnyEngine::Wan(_) => Self::Model(Speed::measure()?),
+        };
         // Not as text: a number would come back with another last bit.
         if let Ok(bytes) = postcard::to_stdvec(&found) {
             vault.put(&name(engine, threads), &bytes);
         }
         Ok(found)
     }
+}
 
+impl Calibration {
     /// Makes a small take of drifting forms in memory and looks at the clock.
     fn measure() -> Result<Self, EngineError> {
         let internal = |what: &str| EngineError::Request(format!("to calibrate: {what}"));
@@ -143,7 +158,7 @@ fn name(engine: &AnyEngine, threads: usize) -> blake3::Hash {
     let version = (engine.version(), env!("CARGO_PKG_VERSION"));
     let threads = threads.to_string();
     let parts = [version.0, version.1, build, host.trim(), &threads];
-    key_of(&[&["calibration 3"], &parts[..]].concat())
+    key_of(&[&["calibration 4"], &parts[..]].concat())
 }
 
 /// A plate in memory: soft forms that drift and come back, with grain.

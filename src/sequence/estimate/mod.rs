@@ -1,6 +1,7 @@
 //! What a take needs of a machine and how long it takes there, told before any work.
 
 mod calibration;
+mod speed;
 
 use std::fmt;
 
@@ -8,11 +9,13 @@ use serde::Serialize;
 
 use super::plan;
 use crate::device::gpu;
-use crate::engine::plate::GPU_PICTURES;
+use crate::engine::plate::{GPU_PICTURES, PlateEngine};
+use crate::engine::wan::WanEngine;
 use crate::engine::{AnyEngine, Engine as _, Span, Timeline};
 use crate::frame::PlateInfo;
 
-pub use calibration::Calibration;
+pub use calibration::{Calibration, Machine};
+pub use speed::Speed;
 
 /// Frames in a block where nobody says how many.
 pub const BLOCK: usize = 24;
@@ -27,6 +30,12 @@ const SPOOL: u64 = 16 << 30;
 /// What is allowed for on a GPU beside pictures: its driver's own, the kernels and the
 /// tables of a frame.
 const GPU_BASE: u64 = 1 << 30;
+/// Bytes a second at which a model's files are read from a fast disk, and from a slow one.
+const FAST_DISK: f64 = 2e9;
+const SLOW_DISK: f64 = 2e8;
+/// How much longer a model's work takes at most than its largest operations alone: small
+/// ones, weights that are widened, a machine that does other things too.
+const SLOWER: f64 = 2.;
 /// Results that a process keeps in memory, at most.
 const RESULTS: u64 = 512 << 20;
 
@@ -52,8 +61,8 @@ pub struct Needs {
 pub struct Estimate {
     /// Blocks of the plan.
     pub blocks: usize,
-    /// How long it takes; `None` where that is not known: a model is used, whose speed
-    /// shows when it runs, or the machine was not measured yet.
+    /// How long it takes; `None` where that is not known: the machine was not measured
+    /// yet, or a model cannot be opened.
     pub time: Option<Time>,
     /// Threads that this is for.
     pub threads: usize,
@@ -67,12 +76,16 @@ pub struct Estimate {
 pub struct Time {
     /// All stages.
     pub seconds: f64,
-    /// To study the plate, where that is not known already.
+    /// To study the plate, where that is not known already; with a model, to read the
+    /// words and encode the plate.
     pub analysis: f64,
-    /// To decide the take, likewise.
+    /// To decide the take, likewise; with a model, to make its latents.
     pub decision: f64,
-    /// To make and write the frames that are not there yet.
+    /// To make and write the frames that are not there yet; with a model, to decode them.
     pub frames: f64,
+    /// All stages at most, where that is far from `seconds`: with a model, whose files
+    /// are read from disks of all kinds, and which other programs slow down.
+    pub most: Option<f64>,
 }
 
 /// What of a take is known already.
@@ -158,23 +171,73 @@ impl Scope<'_> {
         plan::count(self.timeline, &pieces.unwrap_or_default(), self.block)
     }
 
-    /// Seconds in which a plate frame is read from an EXR file on `machine`.
-    pub fn reading(&self, machine: &Calibration) -> f64 {
-        self.samples() as f64 * machine.read
+    /// Seconds in which a plate frame is read from an EXR file on `machine`; beside a
+    /// model's own time it is nothing.
+    pub fn reading(&self, machine: &Machine) -> f64 {
+        match machine {
+            Machine::Plate(machine) => self.samples() as f64 * machine.read,
+            Machine::Model(_) => 0.0,
+        }
     }
 
     /// How long it takes on `machine`, where a plate frame is read in `reading` seconds;
-    /// `None` where a model is used.
+    /// `None` where a model cannot be opened, or `machine` was measured for another engine.
     pub fn time(
         &self,
-        machine: &Calibration,
+        machine: &Machine,
         known: Known,
         output: &Output<'_>,
         reading: f64,
     ) -> Option<Time> {
-        let AnyEngine::Plate(engine) = self.engine else {
-            return None;
+        match (self.engine, machine) {
+            (AnyEngine::Plate(engine), Machine::Plate(machine)) => {
+                Some(self.time_of_plate(engine, machine, known, output, reading))
+            }
+            (AnyEngine::Wan(engine), Machine::Model(speed)) => {
+                self.time_of_model(engine, speed, known, output)
+            }
+            _ => None,
+        }
+    }
+
+    fn time_of_model(
+        &self,
+        engine: &WanEngine,
+        speed: &Speed,
+        known: Known,
+        output: &Output<'_>,
+    ) -> Option<Time> {
+        let known = (known.analysis || known.take, known.take);
+        let work = engine.work(self.timeline, self.plate, output.frames, known);
+        let work = work.ok()?;
+        let read = |rate: f64| work.read as f64 / rate;
+        let analysis = speed.seconds(work.conditions) + read(FAST_DISK);
+        let frames = speed.seconds(work.decoding);
+        let sampling = speed.seconds(work.sampling);
+        // A step cache saves three steps of four at most.
+        let decision = if work.cached {
+            0.25 * sampling
+        } else {
+            sampling
         };
+        let all = speed.seconds(work.conditions) + sampling + frames;
+        Some(Time {
+            seconds: analysis + decision + frames,
+            analysis,
+            decision,
+            frames,
+            most: Some(SLOWER * all + read(SLOW_DISK)),
+        })
+    }
+
+    fn time_of_plate(
+        &self,
+        engine: &PlateEngine,
+        machine: &Calibration,
+        known: Known,
+        output: &Output<'_>,
+        reading: f64,
+    ) -> Time {
         let samples = self.samples() as f64;
         let frames = self.plate.range.count() as f64;
         let mut analysis = frames * (reading + samples * machine.analyse);
@@ -193,12 +256,13 @@ impl Scope<'_> {
             None => reading + smaller * (machine.make + write),
         };
         let frames = output.frames.iter().map(one).sum::<f64>() / self.threads as f64;
-        Some(Time {
+        Time {
             seconds: analysis + decision + frames,
             analysis,
             decision,
             frames,
-        })
+            most: None,
+        }
     }
 
     /// Samples of a full-size plate frame.
@@ -213,11 +277,39 @@ pub fn threads_here() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
 
+/// A time as people say it.
+struct Seconds(f64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            s if s < 120. => write!(f, "{s:.1} s"),
+            s if s < 7200. => write!(f, "{:.0} min", s / 60.),
+            s if s < 172_800. => write!(f, "{:.1} h", s / 3600.),
+            s => write!(f, "{:.1} days", s / 86_400.),
+        }
+    }
+}
+
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mega = |bytes: u64| format!("{:.0} MB", (bytes as f64 / 1e6).ceil());
         write!(f, "{} blocks, ", self.blocks)?;
         match &self.time {
+            Some(
+                time @ Time {
+                    most: Some(most), ..
+                },
+            ) => write!(
+                f,
+                "about {} and at most {} on this machine with {} threads ({} to read words and plate, {} to make latents, {} to decode)",
+                Seconds(time.seconds),
+                Seconds(*most),
+                self.threads,
+                Seconds(time.analysis),
+                Seconds(time.decision),
+                Seconds(time.frames)
+            )?,
             Some(time) => write!(
                 f,
                 "about {:.1} s on this machine with {} threads ({:.1} s to study the plate, {:.1} s to decide, {:.1} s to make frames)",

@@ -40,6 +40,11 @@ enum Inside {
 }
 
 impl File {
+    /// Bytes of it on disk.
+    pub fn size(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
+    }
+
     /// Opens a `.safetensors` or `.gguf` file by what it begins with.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let unreadable = |e: std::io::Error| CheckpointError::Unreadable {

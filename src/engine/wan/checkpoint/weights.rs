@@ -142,6 +142,11 @@ impl Weights {
         &self.path
     }
 
+    /// Bytes of the files.
+    pub fn file_bytes(&self) -> u64 {
+        self.files.iter().map(File::size).sum()
+    }
+
     /// Whether the files have the original names.
     pub fn is_original(&self) -> bool {
         self.original

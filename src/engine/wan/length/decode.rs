@@ -122,7 +122,12 @@ impl Making<'_, '_> {
 
 /// Part `part` of `axis` with what is decoded around it for its own sake, and how much
 /// each pixel of that counts, `factor` to a latent.
-fn around(axis: &Axis, part: usize, own: &Range<usize>, factor: usize) -> (Range<usize>, Vec<f32>) {
+pub(crate) fn around(
+    axis: &Axis,
+    part: usize,
+    own: &Range<usize>,
+    factor: usize,
+) -> (Range<usize>, Vec<f32>) {
     let length = axis.parts.last().map_or(own.end, |p| p.end);
     let all = own.start.saturating_sub(AROUND)..(own.end + AROUND).min(length);
     let pixels = axis.clone().times(factor);

@@ -18,4 +18,6 @@ mod scheme;
 pub use axis::Axis;
 pub use layout::Layout;
 pub use making::{Bench, Making};
-pub use scheme::{Grid, Scheme, Sizes, stages};
+pub use scheme::{Grid, Part, Scheme, Sizes, stages};
+
+pub(super) use decode::around;

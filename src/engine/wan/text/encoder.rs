@@ -67,6 +67,11 @@ impl TextEncoder {
         &self.config
     }
 
+    /// Bytes of its weights in their files.
+    pub fn bytes(&self) -> u64 {
+        self.weights.bytes()
+    }
+
     /// The embeddings of each of `texts`, given as token numbers: `d_model`
     /// numbers for each token. All texts pass a block before the next block is
     /// read.

@@ -41,6 +41,11 @@ impl Rows {
         self.weights.shape(&self.stored(name))
     }
 
+    /// Bytes of the files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.weights.file_bytes()
+    }
+
     /// Writes rows `rows` of `name` to `out`, which is of their size; a vector
     /// has one.
     pub(super) fn read(

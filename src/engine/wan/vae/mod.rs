@@ -18,6 +18,7 @@ mod preview;
 #[cfg(test)]
 mod tests;
 mod tiled;
+mod work;
 
 use std::ops::Deref;
 use std::path::Path;
