@@ -7,11 +7,12 @@
 //! (after Felzenszwalb and Huttenlocher, "Efficient belief propagation for early
 //! vision", 2006).
 //!
-//! The nodes of an anti-diagonal do not depend on each other, so that sixteen of
-//! them are worked on at once: cell (x, y) is kept at place `y` of diagonal
+//! The nodes of an anti-diagonal do not depend on each other, so that sixteen or
+//! thirty-two of them are worked on at once: cell (x, y) is kept at place `y` of diagonal
 //! `x + y`.
 
-/// Nodes worked on at once.
+/// Nodes worked on at once: where the processor has registers of 512 bits, elsewhere.
+const WIDE: usize = 32;
 const LANES: usize = 16;
 /// The price of what is forbidden.
 pub(super) const NEVERMORE: i16 = 12_000;
@@ -24,8 +25,6 @@ const FREE: u8 = u8::MAX;
 const TRIED: usize = 3;
 const SETTLE: usize = 3;
 
-type Lanes = [i16; LANES];
-
 /// Costs of a labelling, in units of the caller's choice.
 #[derive(Default)]
 pub(super) struct Problem {
@@ -34,9 +33,9 @@ pub(super) struct Problem {
     labels: usize,
     pitch: usize,
     /// Cost of each label at each cell.
-    unary: Vec<i16>,
+    unary: Plane,
     /// Per frame between two switches, to the right and downwards.
-    pair: [Vec<i16>; 2],
+    pair: [Plane; 2],
     /// The label that each cell must have, or [`FREE`]; empty where all are free.
     pins: Vec<u8>,
 }
@@ -59,21 +58,28 @@ impl Problem {
 
     /// Makes it a problem without costs again, in the same memory.
     pub(super) fn reset(&mut self, cols: usize, rows: usize, labels: usize) {
-        let pitch = (rows + 1).next_multiple_of(LANES);
-        let size = (cols + rows + 1) * labels * pitch + 3 * LANES;
+        let pitch = (rows + 1).next_multiple_of(WIDE);
+        let size = (cols + rows + 1) * labels * pitch + 2 * WIDE;
         (self.cols, self.rows, self.labels, self.pitch) = (cols, rows, labels, pitch);
         self.pins.clear();
         for v in self.pair.iter_mut().chain([&mut self.unary]) {
-            v.clear();
-            v.resize(size, 0);
+            v.reset(size);
         }
     }
 
     /// The place of diagonal `d`, label `k`, row `y`. There is slack in front
-    /// for the row above the first.
+    /// for a diagonal and a row before the first.
     #[inline(always)]
     fn at(&self, d: usize, k: usize, y: usize) -> usize {
-        LANES + (d * self.labels + k) * self.pitch + y
+        WIDE + ((d + 1) * self.labels + k) * self.pitch + y
+    }
+
+    /// The place of the first label of the cells to the left of those at diagonal `d`
+    /// from row `y` on, and of the cells above them.
+    #[inline(always)]
+    fn earlier(&self, d: usize, y: usize) -> [usize; 2] {
+        let left = self.at(d, 0, y) - self.labels * self.pitch;
+        [left, left - 1]
     }
 
     /// Sets the cost of `label` for the cell at column `x` of row `y`.
@@ -185,17 +191,50 @@ impl Problem {
     }
 }
 
-/// Messages into each node from its left, right, upper and lower neighbour.
-/// Kept between labellings, which start from nothing, for its memory.
+/// The messages along the edges to the right and downwards, kept at the left or upper
+/// cell: of each edge the one that was sent last, since a cell sends along an edge when
+/// the one that came along it has been read. Kept between labellings, which start from
+/// nothing, for its memory.
 #[derive(Clone, Default)]
-pub(super) struct Messages([Vec<i16>; 4]);
+pub(super) struct Messages([Plane; 2]);
+
+/// Numbers of which the first lies at the beginning of a cache line, since what crosses
+/// lines takes twice as long to load.
+#[derive(Clone, Default)]
+struct Plane {
+    all: Vec<i16>,
+    first: usize,
+}
+
+impl Plane {
+    /// `size` zeros.
+    fn reset(&mut self, size: usize) {
+        self.all.clear();
+        self.all.resize(size + WIDE, 0);
+        self.first = self.all.as_ptr().align_offset(2 * WIDE).min(WIDE);
+    }
+}
+
+impl std::ops::Deref for Plane {
+    type Target = [i16];
+
+    fn deref(&self) -> &[i16] {
+        &self.all[self.first..]
+    }
+}
+
+impl std::ops::DerefMut for Plane {
+    fn deref_mut(&mut self) -> &mut [i16] {
+        &mut self.all[self.first..]
+    }
+}
 
 /// `of` of each pair of lanes. (A loop, since what `array::from_fn` does is not
 /// turned into vectors.)
 #[inline(always)]
-fn each(a: Lanes, b: Lanes, of: impl Fn(i16, i16) -> i16) -> Lanes {
-    let mut out = [0; LANES];
-    for l in 0..LANES {
+fn each<const L: usize>(a: [i16; L], b: [i16; L], of: impl Fn(i16, i16) -> i16) -> [i16; L] {
+    let mut out = [0; L];
+    for l in 0..L {
         out[l] = of(a[l], b[l]);
     }
     out
@@ -203,8 +242,8 @@ fn each(a: Lanes, b: Lanes, of: impl Fn(i16, i16) -> i16) -> Lanes {
 
 /// Lane by lane.
 #[inline(always)]
-fn lanes(of: impl Fn(usize) -> i16) -> Lanes {
-    let mut out = [0; LANES];
+fn lanes<const L: usize>(of: impl Fn(usize) -> i16) -> [i16; L] {
+    let mut out = [0; L];
     for (l, o) in out.iter_mut().enumerate() {
         *o = of(l);
     }
@@ -218,17 +257,16 @@ fn mask(all: bool) -> i16 {
 }
 
 #[inline(always)]
-fn load(from: &[i16], i: usize) -> Lanes {
-    let mut lanes = [0; LANES];
-    lanes.copy_from_slice(&from[i..i + LANES]);
+fn load<const L: usize>(from: &[i16], i: usize) -> [i16; L] {
+    let mut lanes = [0; L];
+    lanes.copy_from_slice(&from[i..i + L]);
     lanes
 }
 
 impl Messages {
     fn reset(&mut self, p: &Problem) {
         for m in &mut self.0 {
-            m.clear();
-            m.resize(p.unary.len(), 0);
+            m.reset(p.unary.len());
         }
     }
 
@@ -240,23 +278,24 @@ impl Messages {
             own[c as usize] = true;
         }
         let mut sums = vec![0i64; p.labels];
+        // What the cells to the left and above say: along each edge the other message.
+        let mut forward = self.clone();
+        forward.sweep(p, true);
         for &c in group {
             let c = c as usize;
             let (x, y) = (c % p.cols, c / p.cols);
-            // Left, right, above, below, as the messages are kept.
+            let own_at = p.at(x + y, 0, y);
+            let [left, above] = p.earlier(x + y, y);
             let around = [
-                (x > 0).then(|| c - 1),
-                (x + 1 < p.cols).then(|| c + 1),
-                (y > 0).then(|| c - p.cols),
-                (y + 1 < p.rows).then(|| c + p.cols),
+                ((x > 0).then(|| c - 1), &forward.0[0], left),
+                ((x + 1 < p.cols).then(|| c + 1), &self.0[0], own_at),
+                ((y > 0).then(|| c - p.cols), &forward.0[1], above),
+                ((y + 1 < p.rows).then(|| c + p.cols), &self.0[1], own_at),
             ];
             for (k, sum) in sums.iter_mut().enumerate() {
-                let at = p.at(x + y, k, y);
-                *sum += i64::from(p.unary[at]);
-                for (message, other) in self.0.iter().zip(around) {
-                    if other.is_some_and(|o| !own[o]) {
-                        *sum += i64::from(message[at]);
-                    }
+                *sum += i64::from(p.unary[own_at + k * p.pitch]);
+                for (_, way, at) in around.iter().filter(|a| a.0.is_some_and(|o| !own[o])) {
+                    *sum += i64::from(way[at + k * p.pitch]);
                 }
             }
         }
@@ -265,96 +304,97 @@ impl Messages {
 
     fn sweep(&mut self, p: &Problem, forward: bool) {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was just found to have AVX2; the function
-            // is the portable one, compiled for it.
-            return unsafe { self.sweep_avx2(p, forward) };
+        {
+            if std::arch::is_x86_feature_detected!("avx512bw") {
+                // SAFETY: the processor was just found to have AVX-512BW; the function
+                // is the portable one, compiled for it.
+                return unsafe { self.sweep_avx512(p, forward) };
+            }
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the same, of AVX2.
+                return unsafe { self.sweep_avx2(p, forward) };
+            }
         }
-        self.sweep_any(p, forward);
+        self.sweep_any::<LANES>(p, forward);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512bw")]
+    fn sweep_avx512(&mut self, p: &Problem, forward: bool) {
+        self.sweep_any::<WIDE>(p, forward);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn sweep_avx2(&mut self, p: &Problem, forward: bool) {
-        self.sweep_any(p, forward);
+        self.sweep_any::<LANES>(p, forward);
     }
 
+    /// Sends the messages of all cells on, to the right and downwards or back.
     #[inline(always)]
-    fn sweep_any(&mut self, p: &Problem, forward: bool) {
-        let mut belief = vec![[0i16; LANES]; p.labels];
-        let mut scratch = vec![[0i16; LANES]; p.labels];
+    fn sweep_any<const L: usize>(&mut self, p: &Problem, forward: bool) {
+        // What is sent, label by label, after the first of two scans.
+        let mut sent_across = vec![[0i16; L]; p.labels];
+        let mut sent_down = sent_across.clone();
+        let [across, down] = self.0.each_mut().map(|m| &mut m[..]);
+        let (unary, [price_across, price_down]) = (&p.unary[..], p.pair.each_ref().map(|p| &p[..]));
         let diagonals = p.cols + p.rows - 1;
         for i in 0..diagonals {
             let d = if forward { i } else { diagonals - 1 - i };
             // Rows that the diagonal crosses.
-            let first = (d + 1).saturating_sub(p.cols) / LANES * LANES;
+            let first = (d + 1).saturating_sub(p.cols) / L * L;
             let last = d.min(p.rows - 1);
-            for y in (first..=last).step_by(LANES) {
-                for (k, b) in belief.iter_mut().enumerate() {
-                    let at = p.at(d, k, y);
-                    *b = load(&p.unary, at);
-                    for m in &self.0 {
-                        let m = load(m, at);
-                        for l in 0..LANES {
-                            b[l] = b[l].saturating_add(m[l]);
-                        }
+            for y in (first..=last).step_by(L) {
+                let own = p.at(d, 0, y);
+                let [left, above] = p.earlier(d, y);
+                let [edge_across, edge_down] = if forward { [own; 2] } else { [left, above] };
+                let (mut before_across, mut before_down) = ([0i16; L], [0i16; L]);
+                // The scans leave the least as it is.
+                let (mut least_across, mut least_down) = ([i16::MAX; L], [i16::MAX; L]);
+                for (k, (a, b)) in sent_across.iter_mut().zip(&mut sent_down).enumerate() {
+                    let at = k * p.pitch;
+                    let from_left = load(across, left + at);
+                    let from_right = load(across, own + at);
+                    let from_above = load(down, above + at);
+                    let from_below = load(down, own + at);
+                    let mut belief = load(unary, own + at);
+                    belief = each(belief, from_left, i16::saturating_add);
+                    belief = each(belief, from_right, i16::saturating_add);
+                    belief = each(belief, from_above, i16::saturating_add);
+                    belief = each(belief, from_below, i16::saturating_add);
+                    let (came_across, came_down) = if forward {
+                        (from_right, from_below)
+                    } else {
+                        (from_left, from_above)
+                    };
+                    let mut h = each(belief, came_across, |b, m| (b >> 1).saturating_sub(m));
+                    let mut v = each(belief, came_down, |b, m| (b >> 1).saturating_sub(m));
+                    least_across = each(least_across, h, i16::min);
+                    least_down = each(least_down, v, i16::min);
+                    if k > 0 {
+                        let e = load(price_across, edge_across + at - p.pitch);
+                        h = each(h, each(before_across, e, i16::saturating_add), i16::min);
+                        let e = load(price_down, edge_down + at - p.pitch);
+                        v = each(v, each(before_down, e, i16::saturating_add), i16::min);
                     }
+                    (before_across, before_down) = (h, v);
+                    (*a, *b) = (h, v);
                 }
-                for down in [false, true] {
-                    // The message that came along this edge, the one that goes
-                    // along it, where it lands, and the edge's prices.
-                    let (came, goes) = match (forward, down) {
-                        (true, false) => (1, 0),
-                        (true, true) => (3, 2),
-                        (false, false) => (0, 1),
-                        (false, true) => (2, 3),
-                    };
-                    let that = match (forward, d) {
-                        (true, d) => d + 1,
-                        (false, 0) => continue,
-                        (false, d) => d - 1,
-                    };
-                    let own = p.at(d, 0, y);
-                    let lands = match (forward, down) {
-                        (_, false) => p.at(that, 0, y),
-                        (true, true) => p.at(that, 0, y) + 1,
-                        (false, true) => p.at(that, 0, y) - 1,
-                    };
-                    let edge = if forward { own } else { lands };
-                    let price = &p.pair[usize::from(down)];
-                    let mut before = [0i16; LANES];
-                    for k in 0..p.labels {
-                        let m = load(&self.0[came], own + k * p.pitch);
-                        let mut h = belief[k];
-                        for l in 0..LANES {
-                            h[l] = (h[l] >> 1).saturating_sub(m[l]);
-                        }
-                        if k > 0 {
-                            let e = load(price, edge + (k - 1) * p.pitch);
-                            for l in 0..LANES {
-                                h[l] = h[l].min(before[l].saturating_add(e[l]));
-                            }
-                        }
-                        scratch[k] = h;
-                        before = h;
-                    }
-                    let mut least = before;
-                    for k in (0..p.labels - 1).rev() {
-                        let e = load(price, edge + k * p.pitch);
-                        for l in 0..LANES {
-                            let h = scratch[k][l].min(before[l].saturating_add(e[l]));
-                            scratch[k][l] = h;
-                            before[l] = h;
-                            least[l] = least[l].min(h);
-                        }
-                    }
-                    for (k, h) in scratch.iter().enumerate() {
-                        let i = lands + k * p.pitch;
-                        let to = &mut self.0[goes][i..i + LANES];
-                        for l in 0..LANES {
-                            to[l] = h[l].saturating_sub(least[l]).min(CEILING);
-                        }
-                    }
+                let (mut after_across, mut after_down) = ([i16::MAX; L], [i16::MAX; L]);
+                let message = |h: i16, least: i16| h.saturating_sub(least).min(CEILING);
+                for (k, (a, b)) in sent_across.iter().zip(&sent_down).enumerate().rev() {
+                    let at = k * p.pitch;
+                    let e = load(price_across, edge_across + at);
+                    after_across = each(*a, each(after_across, e, i16::saturating_add), i16::min);
+                    let e = load(price_down, edge_down + at);
+                    after_down = each(*b, each(after_down, e, i16::saturating_add), i16::min);
+                    across[edge_across + at..][..L].copy_from_slice(&each(
+                        after_across,
+                        least_across,
+                        message,
+                    ));
+                    down[edge_down + at..][..L]
+                        .copy_from_slice(&each(after_down, least_down, message));
                 }
             }
         }
@@ -364,31 +404,43 @@ impl Messages {
     /// in view, diagonal by diagonal.
     fn decode(&self, p: &Problem) -> Vec<u8> {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was just found to have AVX2; the function
-            // is the portable one, compiled for it.
-            return unsafe { self.decode_avx2(p) };
+        {
+            if std::arch::is_x86_feature_detected!("avx512bw") {
+                // SAFETY: the processor was just found to have AVX-512BW; the function
+                // is the portable one, compiled for it.
+                return unsafe { self.decode_avx512(p) };
+            }
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the same, of AVX2.
+                return unsafe { self.decode_avx2(p) };
+            }
         }
-        self.decode_any(p)
+        self.decode_any::<LANES>(p)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512bw")]
+    fn decode_avx512(&self, p: &Problem) -> Vec<u8> {
+        self.decode_any::<WIDE>(p)
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn decode_avx2(&self, p: &Problem) -> Vec<u8> {
-        self.decode_any(p)
+        self.decode_any::<LANES>(p)
     }
 
     #[inline(always)]
-    fn decode_any(&self, p: &Problem) -> Vec<u8> {
+    fn decode_any<const L: usize>(&self, p: &Problem) -> Vec<u8> {
         let mut labels = vec![0u8; p.cols * p.rows];
-        let mut belief = vec![[0i16; LANES]; p.labels];
+        let mut belief = vec![[0i16; L]; p.labels];
         // Labels of the diagonal before, and of this one, by row.
-        let mut before = vec![0i16; p.pitch + LANES];
+        let mut before = vec![0i16; p.pitch + L];
         let mut now = before.clone();
         for d in 0..p.cols + p.rows - 1 {
-            let first = (d + 1).saturating_sub(p.cols) / LANES * LANES;
+            let first = (d + 1).saturating_sub(p.cols) / L * L;
             let last = d.min(p.rows - 1);
-            for y in (first..=last).step_by(LANES) {
+            for y in (first..=last).step_by(L) {
                 // Labels of the neighbours to the left and above, and whether
                 // there are such.
                 let left = lanes(|l| before[(y + l).min(p.pitch - 1)]);
@@ -398,29 +450,29 @@ impl Messages {
                 let has_up = lanes(|l| mask(y + l > 0));
                 for (k, b) in belief.iter_mut().enumerate() {
                     let at = p.at(d, k, y);
-                    *b = load(&p.unary, at);
-                    let m = [0, 1, 2, 3].map(|m| load(&self.0[m], at));
-                    *b = each(*b, m[1], i16::saturating_add);
-                    *b = each(*b, m[3], i16::saturating_add);
-                    *b = each(*b, each(m[0], has_left, |m, h| m & !h), i16::saturating_add);
-                    *b = each(*b, each(m[2], has_up, |m, h| m & !h), i16::saturating_add);
+                    let mut sum = load(&p.unary, at);
+                    for way in &self.0 {
+                        sum = each(sum, load(way, at), i16::saturating_add);
+                    }
+                    *b = sum;
                 }
                 if d > 0 {
+                    let [to_left, to_up] = p.earlier(d, y);
                     let edges = [
-                        (left, has_left, &p.pair[0], p.at(d - 1, 0, y)),
-                        (up, has_up, &p.pair[1], p.at(d - 1, 0, y) - 1),
+                        (left, has_left, &p.pair[0], to_left),
+                        (up, has_up, &p.pair[1], to_up),
                     ];
                     for (label, has, price, edge) in edges {
                         // From the neighbour's label the price grows with each
                         // frame that passes.
-                        let mut cost = [0i16; LANES];
+                        let mut cost = [0i16; L];
                         for k in 1..p.labels {
                             let e = load(price, edge + (k - 1) * p.pitch);
                             let past = each(label, has, |s, h| mask(k as i16 > s) & h);
                             cost = each(each(cost, e, i16::saturating_add), past, |c, p| c & p);
                             belief[k] = each(belief[k], cost, i16::saturating_add);
                         }
-                        cost = [0; LANES];
+                        cost = [0; L];
                         for k in (0..p.labels - 1).rev() {
                             let e = load(price, edge + k * p.pitch);
                             let short = each(label, has, |s, h| mask((k as i16) < s) & h);
@@ -430,7 +482,7 @@ impl Messages {
                     }
                 }
                 let mut best = belief[0];
-                let mut chosen = [0i16; LANES];
+                let mut chosen = [0i16; L];
                 for (k, b) in belief.iter().enumerate().skip(1) {
                     let better = each(*b, best, |b, best| mask(b < best));
                     best = each(best, *b, i16::min);
@@ -444,7 +496,7 @@ impl Messages {
                         }
                     }
                 }
-                for l in 0..LANES {
+                for l in 0..L {
                     now[y + l] = chosen[l];
                     if y + l <= last && d - (y + l).min(d) < p.cols {
                         labels[(y + l) * p.cols + d - (y + l)] = chosen[l] as u8;
@@ -528,6 +580,24 @@ mod tests {
             best += least(&p);
         }
         assert!(got as f64 <= best as f64 * 1.03, "{got} for {best}");
+    }
+
+    #[test]
+    fn as_many_nodes_at_once_as_the_processor_can_change_nothing() {
+        for (cols, rows, labels) in [(45, 37, 6), (70, 64, 5), (3, 33, 4), (1, 1, 3), (40, 1, 2)] {
+            let p = random(cols, rows, labels, 3);
+            let mut chosen = Messages::default();
+            chosen.reset(&p);
+            let [mut few, mut many] = [chosen.clone(), chosen.clone()];
+            for forward in [true, false, true, false] {
+                chosen.sweep(&p, forward);
+                few.sweep_any::<LANES>(&p, forward);
+                many.sweep_any::<WIDE>(&p, forward);
+            }
+            let labels = chosen.decode(&p);
+            assert_eq!(labels, few.decode_any::<LANES>(&p), "{cols}x{rows}");
+            assert_eq!(labels, many.decode_any::<WIDE>(&p), "{cols}x{rows}");
+        }
     }
 
     #[test]
