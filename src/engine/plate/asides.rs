@@ -189,7 +189,7 @@ impl Carrier<'_> {
         }
         let frames = at.saturating_sub(1)..end;
         let without = self.load_with(fine, playing, frames.clone(), None).total();
-        let laid = Some((at, offset, window, &switch[..]));
+        let laid = Some(((at, offset), &switch[..]));
         let with = self.load_with(fine, playing, frames, laid).total();
         if with - without > self.style.limit {
             return Ok(None);

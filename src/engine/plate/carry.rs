@@ -241,63 +241,61 @@ impl<'a> Carrier<'a> {
         } = *wish;
         let cells = f.cells();
         let near = libm::rint(0.15 * self.g.fps) as i32;
+        let forbidden = i32::from(FORBIDDEN);
+        let frames = f.frames as i32;
+        // With nothing to settle it was long ago.
+        let long_ago = vec![0u32; if settle { 0 } else { cells }];
+        let settled = if settle { &self.settled } else { &long_ago };
         let mut extra = vec![0i16; (window + 2) * cells];
         let mut dead = vec![false; cells];
-        for u in 0..=window {
-            let old = playing.at(at + u);
+        for (u, extra) in extra.chunks_exact_mut(cells).take(window + 1).enumerate() {
+            let t = at + u;
             let when = (u * 256 / window.max(1)) as i32;
-            for c in 0..cells {
-                let e = &mut extra[u * cells + c];
-                if dead[c] {
-                    *e = FORBIDDEN;
-                    continue;
-                }
-                let rather = 26 + i32::from(rather[c]) * 205 / 256;
-                let mut cost = (when - rather).abs() * self.natural * 15 / 25_600;
-                let apart = (old[c] - offset).abs();
-                if apart > 0 && apart <= near {
-                    cost += 3 * self.natural;
-                }
-                if settle && ((at + u) as u32) < self.settled[c] {
-                    cost += 3 * self.natural;
-                }
-                *e = cost.min(i32::from(FORBIDDEN)) as i16;
-                if (at + u) as i32 + old[c] >= f.frames as i32 {
-                    dead[c] = true;
-                }
+            let cells = extra.iter_mut().zip(&mut dead);
+            let cells = cells.zip(playing.at(t)).zip(rather).zip(settled);
+            for ((((e, dead), &old), &rather), &settled) in cells {
+                let rather = 26 + i32::from(rather) * 205 / 256;
+                let apart = (old - offset).abs();
+                let stalls = i32::from(apart > 0 && apart <= near);
+                let unsettled = i32::from((t as u32) < settled);
+                let cost = (when - rather).abs() * self.natural * 15 / 25_600
+                    + 3 * self.natural * (stalls + unsettled);
+                *e = if *dead {
+                    forbidden
+                } else {
+                    cost.min(forbidden)
+                } as i16;
+                *dead |= t as i32 + old >= frames;
             }
         }
-        for c in 0..cells {
-            extra[(window + 1) * cells + c] = if dead[c] {
-                FORBIDDEN
+        for ((e, dead), stay) in extra[(window + 1) * cells..].iter_mut().zip(dead).zip(stay) {
+            *e = if dead {
+                forbidden
             } else {
-                stay[c].min(i32::from(FORBIDDEN)) as i16
-            };
+                (*stay).min(forbidden)
+            } as i16;
         }
         extra
     }
 
-    /// How bad the frames around an event look with it laid over what plays.
+    /// How bad the frames around an event look with it laid over what plays: when it
+    /// begins, its offset, and when each cell switches.
     pub(super) fn load_with(
         &self,
         level: &Level,
         playing: &Playing,
         frames: std::ops::Range<usize>,
-        event: Option<(usize, i32, usize, &[u8])>,
+        event: Option<((usize, i32), &[u8])>,
     ) -> Load {
         let before = match frames.start {
             0 => self.before(),
             _ => None,
         };
         let (f, own) = (&level.features, &level.own);
-        match event {
-            None => load(f, own, before, frames, |t| playing.at(t)),
-            Some((at, offset, window, switch)) => {
-                let mut with = playing.clone();
-                with.lay(at, offset, window, switch);
-                load(f, own, before, frames, |t| with.at(t))
-            }
-        }
+        load(f, own, before, frames, |t, to| match event {
+            None => to.copy_from_slice(playing.at(t)),
+            Some((change, switch)) => playing.with(t, change, switch, to),
+        })
     }
 
     /// A change of clip for every cell, at about `at`, by the best of `tries`
@@ -413,7 +411,7 @@ impl<'a> Carrier<'a> {
                 // Every cell goes, at the latest with the last.
                 *s = (*s).min(window as u8);
             }
-            let laid = Some((at, offset, window, &switch[..]));
+            let laid = Some(((at, offset), &switch[..]));
             let load = self.load_with(level, playing, frames.clone(), laid);
             if best.as_ref().is_none_or(|b| load.total() < b.0.total()) {
                 best = Some((load, switch));

@@ -3,7 +3,7 @@
 
 use super::features::{Features, NATURAL};
 use super::switch::{COST, Weights};
-use super::trws::{Pair, Problem};
+use super::trws::{Ordered, Problem};
 
 /// Largest jump in time that is told apart, in natural steps squared.
 const MOST_JUMP: i32 = 9 * COST;
@@ -108,22 +108,9 @@ impl Blur {
 
 /// Sets the prices of borders in frame `frame` from the seams of the cells, each
 /// to be seen in so many frames.
-pub(super) fn borders(
-    p: &mut Problem,
-    f: &Features,
-    seam: &[i32],
-    frame: usize,
-    w: &Weights,
-    frames: i32,
-) {
-    let price = |a: i32, b: i32| frames * (((a + b + 2 * w.border) * w.seam) >> 8);
-    for (y, row) in seam.chunks_exact(f.cols).enumerate() {
-        for (x, pair) in row.windows(2).enumerate() {
-            p.set_pair(Pair::Right, x, y, frame, price(pair[0], pair[1]));
-        }
-        let below = seam.get((y + 1) * f.cols..).unwrap_or(&[]);
-        for (x, (a, b)) in row.iter().zip(below).enumerate() {
-            p.set_pair(Pair::Down, x, y, frame, price(*a, *b));
-        }
-    }
+pub(super) fn borders(p: &mut Problem, seam: &Ordered, frame: usize, w: &Weights, frames: usize) {
+    let frames = frames as i32;
+    p.set_frame(frame, seam, |a, b| {
+        frames * (((a + b + 2 * w.border) * w.seam) >> 8)
+    });
 }

@@ -42,6 +42,16 @@ impl Playing {
             .unwrap_or(&self.now)
     }
 
+    /// What plays at output index `t` were an event laid over it; see [`lay`](Self::lay).
+    pub(super) fn with(&self, t: usize, (at, offset): (usize, i32), switch: &[u8], to: &mut [i32]) {
+        to.copy_from_slice(self.at(t));
+        let Some(u) = t.checked_sub(at) else { return };
+        let gone = u.min(usize::from(NEVER) - 1) as u8;
+        for (o, &s) in to.iter_mut().zip(switch) {
+            *o = if s <= gone { offset } else { *o };
+        }
+    }
+
     /// Lays an event over what plays: cell `c` plays `offset` from `at +
     /// switch[c]` on.
     pub(super) fn lay(&mut self, at: usize, offset: i32, window: usize, switch: &[u8]) {
@@ -49,14 +59,12 @@ impl Playing {
             self.frames.push_back(self.now.clone());
         }
         for (i, frame) in self.frames.iter_mut().enumerate() {
-            let t = self.first + i;
-            if t < at {
+            let Some(u) = (self.first + i).checked_sub(at) else {
                 continue;
-            }
+            };
+            let gone = u.min(usize::from(NEVER) - 1) as u8;
             for (o, &s) in frame.iter_mut().zip(switch) {
-                if s != NEVER && t - at >= usize::from(s) {
-                    *o = offset;
-                }
+                *o = if s <= gone { offset } else { *o };
             }
         }
         for (o, &s) in self.now.iter_mut().zip(switch) {
@@ -96,7 +104,17 @@ mod tests {
         playing.lay(10, 7, 4, &[0, NEVER]);
         assert_eq!(playing.at(9), [0, 0]);
         assert_eq!(playing.at(10), [7, 0]);
+        let with = |t: usize| {
+            let mut shown = [0; 2];
+            playing.with(t, (11, -3), &[2, 4], &mut shown);
+            shown
+        };
+        let told = [10, 12, 13, 15, 400].map(with);
         playing.lay(11, -3, 4, &[2, 4]);
+        assert_eq!(
+            told.each_ref().map(|s| &s[..]),
+            [10, 12, 13, 15, 400].map(|t| playing.at(t))
+        );
         assert_eq!(playing.at(12), [7, 0]);
         assert_eq!(playing.at(13), [-3, 0]);
         assert_eq!(playing.at(15), [-3, -3]);

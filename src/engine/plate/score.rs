@@ -121,13 +121,27 @@ impl Spread {
 }
 
 /// What a frame looks like at given offsets.
-fn show(f: &Features, offsets: &[i32], t: usize, source: &mut [usize], luma: &mut [i32]) {
+fn show(f: &Features, offsets: &[i32], t: usize, source: &mut [u32], luma: &mut [i32]) {
     let cells = f.cells();
     let last = f.frames as i32 - 1;
-    for c in 0..cells {
-        let p = (t as i32 + offsets[c]).clamp(0, last) as usize;
-        source[c] = p;
-        luma[c] = i32::from(f.luma[p * cells + c]);
+    let plate = |offset: i32| (t as i32 + offset).clamp(0, last) as u32;
+    for (c, offsets) in (0..).step_by(STRETCH).zip(offsets.chunks(STRETCH)) {
+        let to = c..c + offsets.len();
+        // Most cells show what those beside them do.
+        let first = offsets[0];
+        if offsets.iter().fold(0, |all, o| all | (o ^ first)) == 0 {
+            let p = plate(first);
+            let from = &f.luma[p as usize * cells..][to.clone()];
+            source[to.clone()].fill(p);
+            for (luma, l) in luma[to].iter_mut().zip(from) {
+                *luma = i32::from(*l);
+            }
+            continue;
+        }
+        for (c, offset) in to.zip(offsets) {
+            source[c] = plate(*offset);
+            luma[c] = i32::from(f.luma[source[c] as usize * cells + c]);
+        }
     }
 }
 
@@ -140,10 +154,10 @@ fn lumas(f: &Features, frame: Option<usize>) -> Vec<i32> {
 }
 
 /// Sum over borders of the gradient beyond what either clip has there.
-fn torn(f: &Features, source: &[usize], luma: &[i32]) -> i64 {
+fn torn(f: &Features, source: &[u32], luma: &[i32]) -> i64 {
     let cells = f.cells();
     let edge = |a: usize, b: usize| -> i64 {
-        let (p, q) = (source[a], source[b]);
+        let (p, q) = (source[a] as usize, source[b] as usize);
         if p == q {
             return 0;
         }
@@ -184,19 +198,22 @@ impl Load {
 
 /// How bad some frames look. `before` is the plate index that is shown before the
 /// first, where that is known.
-pub(super) fn load<'a>(
+/// `offsets` sets what each cell plays in a frame.
+pub(super) fn load(
     f: &Features,
     own: &Own,
     before: Option<usize>,
     frames: std::ops::Range<usize>,
-    offsets: impl Fn(usize) -> &'a [i32],
+    offsets: impl Fn(usize, &mut [i32]),
 ) -> Load {
     let cells = f.cells();
     let (mut source, mut luma) = (vec![0; cells], vec![0; cells]);
+    let mut plays = vec![0; cells];
     let mut before = lumas(f, before);
     let (mut tears, mut worst, mut least) = (0i64, 0i64, i64::MAX);
     for t in frames {
-        show(f, offsets(t), t, &mut source, &mut luma);
+        offsets(t, &mut plays);
+        show(f, &plays, t, &mut source, &mut luma);
         tears += torn(f, &source, &luma);
         if !before.is_empty() {
             let step: i64 = luma
@@ -207,7 +224,8 @@ pub(super) fn load<'a>(
             worst = worst.max(step);
             least = least.min(step);
         }
-        before.clone_from(&luma);
+        std::mem::swap(&mut before, &mut luma);
+        luma.resize(cells, 0);
     }
     let over = |step: i64| step as f64 / cells as f64 / own.step;
     Load {
@@ -238,7 +256,7 @@ pub(super) struct Marks {
 /// Gathers marks as frames are decided, in order.
 #[derive(Clone)]
 pub(super) struct Marker {
-    source: Vec<usize>,
+    source: Vec<u32>,
     luma: Vec<i32>,
     before: Vec<i32>,
     steps: Vec<f64>,

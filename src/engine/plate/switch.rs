@@ -8,7 +8,7 @@
 use super::features::Features;
 use super::planes::{Planes, borders};
 use super::playing::Playing;
-use super::trws::{Messages, NEVERMORE, Problem};
+use super::trws::{Messages, NEVERMORE, Ordered, Problem};
 
 /// A natural step squared in the units of the labelling.
 pub(super) const COST: i32 = 64;
@@ -101,30 +101,28 @@ pub(super) fn fit(
     } = room;
     problem.reset(f.cols, f.rows, labels);
     planes.reset(cells);
-    let mut before = vec![0i32; cells];
-    let mut kept: Vec<Vec<i32>> = Vec::new();
-    for u in 0..=ask.window {
-        planes.compare(f, playing.at(ask.at + u), ask.at + u, ask.offset);
-        for y in 0..f.rows {
-            for x in 0..f.cols {
-                let c = y * f.cols + x;
-                let jump = planes.jump[c];
-                let first = if u == 0 { jump } else { before[c] };
-                let cost = (first + jump) / 2 + i32::from(ask.extra[u * cells + c]);
-                problem.set_unary(x, y, u, cost);
-                before[c] = jump;
+    let mut before: Vec<i32> = Vec::new();
+    let mut costs = vec![0i32; cells];
+    let mut kept: Vec<Ordered> = Vec::new();
+    for (u, extra) in ask.extra.chunks_exact(cells).enumerate() {
+        if u <= ask.window {
+            planes.compare(f, playing.at(ask.at + u), ask.at + u, ask.offset);
+            if u == 0 {
+                before.clone_from(&planes.jump);
+            }
+            let jumps = before.iter().zip(&planes.jump);
+            for ((cost, (a, b)), extra) in costs.iter_mut().zip(jumps).zip(extra) {
+                *cost = (a + b) / 2 + i32::from(*extra);
+            }
+            before.clone_from(&planes.jump);
+        } else {
+            for (cost, extra) in costs.iter_mut().zip(extra) {
+                *cost = i32::from(*extra);
             }
         }
+        problem.set_label(u, &costs);
         if u < ask.window {
-            borders(problem, f, &planes.seam, u, w, 1);
-            kept.push(planes.seam.clone());
-        }
-    }
-    for y in 0..f.rows {
-        for x in 0..f.cols {
-            let c = y * f.cols + x;
-            let cost = i32::from(ask.extra[(ask.window + 1) * cells + c]);
-            problem.set_unary(x, y, ask.window + 1, cost);
+            kept.push(problem.ordered(&planes.seam));
         }
     }
     // The border that is left when some cells never switch.
@@ -137,8 +135,14 @@ pub(super) fn fit(
             *s += p / sampled.len() as i32;
         }
     }
-    borders(problem, f, &sum, ask.window, w, ask.life as i32);
-    kept.push(sum);
+    kept.push(problem.ordered(&sum));
+    let priced = |problem: &mut Problem, w: &Weights| {
+        for (u, seam) in kept.iter().enumerate() {
+            let frames = if u == ask.window { ask.life } else { 1 };
+            borders(problem, seam, u, w, frames);
+        }
+    };
+    priced(problem, w);
     for &(c, label) in &ask.bound.pins {
         problem.pin(c as usize, label);
     }
@@ -158,10 +162,7 @@ pub(super) fn fit(
             break;
         }
         seam /= 2;
-        for (u, plane) in kept.iter().enumerate() {
-            let times = if u == ask.window { ask.life as i32 } else { 1 };
-            borders(problem, f, plane, u, &Weights { seam, ..*w }, times);
-        }
+        priced(problem, &Weights { seam, ..*w });
         fits.push(problem.resume(MENDED, messages));
     }
     fits

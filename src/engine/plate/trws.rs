@@ -42,9 +42,15 @@ pub(super) struct Problem {
 
 /// Which neighbour.
 #[derive(Clone, Copy)]
-pub(super) enum Pair {
+enum Pair {
     Right = 0,
     Down = 1,
+}
+
+/// A value of each cell in the order of the nodes.
+pub(super) struct Ordered {
+    pitch: usize,
+    values: Vec<i16>,
 }
 
 impl Problem {
@@ -56,12 +62,16 @@ impl Problem {
         p
     }
 
-    /// Makes it a problem without costs again, in the same memory.
+    /// Makes it a problem of that size in the same memory, with all costs to be set.
     pub(super) fn reset(&mut self, cols: usize, rows: usize, labels: usize) {
+        self.pins.clear();
+        if (self.cols, self.rows, self.labels) == (cols, rows, labels) {
+            // Where there is no cell there is no cost.
+            return;
+        }
         let pitch = (rows + 1).next_multiple_of(WIDE);
         let size = (cols + rows + 1) * labels * pitch + 2 * WIDE;
         (self.cols, self.rows, self.labels, self.pitch) = (cols, rows, labels, pitch);
-        self.pins.clear();
         for v in self.pair.iter_mut().chain([&mut self.unary]) {
             v.reset(size);
         }
@@ -82,9 +92,76 @@ impl Problem {
         [left, left - 1]
     }
 
-    /// Sets the cost of `label` for the cell at column `x` of row `y`.
+    /// The rows that diagonal `d` crosses.
     #[inline(always)]
-    pub(super) fn set_unary(&mut self, x: usize, y: usize, label: usize, cost: i32) {
+    fn crossed(&self, d: usize) -> std::ops::Range<usize> {
+        (d + 1).saturating_sub(self.cols)..(d + 1).min(self.rows)
+    }
+
+    /// A plane of values from -32768 to 32767, a cell each, in the order of the nodes.
+    pub(super) fn ordered(&self, plane: &[i32]) -> Ordered {
+        let pitch = self.rows + 1;
+        let mut values = vec![0; (self.cols + self.rows) * pitch];
+        for d in 0..self.cols + self.rows - 1 {
+            let rows = self.crossed(d);
+            let along = plane[rows.start * self.cols + d - rows.start..].iter();
+            let along = along.step_by((self.cols - 1).max(1));
+            for (v, cell) in values[d * pitch..][rows].iter_mut().zip(along) {
+                *v = *cell as i16;
+            }
+        }
+        Ordered { pitch, values }
+    }
+
+    /// Sets what `label` costs each cell.
+    pub(super) fn set_label(&mut self, label: usize, costs: &[i32]) {
+        for d in 0..self.cols + self.rows - 1 {
+            let (rows, at) = (self.crossed(d), self.at(d, label, 0));
+            let along = costs[rows.start * self.cols + d - rows.start..].iter();
+            let along = along.step_by((self.cols - 1).max(1));
+            for (v, cost) in self.unary[at..][rows].iter_mut().zip(along) {
+                *v = (*cost).clamp(-i32::from(NEVERMORE), i32::from(NEVERMORE)) as i16;
+            }
+        }
+    }
+
+    /// Sets the `price` of frame `frame` passing between the switches of any two
+    /// neighbours, by what there is at either.
+    pub(super) fn set_frame(
+        &mut self,
+        frame: usize,
+        of: &Ordered,
+        price: impl Fn(i32, i32) -> i32,
+    ) {
+        let price = |a: i16, b: i16| {
+            price(i32::from(a), i32::from(b)).clamp(0, i32::from(NEVERMORE)) as i16
+        };
+        for d in 0..self.cols + self.rows - 1 {
+            let (rows, at) = (self.crossed(d), self.at(d, frame, 0));
+            let [own, next] = [d, d + 1].map(|d| &of.values[d * of.pitch..][..of.pitch]);
+            // Those that have a neighbour to the right, and below.
+            let right = (d + 2).saturating_sub(self.cols)..rows.end;
+            let down = rows.start..(d + 1).min(self.rows - 1);
+            let [across, below] = &mut self.pair;
+            for ((v, a), b) in across[at..][right.clone()]
+                .iter_mut()
+                .zip(&own[right.clone()])
+                .zip(&next[right])
+            {
+                *v = price(*a, *b);
+            }
+            for ((v, a), b) in below[at..][down.clone()]
+                .iter_mut()
+                .zip(&own[down.clone()])
+                .zip(&next[down.start + 1..down.end + 1])
+            {
+                *v = price(*a, *b);
+            }
+        }
+    }
+
+    /// Sets the cost of `label` for the cell at column `x` of row `y`.
+    fn set_unary(&mut self, x: usize, y: usize, label: usize, cost: i32) {
         let i = self.at(x + y, label, y);
         self.unary[i] = cost.clamp(-i32::from(NEVERMORE), i32::from(NEVERMORE)) as i16;
     }
@@ -139,14 +216,14 @@ impl Problem {
     }
 
     /// The cost of `label` for a cell.
-    pub(super) fn unary(&self, x: usize, y: usize, label: usize) -> i32 {
+    fn unary(&self, x: usize, y: usize, label: usize) -> i32 {
         i32::from(self.unary[self.at(x + y, label, y)])
     }
 
     /// Sets the price of frame `frame` passing between the switches of a cell
     /// and of its neighbour to the right or below.
-    #[inline(always)]
-    pub(super) fn set_pair(&mut self, pair: Pair, x: usize, y: usize, frame: usize, cost: i32) {
+    #[cfg(test)]
+    fn set_pair(&mut self, pair: Pair, x: usize, y: usize, frame: usize, cost: i32) {
         let i = self.at(x + y, frame, y);
         self.pair[pair as usize][i] = cost.clamp(0, i32::from(NEVERMORE)) as i16;
     }
@@ -203,7 +280,7 @@ pub(super) struct Messages([Plane; 2]);
 #[derive(Clone, Default)]
 struct Plane {
     all: Vec<i16>,
-    first: usize,
+    within: std::ops::Range<usize>,
 }
 
 impl Plane {
@@ -211,7 +288,8 @@ impl Plane {
     fn reset(&mut self, size: usize) {
         self.all.clear();
         self.all.resize(size + WIDE, 0);
-        self.first = self.all.as_ptr().align_offset(2 * WIDE).min(WIDE);
+        let first = self.all.as_ptr().align_offset(2 * WIDE).min(WIDE);
+        self.within = first..first + size;
     }
 }
 
@@ -219,13 +297,13 @@ impl std::ops::Deref for Plane {
     type Target = [i16];
 
     fn deref(&self) -> &[i16] {
-        &self.all[self.first..]
+        &self.all[self.within.clone()]
     }
 }
 
 impl std::ops::DerefMut for Plane {
     fn deref_mut(&mut self) -> &mut [i16] {
-        &mut self.all[self.first..]
+        &mut self.all[self.within.clone()]
     }
 }
 
@@ -597,6 +675,32 @@ mod tests {
             let labels = chosen.decode(&p);
             assert_eq!(labels, few.decode_any::<LANES>(&p), "{cols}x{rows}");
             assert_eq!(labels, many.decode_any::<WIDE>(&p), "{cols}x{rows}");
+        }
+    }
+
+    #[test]
+    fn whole_planes_are_set_as_cell_by_cell() {
+        for (cols, rows) in [(5, 3), (3, 5), (1, 4), (4, 1), (1, 1)] {
+            let plane: Vec<i32> = (0..cols * rows).map(|c| 3 + 7 * c as i32).collect();
+            let [mut a, mut b] = [(); 2].map(|()| Problem::new(cols, rows, 3));
+            a.set_label(1, &plane);
+            let ordered = a.ordered(&plane);
+            a.set_frame(1, &ordered, |a, b| 100 * a + b);
+            for (c, cost) in plane.iter().enumerate() {
+                let (x, y) = (c % cols, c / cols);
+                b.set_unary(x, y, 1, *cost);
+                if x + 1 < cols {
+                    b.set_pair(Pair::Right, x, y, 1, 100 * cost + plane[c + 1]);
+                }
+                if y + 1 < rows {
+                    b.set_pair(Pair::Down, x, y, 1, 100 * cost + plane[c + cols]);
+                }
+            }
+            assert_eq!(a.unary[..], b.unary[..], "{cols}x{rows}");
+            assert_eq!(
+                a.pair.each_ref().map(|p| &p[..]),
+                b.pair.each_ref().map(|p| &p[..])
+            );
         }
     }
 
