@@ -143,7 +143,11 @@ fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, Job
         let Some(value) = job.values.get(&param.name) else {
             continue;
         };
-        if !param.changes_frames || !fits {
+        // The plate engine makes the same anywhere; a model on a GPU does not.
+        let on_gpu = param.name == "device"
+            && job.values.text("engine") == "wan"
+            && job.values.text("device") == "gpu";
+        if !(param.changes_frames || on_gpu) || !fits {
             continue;
         }
         let place = |path: &Path| -> Result<PathBuf, JobError> {

@@ -122,11 +122,7 @@ impl Setup {
                         _ => Steady::Auto,
                     },
                 },
-                device: match values.text("device") {
-                    "cpu" => Choice::Cpu,
-                    "gpu" => Choice::Gpu,
-                    _ => Choice::Auto,
-                },
+                device: device(values),
                 ..PlateEngine::default()
             }),
             fault: None,
@@ -143,7 +139,8 @@ impl Setup {
                         first: MemoryVault::of_process(),
                         second: setup.disk_store(),
                     });
-                    let engine = WanEngine::new(settings, Arc::new(frames));
+                    let mut engine = WanEngine::new(settings, Arc::new(frames));
+                    engine.device = device(values);
                     setup.engine = AnyEngine::Wan(Box::new(engine));
                 }
                 Err(fault) => setup.fault = Some(fault),
@@ -257,6 +254,15 @@ impl Setup {
             fps,
             keep: self.keep,
         })
+    }
+}
+
+/// Where the work is done.
+fn device(values: &Values) -> Choice {
+    match values.text("device") {
+        "cpu" => Choice::Cpu,
+        "gpu" => Choice::Gpu,
+        _ => Choice::Auto,
     }
 }
 

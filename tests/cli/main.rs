@@ -5,6 +5,7 @@ mod colour;
 mod device;
 mod generate;
 mod model;
+mod on_gpu;
 mod plan;
 mod provenance;
 mod readme;

@@ -25,7 +25,7 @@ fn copy(work: &Work, parts: &[(&str, &str)]) {
 }
 
 /// The parts of a whole folder, which lie apart among the fixtures.
-fn model(work: &Work) {
+pub fn model(work: &Work) {
     copy(
         work,
         &[
@@ -40,7 +40,7 @@ fn model(work: &Work) {
 }
 
 /// A VACE model in the same way.
-fn vace(work: &Work) {
+pub fn vace(work: &Work) {
     copy(
         work,
         &[
@@ -54,12 +54,12 @@ fn vace(work: &Work) {
     );
 }
 
-fn tensors(path: &std::path::Path) -> HashMap<String, Tensor> {
+pub fn tensors(path: &std::path::Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 
 /// The plate and the matte of the fixtures as PNG frames.
-fn pictures(work: &Work) {
+pub fn pictures(work: &Work) {
     let given = tensors(fixture("with_plate/plate.safetensors").as_ref());
     for (name, colour) in [
         ("plate", png::ColorType::Rgb),

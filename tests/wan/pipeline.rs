@@ -53,7 +53,7 @@ impl Case {
         let guidance = Guidance::default();
         let (low, guidance) = match name {
             "a14b" => (
-                Some((transformer("a14b/transformer_2"), 0.875)),
+                Some((transformer("a14b/transformer_2").into(), 0.875)),
                 Guidance {
                     scale: 4.0,
                     scale_low: Some(3.0),
@@ -71,7 +71,7 @@ impl Case {
         };
         Self {
             experts: Experts {
-                high: transformer(&format!("{name}/transformer")),
+                high: transformer(&format!("{name}/transformer")).into(),
                 low,
             },
             scheduler: SchedulerConfig::from_json(&scheduler).unwrap(),

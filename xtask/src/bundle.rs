@@ -100,6 +100,11 @@ pub fn bundle(debug: bool) -> Result<PathBuf> {
         library,
         contents.join(&platform.folder).join(&layout.binary),
     )?;
+    // Opened where CUDA is found, and where it is not the bundle works without.
+    if let Some(object) = crate::cuda::built(&root) {
+        let beside = contents.join(&platform.folder).join(crate::cuda::NAME);
+        fs::copy(object, beside)?;
+    }
     for (from, to) in &layout.resources {
         fs::copy(
             root.join("plugin_manifest").join(from),

@@ -26,9 +26,10 @@ const PACKAGES: [&str; 5] = [
 ];
 
 /// nvcc and the folder of its headers.
-struct Compiler {
+pub struct Compiler {
     program: PathBuf,
-    include: Option<PathBuf>,
+    /// None where nvcc finds them itself.
+    pub include: Option<PathBuf>,
 }
 
 /// Compiles all kernels; fetches nvcc where there is none and `fetch` allows it.
@@ -75,7 +76,7 @@ pub fn kernels(fetch: bool) -> Result<String> {
 }
 
 /// nvcc of the path, or of `target/nvcc`, or fetched into it.
-fn find(root: &Path, fetch: bool) -> Result<Option<Compiler>> {
+pub fn find(root: &Path, fetch: bool) -> Result<Option<Compiler>> {
     if let Ok(output) = Command::new("nvcc").arg("--version").output()
         && output.status.success()
     {

@@ -1,8 +1,10 @@
-//! Chores of the project: `cargo xtask bundle`, `install`, `host` and `soak`.
+//! Chores of the project: `cargo xtask bundle`, `install`, `kernels`, `cuda`, `host` and
+//! `soak`.
 
 use std::process::ExitCode;
 
 mod bundle;
+mod cuda;
 mod host;
 mod install;
 mod kernels;
@@ -12,6 +14,7 @@ const USAGE: &str = "\
 usage: cargo xtask bundle [--debug]         build target/bundle/Longtake.ofx.bundle
        cargo xtask install [DIR] [--debug]  and put it into DIR, by default the system's folder
        cargo xtask kernels                  compile the CUDA kernels, with nvcc from PyPI if need be
+       cargo xtask cuda [--on-cpu]          build the transformer for NVIDIA GPUs (some ten minutes)
        cargo xtask host                     build the headless host of tests/host
        cargo xtask valgrind                 run the bundle in the host under a memory checker
        cargo xtask soak [OPTIONS]           sixty seconds at 4K, killed, checked, measured";
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["bundle"] => bundle::bundle(debug).map(|path| path.display().to_string()),
         ["kernels"] => kernels::kernels(true),
+        ["cuda"] => cuda::cuda(false),
+        ["cuda", "--on-cpu"] => cuda::cuda(true),
         ["host"] => host::build().map(|path| path.display().to_string()),
         ["valgrind"] => host::valgrind().map(|()| "no memory errors".to_owned()),
         ["install"] => install::install(None, debug),

@@ -5,6 +5,7 @@
 //! CPU, which makes the same pixels.
 
 mod held;
+pub mod libraries;
 mod trial;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -148,11 +148,11 @@ impl Linear {
     /// The same by candle alone, on any device.
     fn plainly(&self, x: &Tensor) -> Result<Tensor> {
         let weight = match &self.weight {
-            Weight::Dense(weight) => weight.to_dtype(x.dtype())?,
-            Weight::Packed(rows) => rows.dense()?.to_dtype(x.dtype())?,
+            Weight::Dense(weight) => weight.clone(),
+            Weight::Packed(rows) => rows.dense()?,
         };
         let bias = self.bias.to_dtype(x.dtype())?;
-        let y = x.broadcast_matmul(&weight.t()?)?.broadcast_add(&bias)?;
+        let y = product(x, &weight)?.broadcast_add(&bias)?;
         match self.activation {
             Activation::None => Ok(y),
             Activation::Gelu => y.gelu_erf(),
@@ -160,6 +160,16 @@ impl Linear {
             Activation::Silu => y.silu(),
         }
     }
+}
+
+/// `x` times `weight` [output, input], in the type of `x`. On a GPU weights of 16 bits are
+/// not widened: they and what they are multiplied with go to the tensor cores as they
+/// are, as in the reference.
+fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let narrow = matches!(weight.dtype(), DType::BF16 | DType::F16) && !x.device().is_cpu();
+    let kind = if narrow { weight.dtype() } else { x.dtype() };
+    let (x, weight, wide) = (x.to_dtype(kind)?, weight.to_dtype(kind)?, x.dtype());
+    x.broadcast_matmul(&weight.t()?)?.to_dtype(wide)
 }
 
 /// A layer whose weights are wide and arranged for the product. Made anew for each

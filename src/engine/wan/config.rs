@@ -178,6 +178,37 @@ impl TransformerConfig {
         Ok(config)
     }
 
+    /// As a text that [`from_json`](Self::from_json) reads.
+    pub fn to_json(&self) -> String {
+        let class = match self.vace {
+            None => "WanTransformer3DModel",
+            Some(_) => "WanVACETransformer3DModel",
+        };
+        let mut told = serde_json::json!({
+            "_class_name": class,
+            "patch_size": self.patch_size,
+            "num_attention_heads": self.num_attention_heads,
+            "attention_head_dim": self.attention_head_dim,
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "text_dim": self.text_dim,
+            "freq_dim": self.freq_dim,
+            "ffn_dim": self.ffn_dim,
+            "num_layers": self.num_layers,
+            "cross_attn_norm": self.cross_attn_norm,
+            "eps": self.eps,
+            "image_dim": self.image_dim,
+            "added_kv_proj_dim": self.added_kv_proj_dim,
+            "rope_max_seq_len": self.rope_max_seq_len,
+            "pos_embed_seq_len": self.pos_embed_seq_len,
+        });
+        if let Some(vace) = &self.vace {
+            told["vace_layers"] = vace.layers.clone().into();
+            told["vace_in_channels"] = vace.in_channels.into();
+        }
+        told.to_string()
+    }
+
     /// Channels inside the transformer: all heads together.
     pub fn dim(&self) -> usize {
         self.num_attention_heads * self.attention_head_dim
@@ -281,6 +312,18 @@ mod tests {
         let c =
             TransformerConfig::from_json(r#"{"_class_name": "WanTransformer3DModel"}"#).unwrap();
         assert_eq!((c.dim(), c.num_layers, c.vace.is_none()), (5120, 40, true));
+    }
+
+    #[test]
+    fn what_is_told_is_read_as_it_was() {
+        for text in [
+            r#"{"_class_name": "WanTransformer3DModel", "image_dim": 1280, "added_kv_proj_dim": 5120, "out_channels": 16, "in_channels": 36, "eps": 3e-7}"#,
+            r#"{"_class_name": "WanVACETransformer3DModel", "vace_layers": [0, 7], "vace_in_channels": 96, "patch_size": [1, 4, 4]}"#,
+        ] {
+            let config = TransformerConfig::from_json(text).unwrap();
+            let again = TransformerConfig::from_json(&config.to_json()).unwrap();
+            assert_eq!(again, config);
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ use super::settings::{Settings, SubjectMatte};
 use super::shot::{STEP, Shot};
 use super::studio::Studio;
 use crate::device::Task;
+use crate::device::gpu::Choice;
 use crate::device::ops::plainly;
 use crate::engine::{Engine, EngineError, Keep, Sources, Stage, Timeline};
 use crate::frame::{FilePlate, Picture, PlateInfo, PlateOptions, Window};
@@ -43,6 +44,8 @@ use crate::sampler::{Place, noise};
 pub struct WanEngine {
     /// What the artist chose.
     pub settings: Settings,
+    /// Where the transformers work.
+    pub device: Choice,
     keep: Arc<dyn Keep>,
     /// Opened when it is first needed, shared by clones.
     studio: Arc<Mutex<Option<Arc<Studio>>>>,
@@ -61,6 +64,7 @@ impl WanEngine {
     pub fn new(settings: Settings, keep: Arc<dyn Keep>) -> Self {
         Self {
             settings,
+            device: Choice::Auto,
             keep,
             studio: Arc::default(),
             desk: Arc::default(),
@@ -73,7 +77,8 @@ impl WanEngine {
         if let Some(studio) = &*studio {
             return Ok(Arc::clone(studio));
         }
-        let opened = Arc::new(Studio::open(&self.settings.files)?);
+        let opened = Studio::open(&self.settings.files)?.on(self.device);
+        let opened = Arc::new(opened);
         *studio = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -120,11 +125,16 @@ impl WanEngine {
         let more = more.into_iter().flatten();
         let loras = files.loras.iter().map(|l| &l.path);
         let how: Vec<_> = files.loras.iter().map(|l| (l.strength, l.part)).collect();
-        format!(
+        let key = format!(
             "{told:?} {} {} {how:?} {prompts:?}",
             self.sources_key(),
             names(more.chain(loras).map(PathBuf::as_path))
-        )
+        );
+        match self.device {
+            // What a GPU makes is not to the bit what the CPU makes.
+            Choice::Gpu => format!("{key} on a GPU"),
+            _ => key,
+        }
     }
 
     /// The latents of all shots that are made at once, and of others how they are made.

@@ -14,6 +14,7 @@ mod develop;
 mod encode;
 mod engine;
 mod error;
+pub mod evaluator;
 mod fit;
 mod identity;
 mod length;

@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::transformer::{Control, Inputs, Regions, Timesteps, Transformer};
+use super::evaluator::Evaluator;
+use super::transformer::{Control, Inputs, Regions, Timesteps};
 use crate::device::ops::plainly;
 use crate::device::{Cancelled, Task, stoppable};
 use crate::sampler::{EasyCache, Guidance, SchedulerConfig, Solver};
@@ -26,10 +27,10 @@ pub enum PipelineError {
 /// A model of one transformer, or of two that share the noise levels.
 pub struct Experts {
     /// The only one, or that for high noise.
-    pub high: Transformer,
+    pub high: Evaluator,
     /// That for low noise, with the part of the trained time steps below which it
     /// takes over (Wan 2.2 A14B: .875 for text, .9 for images).
-    pub low: Option<(Transformer, f64)>,
+    pub low: Option<(Evaluator, f64)>,
 }
 
 /// What the latents are tied to.
@@ -216,7 +217,7 @@ impl Experts {
     }
 
     /// The transformer for `time`, and whether it is that for low noise.
-    fn at(&self, time: f32, scheduler: &SchedulerConfig) -> (&Transformer, bool) {
+    fn at(&self, time: f32, scheduler: &SchedulerConfig) -> (&Evaluator, bool) {
         match &self.low {
             Some((low, boundary)) if f64::from(time) < boundary * scheduler.train_steps as f64 => {
                 (low, true)
@@ -257,7 +258,7 @@ impl Condition<'_> {
 
 /// The velocity that `model` gives for one text, and for those of the subjects.
 fn ask(
-    model: &Transformer,
+    model: &Evaluator,
     run: &Run<'_>,
     latents: &Tensor,
     (text, subjects): (&Tensor, &[Tensor]),
@@ -284,7 +285,7 @@ fn ask(
         regions: run.subjects.map(|s| s.regions),
         subjects,
     };
-    model.forward(&inputs, &mut |_, _| {
+    model.forward(&inputs, &mut || {
         task.check().map_err(candle_core::Error::wrap)
     })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
-use super::checkpoint::{Memory, Model, memory};
+use super::checkpoint::{CheckpointError, Memory, Model, memory};
 use super::error::WanError;
 use super::pipeline::{Experts, TEXT_TOKENS};
 use super::settings::{ModelFiles, Settings, Way};
@@ -12,6 +12,7 @@ use super::shot::Shot;
 use super::text::{Prompts, TextEncoder};
 use super::vae::{self, VaeConfig};
 use super::work::Work;
+use crate::device::gpu::Choice;
 use crate::device::{Task, memory as system};
 use crate::sampler::{Method, SchedulerConfig, UniPcSettings};
 
@@ -39,6 +40,7 @@ pub struct Studio {
     vae: VaeConfig,
     vae_path: PathBuf,
     image_path: Option<PathBuf>,
+    device: Choice,
 }
 
 impl Studio {
@@ -117,9 +119,15 @@ impl Studio {
             vae,
             vae_path,
             image_path,
+            device: Choice::Auto,
         };
         opened.agree()?;
         Ok(opened)
+    }
+
+    /// The same with its transformers on `device`.
+    pub fn on(self, device: Choice) -> Self {
+        Self { device, ..self }
     }
 
     /// Whether the parts go together.
@@ -357,12 +365,19 @@ impl Studio {
         self.model.loaded_bytes() + self.encoder.bytes()
     }
 
-    /// Loads the transformers.
+    /// Loads the transformers, onto a GPU where that alone is chosen: what it makes is
+    /// not to the bit what the CPU makes, so nobody is given it unasked.
     ///
     /// # Errors
-    /// Where a weight cannot be read.
+    /// Where a weight cannot be read, or the GPU does not take them.
     pub fn experts(&self) -> Result<Experts, WanError> {
-        Ok(self.model.load()?)
+        if self.device != Choice::Gpu {
+            return Ok(self.model.load()?);
+        }
+        self.model.load_on_gpu().map_err(|error| match error {
+            CheckpointError::OnGpu(error) => WanError::Request(error.to_string()),
+            other => other.into(),
+        })
     }
 }
 

@@ -134,10 +134,13 @@ impl Scope<'_> {
         let picture = 4 * self.samples() as u64;
         let plate = picture.saturating_mul(self.plate.range.count() as u64);
         let threads = self.threads as u64;
-        let (memory, gpus, store) = match self.engine {
+        let on_gpu = |device: gpu::Choice, bytes: u64| {
+            (device == gpu::Choice::Gpu).then_some(GPU_BASE + bytes)
+        };
+        let (memory, gpu_memory, store) = match self.engine {
             AnyEngine::Plate(engine) => (
                 Some(BASE + plate.min(self.memory) + threads * PICTURES * picture),
-                usize::from(engine.device == gpu::Choice::Gpu),
+                on_gpu(engine.device, GPU_PICTURES as u64 * picture),
                 engine.kept_bytes(self.timeline, self.plate),
             ),
             // A model that cannot be used is told of when it is to be.
@@ -149,15 +152,17 @@ impl Scope<'_> {
                     let plate = if words { 0 } else { plate.min(self.memory) };
                     let plate = plate + threads * PICTURES * picture;
                     let kept = needs.store.min(RESULTS);
-                    (Some(BASE + plate + kept + needs.memory), 0, needs.store)
+                    // The GPU has the transformer; no more of it than the CPU would.
+                    let there = on_gpu(engine.device, needs.memory);
+                    (Some(BASE + plate + kept + needs.memory), there, needs.store)
                 }
-                Err(_) => (None, 0, 0),
+                Err(_) => (None, on_gpu(engine.device, 0), 0),
             },
         };
         Needs {
             cpus,
-            gpus,
-            gpu_memory: (gpus > 0).then(|| GPU_BASE + GPU_PICTURES as u64 * picture),
+            gpus: usize::from(gpu_memory.is_some()),
+            gpu_memory,
             memory,
             scratch: if self.movie { plate.min(SPOOL) } else { 0 },
             store,

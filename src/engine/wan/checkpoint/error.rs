@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::engine::wan::config::ConfigError;
+use crate::engine::wan::evaluator::OnGpuError;
 use crate::sampler::SchedulerError;
 
 /// Why a checkpoint cannot be used.
@@ -54,6 +55,9 @@ pub enum CheckpointError {
         /// Files that the index names.
         total: usize,
     },
+    /// A GPU was asked for that cannot have the model.
+    #[error(transparent)]
+    OnGpu(#[from] OnGpuError),
     /// The model's configuration cannot be used.
     #[error("{}: {source}", path.display())]
     Config {

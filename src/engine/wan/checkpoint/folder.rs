@@ -11,6 +11,7 @@ use super::infer;
 use super::weights::{Weights, expected};
 use crate::device::ops::plainly;
 use crate::engine::wan::config::TransformerConfig;
+use crate::engine::wan::evaluator::{Evaluator, OnGpu};
 use crate::engine::wan::pipeline::Experts;
 use crate::engine::wan::transformer::Transformer;
 use crate::sampler::SchedulerConfig;
@@ -214,14 +215,30 @@ impl Model {
     /// Loads the transformers into memory. [`check`](Self::check) first: it tells
     /// all that is wrong at once.
     pub fn load(&self) -> Result<Experts, CheckpointError> {
+        self.load_by(|part| {
+            let loaded = Transformer::load(&part.config, &part.weights.builder());
+            let loaded = loaded.map_err(|e| broken(part.weights.path(), plainly(&e)))?;
+            Ok(loaded.into())
+        })
+    }
+
+    /// Loads the transformers onto a GPU.
+    pub fn load_on_gpu(&self) -> Result<Experts, CheckpointError> {
+        self.load_by(|part| {
+            let loaded = OnGpu::load(&part.config, &part.weights.builder())?;
+            Ok(Evaluator::OnGpu(Box::new(loaded)))
+        })
+    }
+
+    fn load_by(
+        &self,
+        load: impl Fn(&Part) -> Result<Evaluator, CheckpointError>,
+    ) -> Result<Experts, CheckpointError> {
         self.check()?;
         let mut loaded = self
             .parts
             .iter()
-            .map(|part| {
-                let loaded = Transformer::load(&part.config, &part.weights.builder());
-                loaded.map_err(|e| broken(part.weights.path(), plainly(&e)))
-            })
+            .map(load)
             .collect::<Result<Vec<_>, _>>()?
             .into_iter();
         let Some(high) = loaded.next() else {

@@ -114,6 +114,27 @@ impl Timesteps {
     }
 }
 
+impl Timesteps {
+    /// The times that there are.
+    pub(super) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// For each token which of them, where they differ.
+    pub(super) fn tokens(&self) -> Option<&[u32]> {
+        self.token.as_deref()
+    }
+
+    /// What [`values`](Self::values) and [`tokens`](Self::tokens) told.
+    pub(super) fn told(values: Vec<f32>, token: Option<Vec<u32>>) -> Result<Self> {
+        let known = |t: &[u32]| t.iter().all(|i| (*i as usize) < values.len());
+        if values.is_empty() || !token.as_deref().is_none_or(known) {
+            candle_core::bail!("tokens at times that are not told");
+        }
+        Ok(Self { values, token })
+    }
+}
+
 /// One vector for all tokens, or for each token one of several.
 pub struct PerToken {
     /// [times, .., dim]

@@ -7,6 +7,7 @@ mod attention;
 mod block;
 mod embed;
 mod head;
+pub mod message;
 mod regions;
 mod rope;
 mod vace;

@@ -29,7 +29,8 @@ pub struct Regions {
     pub(super) groups: Vec<Group>,
     /// Where each token is once the groups stand behind one another.
     order: Tensor,
-    tokens: usize,
+    /// For each token the bits of its subjects.
+    members: Vec<u32>,
 }
 
 impl Regions {
@@ -69,13 +70,18 @@ impl Regions {
         Ok(Self {
             groups,
             order: tensor(order)?,
-            tokens: members.len(),
+            members: members.to_vec(),
         })
     }
 
     /// How many tokens there are.
     pub fn tokens(&self) -> usize {
-        self.tokens
+        self.members.len()
+    }
+
+    /// For each token the bits of its subjects.
+    pub(super) fn members(&self) -> &[u32] {
+        &self.members
     }
 
     /// The results of the groups, [1, tokens of the group, dim] each, in the order of

@@ -1,0 +1,195 @@
+//! The C interface. `src/engine/wan/on_gpu.rs` is the other side; a change here raises
+//! `INTERFACE` in `transformer/message.rs`.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use candle_core::{DType, Device, Result};
+use candle_nn::VarBuilder;
+
+use crate::engine::wan::config::TransformerConfig;
+use crate::engine::wan::transformer::Transformer;
+use crate::engine::wan::transformer::message::{INTERFACE, Owned, velocity_to_bytes};
+use crate::weights::{Asker, Get, kind};
+
+/// Bytes that are given away, and back to be freed.
+#[repr(C)]
+pub struct Bytes {
+    data: *mut u8,
+    len: usize,
+    capacity: usize,
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        let mut bytes = std::mem::ManuallyDrop::new(bytes);
+        Self {
+            data: bytes.as_mut_ptr(),
+            len: bytes.len(),
+            capacity: bytes.capacity(),
+        }
+    }
+}
+
+/// Whether to stop: not 0.
+pub type Stop = unsafe extern "C" fn(context: *mut c_void) -> i32;
+
+/// A model on a device.
+pub struct Model {
+    transformer: Transformer,
+    device: Device,
+}
+
+/// What the two sides say to each other.
+#[unsafe(no_mangle)]
+pub extern "C" fn longtake_transformer_interface() -> u32 {
+    INTERFACE
+}
+
+/// Loads the transformer of `config` (the JSON of a diffusers folder) on device
+/// `ordinal`; null where that fails, and `failure` says why.
+///
+/// # Safety
+/// `config` has `config_bytes` bytes; `get` may be called with `context`; `failure` can
+/// be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn longtake_transformer_open(
+    ordinal: usize,
+    config: *const u8,
+    config_bytes: usize,
+    matrices: u32,
+    get: Get,
+    context: *mut c_void,
+    failure: *mut Bytes,
+) -> *mut Model {
+    // SAFETY: as the caller says.
+    let config = unsafe { std::slice::from_raw_parts(config, config_bytes) };
+    let asker = Asker { get, context };
+    match guarded(|| open(ordinal, config, matrices, asker)) {
+        Ok(model) => Box::into_raw(Box::new(model)),
+        Err(text) => {
+            // SAFETY: as the caller says.
+            unsafe { failure.write(text.into_bytes().into()) };
+            std::ptr::null_mut()
+        }
+    }
+}
+
+fn open(ordinal: usize, config: &[u8], matrices: u32, asker: Asker) -> Result<Model> {
+    let text = std::str::from_utf8(config).map_err(candle_core::Error::wrap)?;
+    let config = TransformerConfig::from_json(text).map_err(candle_core::Error::wrap)?;
+    let device = device(ordinal)?;
+    // Matrices of 16 bits are multiplied by the tensor cores.
+    let kept = match kind(matrices) {
+        Some(DType::F16) => DType::F16,
+        _ if device.is_cuda() => DType::BF16,
+        Some(kept) => kept,
+        None => candle_core::bail!("matrices of no type that is known"),
+    };
+    let vb = VarBuilder::from_backend(Box::new(asker), kept, device.clone());
+    Ok(Model {
+        transformer: Transformer::load(&config, &vb)?,
+        device,
+    })
+}
+
+#[cfg(feature = "cuda")]
+fn device(ordinal: usize) -> Result<Device> {
+    // Attention's products: the tensor cores take f32 with a mantissa of 10 bits.
+    candle_core::cuda::set_gemm_reduced_precision_f32(true);
+    Device::new_cuda(ordinal)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn device(_: usize) -> Result<Device> {
+    Ok(Device::Cpu)
+}
+
+/// Evaluates: `request` is a message of inputs, `reply` becomes one of the velocity. 0
+/// where it did, 1 where `stop` said so, else `failure` says why not.
+///
+/// # Safety
+/// `model` is of [`longtake_transformer_open`]; `request` has `request_bytes` bytes;
+/// `stop` may be called with `context`; `reply` and `failure` can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn longtake_transformer_run(
+    model: *const Model,
+    request: *const u8,
+    request_bytes: usize,
+    stop: Stop,
+    context: *mut c_void,
+    reply: *mut Bytes,
+    failure: *mut Bytes,
+) -> i32 {
+    // SAFETY: as the caller says.
+    let (model, request) = unsafe { (&*model, std::slice::from_raw_parts(request, request_bytes)) };
+    let mut stopped = false;
+    let mut asked = || {
+        // SAFETY: as the caller says.
+        stopped = stopped || unsafe { stop(context) } != 0;
+        stopped
+    };
+    match guarded(|| run(model, request, &mut asked)) {
+        Ok(bytes) => {
+            // SAFETY: as the caller says.
+            unsafe { reply.write(bytes.into()) };
+            0
+        }
+        Err(_) if stopped => 1,
+        Err(text) => {
+            // SAFETY: as the caller says.
+            unsafe { failure.write(text.into_bytes().into()) };
+            2
+        }
+    }
+}
+
+fn run(model: &Model, request: &[u8], asked: &mut dyn FnMut() -> bool) -> Result<Vec<u8>> {
+    let owned = Owned::from_bytes(request, &model.device)?;
+    let velocity = model
+        .transformer
+        .forward(&owned.inputs(), &mut |_, _| match asked() {
+            true => candle_core::bail!("stopped"),
+            false => Ok(()),
+        })?;
+    velocity_to_bytes(&velocity)
+}
+
+/// Frees what a call gave.
+///
+/// # Safety
+/// `bytes` are those that a call gave, once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn longtake_transformer_free(bytes: Bytes) {
+    if !bytes.data.is_null() {
+        // SAFETY: parts of a vector, as `Bytes::from` took them.
+        drop(unsafe { Vec::from_raw_parts(bytes.data, bytes.len, bytes.capacity) });
+    }
+}
+
+/// Ends a model.
+///
+/// # Safety
+/// `model` is of [`longtake_transformer_open`] and not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn longtake_transformer_close(model: *mut Model) {
+    if !model.is_null() {
+        // SAFETY: made by `Box::into_raw`.
+        let model = unsafe { Box::from_raw(model) };
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(model)));
+    }
+}
+
+/// Runs `work`; an error and a panic become a text. A library of CUDA that lacks a
+/// function makes cudarc panic.
+fn guarded<R>(work: impl FnOnce() -> Result<R>) -> std::result::Result<R, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => Err(crate::device::ops::plainly(&error)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied());
+            Err(text.unwrap_or("an error of its own").to_owned())
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The Wan transformer on an NVIDIA GPU, as a shared object that is opened where CUDA's
+//! libraries were found. The model is the engine's own (`src/engine/wan/transformer`),
+//! compiled here with candle's feature `cuda`; what crosses is bytes and numbers by a C
+//! interface (`face.rs`), since the tensors of either side are strangers to the other.
+
+// The engine's rooms, as far as the model needs them, by the names that it knows.
+#[allow(dead_code, unused_imports)]
+mod device;
+#[allow(dead_code, unused_imports)]
+mod engine;
+mod face;
+mod weights;

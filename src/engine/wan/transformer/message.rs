@@ -1,0 +1,190 @@
+//! What an evaluation reads, and what it gives, as bytes: for a transformer in another
+//! shared object, to which no tensor can be handed. The bytes are those of a safetensors
+//! file.
+
+use std::collections::HashMap;
+
+use candle_core::safetensors::load_buffer;
+use candle_core::{DType, Device, Error, Result, Tensor};
+
+use super::{Control, Inputs, Regions, Timesteps};
+
+/// Changes with what the two sides say to each other.
+pub const INTERFACE: u32 = 1;
+
+/// `inputs` as bytes.
+pub fn to_bytes(inputs: &Inputs<'_>) -> Result<Vec<u8>> {
+    let cpu = &Device::Cpu;
+    let mut parts: Vec<(String, Tensor)> = Vec::new();
+    let mut put = |name: &str, tensor: &Tensor| -> Result<()> {
+        let wide = tensor.to_dtype(DType::F32)?.to_device(cpu)?;
+        parts.push((name.to_owned(), wide.contiguous()?));
+        Ok(())
+    };
+    put("latents", inputs.latents)?;
+    put("text", inputs.text)?;
+    let times = inputs.timesteps.values();
+    put("times", &Tensor::from_slice(times, times.len(), cpu)?)?;
+    if let Some(image) = inputs.image {
+        put("image", image)?;
+    }
+    if let Some(control) = inputs.control {
+        put("control", control.latents)?;
+        let scales = control.scales;
+        put("scales", &Tensor::from_slice(scales, scales.len(), cpu)?)?;
+    }
+    for (i, subject) in inputs.subjects.iter().enumerate() {
+        put(&format!("subject{i}"), subject)?;
+    }
+    let mut whole = |name: &str, numbers: &[u32]| -> Result<()> {
+        let tensor = Tensor::from_slice(numbers, numbers.len(), cpu)?;
+        parts.push((name.to_owned(), tensor));
+        Ok(())
+    };
+    if let Some(token) = inputs.timesteps.tokens() {
+        whole("token", token)?;
+    }
+    if let Some(regions) = inputs.regions {
+        whole("members", regions.members())?;
+    }
+    safetensors::serialize(parts, None).map_err(Error::wrap)
+}
+
+/// What [`to_bytes`] wrote.
+pub struct Owned {
+    latents: Tensor,
+    text: Tensor,
+    timesteps: Timesteps,
+    image: Option<Tensor>,
+    control: Option<(Tensor, Vec<f32>)>,
+    regions: Option<Regions>,
+    subjects: Vec<Tensor>,
+}
+
+impl Owned {
+    /// Reads `bytes`; tensors come to lie on `device`.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self> {
+        let mut parts = load_buffer(bytes, &Device::Cpu)?;
+        let numbers = |t: Tensor| t.to_vec1::<f32>();
+        let timesteps = Timesteps::told(
+            numbers(needed(&mut parts, "times")?)?,
+            match parts.remove("token") {
+                Some(token) => Some(token.to_vec1()?),
+                None => None,
+            },
+        )?;
+        let scales = parts.remove("scales").map(numbers).transpose()?;
+        let regions = match parts.remove("members") {
+            Some(members) => Some(Regions::new(&members.to_vec1::<u32>()?, device)?),
+            None => None,
+        };
+        let mut there = |name: &str| -> Result<Option<Tensor>> {
+            let part = parts.remove(name);
+            part.map(|t| t.to_device(device)).transpose()
+        };
+        let control = there("control")?.zip(scales);
+        let mut subjects = Vec::new();
+        while let Some(subject) = there(&format!("subject{}", subjects.len()))? {
+            subjects.push(subject);
+        }
+        let image = there("image")?;
+        Ok(Self {
+            latents: needed(&mut parts, "latents")?.to_device(device)?,
+            text: needed(&mut parts, "text")?.to_device(device)?,
+            timesteps,
+            image,
+            control,
+            regions,
+            subjects,
+        })
+    }
+
+    /// As the transformer takes them.
+    pub fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            latents: &self.latents,
+            timesteps: &self.timesteps,
+            text: &self.text,
+            image: self.image.as_ref(),
+            control: self
+                .control
+                .as_ref()
+                .map(|(latents, scales)| Control { latents, scales }),
+            regions: self.regions.as_ref(),
+            subjects: &self.subjects,
+        }
+    }
+}
+
+/// A velocity as bytes.
+pub fn velocity_to_bytes(velocity: &Tensor) -> Result<Vec<u8>> {
+    let wide = velocity.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
+    let parts = [("velocity", wide.contiguous()?)];
+    safetensors::serialize(parts, None).map_err(Error::wrap)
+}
+
+/// A velocity that [`velocity_to_bytes`] wrote.
+pub fn velocity_from_bytes(bytes: &[u8]) -> Result<Tensor> {
+    needed(&mut load_buffer(bytes, &Device::Cpu)?, "velocity")
+}
+
+fn needed(parts: &mut HashMap<String, Tensor>, name: &str) -> Result<Tensor> {
+    match parts.remove(name) {
+        Some(part) => Ok(part),
+        None => candle_core::bail!("a message to the transformer has no {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_is_what_is_heard() {
+        let cpu = &Device::Cpu;
+        let random = |shape: &[usize]| Tensor::randn(0f32, 1., shape, cpu).unwrap();
+        let (latents, text) = (random(&[1, 4, 2, 4, 6]), random(&[1, 7, 8]));
+        let (image, control) = (random(&[1, 3, 5]), random(&[1, 9, 2, 4, 6]));
+        let subjects = [random(&[1, 7, 8]), random(&[1, 7, 8])];
+        let regions = Regions::new(&[0, 1, 3, 1, 0, 2], cpu).unwrap();
+        let same = |a: &Tensor, b: &Tensor| {
+            let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!((a.dims(), values(a)), (b.dims(), values(b)));
+        };
+        for whole in [true, false] {
+            let timesteps = match whole {
+                true => Timesteps::whole(937.5),
+                false => Timesteps::per_token(&[0., 3., 3., 0., 9., 3.]),
+            };
+            let inputs = Inputs {
+                latents: &latents,
+                timesteps: &timesteps,
+                text: &text,
+                image: whole.then_some(&image),
+                control: whole.then_some(Control {
+                    latents: &control,
+                    scales: &[0.5, 1.0],
+                }),
+                regions: Some(&regions).filter(|_| !whole),
+                subjects: if whole { &[] } else { &subjects },
+            };
+            let heard = Owned::from_bytes(&to_bytes(&inputs).unwrap(), cpu).unwrap();
+            let heard = heard.inputs();
+            same(heard.latents, &latents);
+            same(heard.text, &text);
+            assert_eq!(heard.timesteps, &timesteps);
+            assert_eq!(heard.image.is_some(), whole);
+            assert_eq!(
+                heard.control.map(|c| c.scales.to_vec()),
+                inputs.control.map(|c| c.scales.to_vec())
+            );
+            assert_eq!(heard.subjects.len(), inputs.subjects.len());
+            let members = heard.regions.map(|r| r.members().to_vec());
+            assert_eq!(members, inputs.regions.map(|r| r.members().to_vec()));
+        }
+        let bytes = velocity_to_bytes(&latents).unwrap();
+        same(&velocity_from_bytes(&bytes).unwrap(), &latents);
+        assert!(velocity_from_bytes(&bytes[..20]).is_err());
+        assert!(Owned::from_bytes(&bytes, cpu).is_err());
+    }
+}
