@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Builds what benches/gpu/run.sh needs on a machine with a GPU into
-# benches/gpu/carried (not in the repository): one program, with all kernels in it.
+# benches/gpu/carried (not in the repository, some 50 MB): one program with all kernels
+# in it, and the transformer's object, which takes ten minutes the first time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo xtask kernels
 cargo build --release --package longtake-kernels-check
 mkdir -p benches/gpu/carried
 cp "${CARGO_TARGET_DIR:-target}/release/longtake-kernels-check" benches/gpu/carried/
-strip benches/gpu/carried/longtake-kernels-check
+object=$(cargo xtask cuda | tail -n 1)
+cp "$object" benches/gpu/carried/
+strip benches/gpu/carried/*
 du -sh benches/gpu/carried

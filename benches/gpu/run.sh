@@ -16,3 +16,6 @@ mkdir -p "$out"
 date=$(date -u +%F)
 LONGTAKE_BENCH_DATE=$date "$program" --rate --json "$out/gpu-${name:-unknown}-$date.json"
 echo "$out/gpu-${name:-unknown}-$date.json"
+if [ -f carried/liblongtake_transformer.so ]; then
+    "${LONGTAKE_PYTHON:-python3}" transformer.py --json "$out/transformer-${name:-unknown}-$date.json"
+fi
