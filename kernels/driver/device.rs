@@ -46,13 +46,7 @@ impl Device {
         if !unsafe { sys::is_culib_present() } {
             return Err(DeviceError::NoDriver);
         }
-        let mut version = 0;
-        // SAFETY: writes one number; allowed before anything else.
-        answer(
-            unsafe { sys::cuDriverGetVersion(&mut version) },
-            "its version",
-        )?;
-        let found = (version / 1000, version % 1000 / 10);
+        let found = version()?;
         if found < NEEDED {
             return Err(DeviceError::OldDriver { found });
         }
@@ -254,6 +248,17 @@ fn is_emulation() -> bool {
             .get::<*const i32>(b"longtake_emulation\0")
             .is_ok()
     }
+}
+
+/// The version of CUDA that the driver knows; it was found to be there.
+pub(super) fn version() -> Result<(i32, i32), DeviceError> {
+    let mut version = 0;
+    // SAFETY: writes one number; allowed before anything else.
+    answer(
+        unsafe { sys::cuDriverGetVersion(&mut version) },
+        "its version",
+    )?;
+    Ok((version / 1000, version % 1000 / 10))
 }
 
 /// The context of a device that hosts and other libraries share, kept until the process

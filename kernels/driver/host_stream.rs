@@ -9,8 +9,12 @@ use std::panic::catch_unwind;
 
 use cudarc::driver::sys::{self, CUDA_MEMCPY2D, CUmemorytype, CUpointer_attribute as Attribute};
 
+use super::device::version;
 use super::pieces::{BYTES, Before, Piece, bands};
 use super::{Device, DeviceError, Mark, Stream, answer};
+
+/// The version of CUDA that has all that copies need; kernels need a later one.
+const COPIES: (i32, i32) = (12, 0);
 
 /// A host's stream, for the time of a call.
 pub struct HostStream {
@@ -79,6 +83,10 @@ impl HostStream {
         // SAFETY: opens a library by the driver's name and does nothing else.
         if !unsafe { sys::is_culib_present() } {
             return Err(DeviceError::NoDriver);
+        }
+        let found = version()?;
+        if found < COPIES {
+            return Err(DeviceError::OldDriver { found });
         }
         // SAFETY: the host began long ago; no arguments that matter.
         answer(unsafe { sys::cuInit(0) }, "to begin")?;

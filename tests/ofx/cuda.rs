@@ -141,6 +141,22 @@ fn a_gpu_that_fails_is_told_with_the_status_of_the_specification() {
     let run = host.flag("cuda-retry").render(FRAMES).run().good();
     assert!(!run.all("retry").is_empty(), "{run:?}");
     assert_eq!(run.hashes(), right.hashes());
+    // A driver that is too old for kernels takes copies; one older still does not.
+    let Some(host) = failing(&[("VERSION", "12040")]) else {
+        return;
+    };
+    let run = host.render(FRAMES).run().good();
+    assert_eq!(run.hashes(), right.hashes());
+    let Some(host) = failing(&[("VERSION", "11080")]) else {
+        return;
+    };
+    let run = host.render("1030").run().sound();
+    assert_eq!(run.one("frame")["status"], "GPURenderFailed", "{run:?}");
+    let told = run.messages();
+    assert!(
+        told.iter().any(|m| m.contains("knows CUDA 11.8")),
+        "{told:?}"
+    );
     // No room for what the artist wants made on the GPU.
     let Some(host) = failing(&[("MEMORY", "1350000")]) else {
         return;
