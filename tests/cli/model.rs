@@ -16,6 +16,7 @@ fn an_inspection_is_told_to_people_and_to_scripts() {
         "transformer_2",
         "Euler, shift 5",
         "832 x 480",
+        "frames at once: generate ",
     ] {
         assert!(out.stdout.contains(part), "{part}: {}", out.stdout);
     }
@@ -24,6 +25,19 @@ fn an_inspection_is_told_to_people_and_to_scripts() {
     let model = &out.events_of("model")[0]["model"];
     assert_eq!(model["complete"], true);
     assert_eq!(model["memory"][0]["tokens"], 21 * 52 * 30);
+    // Each mode at each size: what needs most is in the sum.
+    let modes = out.events_of("model")[0]["modes"].clone();
+    let modes = modes.as_array().unwrap();
+    assert_eq!(modes.len(), 2 * 7);
+    for mode in modes {
+        let number = |name: &str| mode[name].as_u64().unwrap();
+        let parts = ["sampling", "encoding", "decoding"].map(number);
+        assert!(
+            parts.iter().all(|p| *p > 0 && *p <= number("most")),
+            "{mode}"
+        );
+    }
+    assert!(modes[7]["most"].as_u64() > modes[0]["most"].as_u64());
 }
 
 #[test]

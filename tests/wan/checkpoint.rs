@@ -49,7 +49,7 @@ fn plain(change: impl Fn(&str, &Tensor) -> Tensor) -> Tensor {
 
 /// What lies at `path` gives.
 fn loaded(path: &Path) -> Tensor {
-    let experts = Model::open(path).and_then(|m| m.load());
+    let experts = Model::open(path).and_then(|m| m.load(None));
     let experts = experts.unwrap_or_else(|e| panic!("{e}"));
     output(&experts.high, &tensors("t2v/reference.safetensors"))
 }
@@ -221,7 +221,7 @@ fn gguf_gives_what_the_reference_gives_on_the_same_blocks() {
     std::fs::copy(fixture("t2v_q8_0.gguf"), &path).unwrap();
     let config = fixture("t2v/transformer/config.json");
     std::fs::copy(config, folder.path().join("t2v_q8_0.json")).unwrap();
-    let model = Model::open(&path).and_then(|m| m.load()).unwrap();
+    let model = Model::open(&path).and_then(|m| m.load(None)).unwrap();
     let reference = tensors("t2v_q8_0.safetensors");
     let error = apart(&output(&model.high, &reference), &reference["output"]);
     println!("{error:e}");
@@ -312,7 +312,7 @@ fn a_single_file_tells_its_configuration_by_its_shapes() {
 }
 
 fn error(path: &Path) -> String {
-    let error = Model::open(path).and_then(|m| m.load().map(|_| ()));
+    let error = Model::open(path).and_then(|m| m.load(None).map(|_| ()));
     let says = error.unwrap_err().to_string();
     assert!(!says.contains('\n') && !says.contains("   "), "{says}");
     says
@@ -454,7 +454,7 @@ fn loras_in_every_layout_are_merged_as_the_reference_converts_them() {
         let path = fixture(&format!("lora/{layout}.safetensors"));
         let layers = model.add_lora(0, &path, strength).unwrap();
         assert_eq!(layers, 2 * 10);
-        output(&model.load().unwrap().high, &reference)
+        output(&model.load(None).unwrap().high, &reference)
     };
     for layout in ["diffusers", "community", "musubi"] {
         let error = apart(&with(layout, 0.8), &reference[layout]);
@@ -472,7 +472,7 @@ fn loras_in_every_layout_are_merged_as_the_reference_converts_them() {
         let path = fixture(&format!("lora/{layout}.safetensors"));
         model.add_lora(0, &path, 0.4).unwrap();
     }
-    let found = output(&model.load().unwrap().high, &reference);
+    let found = output(&model.load(None).unwrap().high, &reference);
     assert!(apart(&found, &reference["musubi"]) <= TOLERANCE);
 }
 
@@ -537,7 +537,7 @@ proptest! {
         std::fs::copy(fixture("t2v/transformer/config.json"), folder.path().join("a.json")).unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        if let Err(error) = Model::open(&path).and_then(|m| m.load().map(|_| ())) {
+        if let Err(error) = Model::open(&path).and_then(|m| m.load(None).map(|_| ())) {
             prop_assert!(!error.to_string().is_empty());
         }
     }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use longtake::device::{Cancel, Silent, Task};
+use longtake::engine::wan::checkpoint::Model;
 use longtake::engine::wan::config::TransformerConfig;
 use longtake::engine::wan::pipeline::{Condition, Experts, PipelineError, Run};
 use longtake::engine::wan::transformer::{Control, Transformer};
 use longtake::sampler::{Guidance, SchedulerConfig};
 
-use crate::support::{apart, tensors, text};
+use crate::support::{apart, fixture, tensors, text};
 
 const STEPS: usize = 10;
 /// Relative error allowed to a whole run.
@@ -251,4 +252,20 @@ fn a_run_that_is_asked_to_stop_says_so() {
     };
     let made = case.experts.sample(&case.run(), task);
     assert!(matches!(made, Err(PipelineError::Cancelled(_))));
+}
+
+#[test]
+fn what_does_not_fit_is_read_block_by_block_and_makes_the_same() {
+    for (name, file) in [("a14b", "pipeline"), ("vace", "pipeline")] {
+        let model = Model::open(&fixture(name)).unwrap();
+        let all = model.held_bytes(None);
+        assert_eq!(all, model.held_bytes(Some(2 * all)));
+        // Less than all and what is worked in.
+        let some = model.held_bytes(Some(all));
+        assert!(some > 0 && some * 10 < all * 9, "{name}: {some} of {all}");
+        let mut case = Case::of(name, file);
+        let expected = sample(&case.experts, &case.run());
+        case.experts = model.load(Some(all)).unwrap();
+        assert_eq!(apart(&sample(&case.experts, &case.run()), &expected), 0.);
+    }
 }

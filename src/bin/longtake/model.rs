@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::PathBufValueParser;
 use clap::{Arg, ArgMatches, Command};
 use longtake::engine::wan::checkpoint::{CheckpointError, Inspection, inspect};
+use longtake::engine::wan::{ModeMemory, modes};
 use longtake::job::{JobError, Kind};
 use serde_json::json;
 
@@ -47,9 +48,9 @@ pub fn run(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     };
     let path = path.ok_or_else(|| JobError::new(Kind::Usage, "name the checkpoint"))?;
     let found = inspect(path).map_err(|e| JobError::new(kind(&e), e.to_string()))?;
-    show.result(&json!({ "event": "model", "model": &found }), || {
-        text(&found)
-    });
+    let modes = modes(path).map_err(|e| JobError::new(kind(&e), e.to_string()))?;
+    let told = json!({ "event": "model", "model": &found, "modes": &modes });
+    show.result(&told, || text(&found, &modes));
     match found.transformers.iter().find(|t| !t.mismatch.is_empty()) {
         None => Ok(()),
         Some(part) => {
@@ -73,7 +74,7 @@ fn kind(error: &CheckpointError) -> Kind {
     }
 }
 
-fn text(found: &Inspection) -> String {
+fn text(found: &Inspection, modes: &[ModeMemory]) -> String {
     let mut out = String::new();
     let billions = |n: u64| n as f64 / 1e9;
     // A string takes all that is written to it.
@@ -112,6 +113,24 @@ fn text(found: &Inspection) -> String {
             m.tokens,
             billions(m.weights),
             billions(m.working)
+        );
+    }
+    for size in modes.chunk_by(|a, b| a.size == b.size) {
+        let Some(ModeMemory {
+            size: [width, height, frames],
+            ..
+        }) = size.first()
+        else {
+            continue;
+        };
+        let each = size
+            .iter()
+            .map(|m| format!("{} {:.1} GB", m.mode, billions(m.most)));
+        let each: Vec<String> = each.collect();
+        let _ = writeln!(
+            out,
+            "in all     {width} x {height}, {frames} frames at once: {}",
+            each.join(", ")
         );
     }
     out.trim_end().to_owned()

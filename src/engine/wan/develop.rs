@@ -15,8 +15,8 @@ use super::packed::{packed_into, unpacked};
 use super::shot::Shot;
 use super::studio::Studio;
 use super::vae::{self, Decoding, VaeDecoder};
-use crate::device::Task;
 use crate::device::ops::FeatureMap;
+use crate::device::{Task, stoppable};
 use crate::engine::Keep;
 
 /// What the model makes, for all frames: of shots that it makes at once the latents, of
@@ -117,7 +117,8 @@ impl Desk {
             Some(underway) => underway,
             None => {
                 let (config, vb) = vae::open(wanted.studio.vae_path())?;
-                let decoder = Arc::new(VaeDecoder::load(&config, &vb)?);
+                let decoder = stoppable(task.cancel, || VaeDecoder::load(&config, &vb))?;
+                let decoder = Arc::new(decoder);
                 Underway {
                     name,
                     shot,

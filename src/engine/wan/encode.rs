@@ -11,8 +11,8 @@ use super::shot::STEP;
 use super::studio::Studio;
 use super::track::Part;
 use super::vae::{self, EncoderTile, Tiling, VaeConfig, VaeEncoder, VaeError};
-use crate::device::Task;
 use crate::device::ops::FeatureMap;
+use crate::device::{Task, stoppable};
 
 /// Bytes of memory that encoding works in at most: larger pictures are encoded in tiles.
 pub const WORKING: u64 = 8 << 30;
@@ -156,7 +156,7 @@ impl<'a> Encoder<'a> {
             Some(encoder) => encoder,
             None => {
                 let (config, vb) = vae::open(self.studio.vae_path())?;
-                VaeEncoder::load(&config, &vb)?
+                stoppable(self.task.cancel, || VaeEncoder::load(&config, &vb))?
             }
         };
         let encoder = &*self.loaded.insert(encoder);

@@ -9,7 +9,7 @@ use super::pipeline::{Condition, Experts, Held, Made, Run, Start, Subjects};
 use super::settings::{Settings, Way};
 use super::studio::{Kind, Studio};
 use super::transformer::{Control, Regions};
-use crate::device::Task;
+use crate::device::{Task, stoppable};
 use crate::sampler::SchedulerConfig;
 
 /// A model that is loaded, with what it was told in words.
@@ -83,7 +83,7 @@ impl Sampling {
         let mut texts = studio.texts(&texts, task)?;
         let of_subjects = texts.split_off(main);
         Ok(Self {
-            experts: studio.experts()?,
+            experts: stoppable(task.cancel, || studio.experts())?,
             scheduler: studio.scheduler(settings),
             texts,
             of_subjects,

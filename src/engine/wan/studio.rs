@@ -275,7 +275,7 @@ impl Studio {
     }
 
     /// Refuses a size or a length that the model has no places for, or that memory does
-    /// not hold: the weights of all transformers and what one evaluation works in, of
+    /// not hold: the weights, a block of them at a time where they do not fit, and what one evaluation works in, of
     /// `most` latent frames at once and `more` of references.
     ///
     /// # Errors
@@ -302,13 +302,13 @@ impl Studio {
                 config.rope_max_seq_len
             )));
         }
-        let weights = self.model.loaded_bytes();
+        let available = system::available();
         let needed = memory(
             config,
             [canvas[0], canvas[1], (frames - 1) * 4 + 1],
-            weights,
+            self.model.held_bytes(available),
         );
-        enough(&needed, system::available())
+        enough(&needed, available)
     }
 
     /// Bytes that sampling works in: the weights of all transformers and one evaluation,
@@ -360,9 +360,14 @@ impl Studio {
         Ok(block * config.num_layers as f64)
     }
 
-    /// Bytes of files that are read to make latents.
-    pub fn read_bytes(&self) -> u64 {
-        self.model.loaded_bytes() + self.encoder.bytes()
+    /// Bytes of files that are read to make latents in so many evaluations.
+    pub fn read_bytes(&self, evaluations: usize) -> u64 {
+        let all = self.model.loaded_bytes();
+        let times = match self.model.held_bytes(system::available()) < all {
+            true => evaluations as u64,
+            false => 1,
+        };
+        all * times + self.encoder.bytes()
     }
 
     /// Loads the transformers, onto a GPU where that alone is chosen: what it makes is
@@ -372,7 +377,7 @@ impl Studio {
     /// Where a weight cannot be read, or the GPU does not take them.
     pub fn experts(&self) -> Result<Experts, WanError> {
         if self.device != Choice::Gpu {
-            return Ok(self.model.load()?);
+            return Ok(self.model.load(system::available())?);
         }
         self.model.load_on_gpu().map_err(|error| match error {
             CheckpointError::OnGpu(error) => WanError::Request(error.to_string()),
@@ -381,7 +386,8 @@ impl Studio {
     }
 }
 
-fn kind(model: &Model) -> Kind {
+/// What `model` takes.
+pub(super) fn kind(model: &Model) -> Kind {
     let config = &model.parts[0].config;
     if config.vace.is_some() {
         Kind::Vace

@@ -164,7 +164,7 @@ impl WanEngine {
             _ => 1.,
         };
         let size = studio.latent_size(sizes.fit.canvas);
-        let mut sampling = 0;
+        let (mut sampling, mut evaluations) = (0, 0);
         for (shot, scheme) in schemes.iter().filter(|(shot, _)| wanted(shot, &[])) {
             if !learned {
                 let encoded = match (studio.kind(), settings.way) {
@@ -180,6 +180,7 @@ impl WanEngine {
             if scheme.is_decided() {
                 if !decided {
                     sampling += 1;
+                    evaluations += taken(strength);
                     work.sampling += sampled(shot.latents() + references, size, strength);
                 }
                 work.decoding += vae.decoder_work(size, shot.latents(), 0);
@@ -213,6 +214,7 @@ impl WanEngine {
                         let group = &scheme.layout.groups[*group];
                         if !group.free().is_empty() {
                             sampling += 1;
+                            evaluations += taken(strength);
                             let latents = group.places.len() + references;
                             work.sampling += sampled(latents, size, strength);
                         }
@@ -223,6 +225,7 @@ impl WanEngine {
                         let tile = [grid.rows.parts[i].len(), grid.columns.parts[j].len()];
                         let latents = grid.times.parts[t].len();
                         sampling += 1;
+                        evaluations += taken(settings.refine_strength);
                         work.sampling += sampled(latents, tile, settings.refine_strength);
                     }
                     Part::Run(run) => work.decoding += self.run_work(&studio, scheme, *run),
@@ -236,7 +239,7 @@ impl WanEngine {
             for text in texts {
                 work.conditions += studio.text_work(text)?;
             }
-            work.read = studio.read_bytes();
+            work.read = studio.read_bytes(evaluations);
         }
         work.cached = settings.cache.is_some();
         Ok(work)

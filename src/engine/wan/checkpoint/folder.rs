@@ -62,6 +62,22 @@ impl Part {
             .map(|(name, shape)| self.weights.loaded_bytes(name, shape))
             .sum()
     }
+
+    /// Bytes that it takes where its blocks are read one at a time.
+    pub fn opened_bytes(&self) -> u64 {
+        let (mut ends, mut blocks) = (0, BTreeMap::new());
+        for (name, shape) in expected(&self.config) {
+            let bytes = self.weights.loaded_bytes(&name, &shape);
+            let mut words = name.split('.');
+            match (words.next(), words.next()) {
+                (Some(kind @ ("blocks" | "vace_blocks")), Some(number)) => {
+                    *blocks.entry(format!("{kind}.{number}")).or_insert(0) += bytes;
+                }
+                _ => ends += bytes,
+            }
+        }
+        ends + blocks.into_values().max().unwrap_or(0)
+    }
 }
 
 #[derive(Deserialize)]
@@ -205,6 +221,16 @@ impl Model {
         self.parts.iter().map(Part::loaded_bytes).sum()
     }
 
+    /// Bytes that transformers take at once, where `available` can be had: all of them
+    /// or, where these would leave too little to work in, a block at a time.
+    pub fn held_bytes(&self, available: Option<u64>) -> u64 {
+        let all = self.loaded_bytes();
+        match available {
+            Some(have) if all > have / 5 * 4 => self.parts.iter().map(Part::opened_bytes).sum(),
+            _ => all,
+        }
+    }
+
     /// Holds all weights against their configurations.
     pub fn check(&self) -> Result<(), CheckpointError> {
         self.parts
@@ -212,11 +238,17 @@ impl Model {
             .try_for_each(|part| part.weights.check(&part.config))
     }
 
-    /// Loads the transformers into memory. [`check`](Self::check) first: it tells
-    /// all that is wrong at once.
-    pub fn load(&self) -> Result<Experts, CheckpointError> {
+    /// Loads the transformers into memory or, where they do not fit what is `available`,
+    /// what they begin and end with: their blocks are read then whenever they are run.
+    /// [`check`](Self::check) first: it tells all that is wrong at once.
+    pub fn load(&self, available: Option<u64>) -> Result<Experts, CheckpointError> {
+        let away = self.held_bytes(available) < self.loaded_bytes();
         self.load_by(|part| {
-            let loaded = Transformer::load(&part.config, &part.weights.builder());
+            let vb = part.weights.builder();
+            let loaded = match away {
+                true => Transformer::open(&part.config, &vb),
+                false => Transformer::load(&part.config, &vb),
+            };
             let loaded = loaded.map_err(|e| broken(part.weights.path(), plainly(&e)))?;
             Ok(loaded.into())
         })

@@ -14,6 +14,7 @@ use super::file::File;
 use super::lora::Lora;
 use super::names;
 use super::stored::{self, Kind};
+use crate::device::Stop;
 use crate::device::ops::plainly;
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::transformer::Transformer;
@@ -337,10 +338,13 @@ struct Reader(Arc<Weights>);
 
 impl SimpleBackend for Reader {
     fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
+        // Loading takes long; whoever began it may want it to stop.
+        Stop::here().check()?;
         self.0.read(name, Some(s.dims()), dtype)?.to_device(dev)
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> Result<Tensor> {
+        Stop::here().check()?;
         match self.0.read_packed(name)? {
             Some(packed) => packed.to_device(dev),
             None => self.0.read(name, None, dtype)?.to_device(dev),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::making::{Decoded, Making, held, no_part};
-use crate::device::Task;
+use crate::device::{Task, stoppable};
 use crate::engine::wan::error::WanError;
 use crate::engine::wan::packed::{Laid, unpacked};
 use crate::engine::wan::shot::{STEP, Shot};
@@ -61,7 +61,7 @@ impl Making<'_, '_> {
         // While frames are decoded the transformer leaves memory.
         *held(&self.bench.sampling, task)? = None;
         let (config, vb) = vae::open(self.studio.vae_path())?;
-        let decoder = VaeDecoder::load(&config, &vb)?;
+        let decoder = stoppable(task.cancel, || VaeDecoder::load(&config, &vb))?;
         let (_, _, _, rows, columns) = latents.dims5()?;
         let (rows, columns) = match &scheme.grid {
             Some(grid) => (grid.rows.clone(), grid.columns.clone()),

@@ -10,6 +10,7 @@ mod head;
 pub mod message;
 mod regions;
 mod rope;
+mod shelf;
 mod vace;
 
 use candle_core::{Result, Tensor};
@@ -20,6 +21,7 @@ use block::{Block, Context};
 use embed::{ImageEmbedding, PatchEmbedding, TextEmbedding, TimeEmbedding};
 use head::Head;
 use rope::Rope;
+use shelf::{Away, Here, Place, Shelf};
 use vace::Vace;
 
 pub use embed::Timesteps;
@@ -73,7 +75,7 @@ pub struct Transformer {
     time: TimeEmbedding,
     text: TextEmbedding,
     image: Option<ImageEmbedding>,
-    blocks: Vec<Block>,
+    blocks: Vec<Shelf<Block>>,
     vace: Option<Vace>,
     head: Head,
     config: TransformerConfig,
@@ -82,6 +84,20 @@ pub struct Transformer {
 impl Transformer {
     /// The transformer that `config` describes, with the weights of `vb`.
     pub fn load(config: &TransformerConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        Self::placed(config, vb, &Here)
+    }
+
+    /// The same for a machine that does not hold it: blocks are read whenever they are
+    /// run, one at a time.
+    pub fn open(config: &TransformerConfig, vb: &VarBuilder<'static>) -> Result<Self> {
+        Self::placed(config, vb, &Away)
+    }
+
+    fn placed<'v>(
+        config: &TransformerConfig,
+        vb: &VarBuilder<'v>,
+        place: &impl Place<'v>,
+    ) -> Result<Self> {
         let embedder = vb.pp("condition_embedder");
         let image = config
             .image_dim
@@ -90,7 +106,7 @@ impl Transformer {
         let vace = config
             .vace
             .as_ref()
-            .map(|vace| Vace::load(config, vace, vb))
+            .map(|vace| Vace::load(config, vace, vb, place))
             .transpose()?;
         Ok(Self {
             patch: PatchEmbedding::load(config, config.in_channels, &vb.pp("patch_embedding"))?,
@@ -98,7 +114,11 @@ impl Transformer {
             text: TextEmbedding::load(config, &embedder.pp("text_embedder"))?,
             image,
             blocks: (0..config.num_layers)
-                .map(|i| Block::load(config, &vb.pp("blocks").pp(i)))
+                .map(|i| {
+                    let config = config.clone();
+                    let load = move |vb: &VarBuilder<'v>| Block::load(&config, vb);
+                    place.put(vb.pp("blocks").pp(i), load)
+                })
                 .collect::<Result<_>>()?,
             vace,
             head: Head::load(config, vb)?,
@@ -162,7 +182,7 @@ impl Transformer {
         }
         let mut hints = hints.into_iter().peekable();
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, &context)?;
+            x = block.with(|block| block.forward(&x, &context))?;
             watch(Part::Block(i), &x)?;
             if let Some((_, hint)) = hints.next_if(|(layer, _)| *layer == i) {
                 x = (x + hint)?;

@@ -6,6 +6,7 @@ use candle_nn::VarBuilder;
 
 use super::block::{Block, Context};
 use super::embed::PatchEmbedding;
+use super::shelf::{Place, Shelf};
 use crate::device::ops::{Activation, Linear};
 use crate::engine::wan::config::{TransformerConfig, VaceConfig};
 
@@ -13,7 +14,7 @@ use crate::engine::wan::config::{TransformerConfig, VaceConfig};
 pub struct Vace {
     patch: PatchEmbedding,
     proj_in: Linear,
-    blocks: Vec<(Block, Linear)>,
+    blocks: Vec<Shelf<(Block, Linear)>>,
     layers: Vec<usize>,
 }
 
@@ -29,17 +30,21 @@ pub struct Control<'a> {
 
 impl Vace {
     /// The branch of the model at `vb`.
-    pub fn load(
+    pub fn load<'v>(
         config: &TransformerConfig,
         vace: &VaceConfig,
-        vb: &VarBuilder<'_>,
+        vb: &VarBuilder<'v>,
+        place: &impl Place<'v>,
     ) -> Result<Self> {
         let dim = config.dim();
-        let linear = |vb: &VarBuilder<'_>| Linear::load(dim, dim, Activation::None, vb);
+        let linear = move |vb: &VarBuilder<'v>| Linear::load(dim, dim, Activation::None, vb);
         let blocks = (0..vace.layers.len())
             .map(|i| {
-                let vb = vb.pp("vace_blocks").pp(i);
-                Ok((Block::load(config, &vb)?, linear(&vb.pp("proj_out"))?))
+                let config = config.clone();
+                let load = move |vb: &VarBuilder<'v>| {
+                    Ok((Block::load(&config, vb)?, linear(&vb.pp("proj_out"))?))
+                };
+                place.put(vb.pp("vace_blocks").pp(i), load)
             })
             .collect::<Result<_>>()?;
         Ok(Self {
@@ -75,10 +80,15 @@ impl Vace {
         }
         state = (self.proj_in.forward(&state)? + x)?;
         let mut hints = Vec::with_capacity(count);
-        for (i, (block, out)) in self.blocks.iter().enumerate() {
-            state = block.forward(&state, context)?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            let (next, hint) = block.with(|(block, out)| {
+                let state = block.forward(&state, context)?;
+                let hint = out.forward(&state)?;
+                Ok((state, hint))
+            })?;
+            state = next;
             let scale = control.scales[i.min(control.scales.len() - 1)];
-            hints.push((self.layers[i], (out.forward(&state)? * f64::from(scale))?));
+            hints.push((self.layers[i], (hint * f64::from(scale))?));
         }
         Ok(hints)
     }
