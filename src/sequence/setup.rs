@@ -304,6 +304,7 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
             text_encoder: file("textEncoder"),
             tokenizer: file("tokenizer"),
             image_encoder: file("imageEncoder"),
+            tiny: file("tinyDecoder"),
             loras: LoraFile::list(values.text("loras"))?,
         },
         way: match mode {

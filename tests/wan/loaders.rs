@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use longtake::engine::wan::checkpoint::Model;
 use longtake::engine::wan::clip::ImageEncoder;
 use longtake::engine::wan::text::{Prompts, TextEncoder};
-use longtake::engine::wan::vae::{self, VaeDecoder, VaeEncoder};
+use longtake::engine::wan::vae::{self, PreviewDecoder, VaeDecoder, VaeEncoder};
 
 use crate::support::fixture;
 
@@ -136,5 +137,26 @@ fn a_damaged_image_encoder_ends_in_a_sentence() {
         ImageEncoder::open(folder)
             .map(drop)
             .map_err(|e| e.to_string())
+    });
+}
+
+#[test]
+fn a_damaged_lora_ends_in_a_sentence() {
+    let files = ["community.safetensors", "diffusers.safetensors"];
+    fuzz("lora", &files, |folder| {
+        let mut model = Model::open(&fixture("t2v")).map_err(|e| e.to_string())?;
+        for file in files {
+            let added = model.add_lora(0, &folder.join(file), 1.);
+            added.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_damaged_tiny_decoder_ends_in_a_sentence() {
+    fuzz("preview", &["2.1.safetensors"], |folder| {
+        let opened = PreviewDecoder::open(&folder.join("2.1.safetensors"));
+        opened.map(drop).map_err(|e| e.to_string())
     });
 }

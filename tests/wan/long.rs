@@ -501,3 +501,46 @@ fn what_was_learned_of_a_long_plate_is_learned_again_where_it_is_lost() {
         assert!(lost.unwrap_err().to_string().contains("storeSize"));
     }
 }
+
+#[test]
+fn a_tiny_decoder_shows_the_same_latents_and_nothing_is_made_again() {
+    let folder = folder("whole");
+    let tiny = crate::support::fixture("preview/2.1.safetensors");
+    for count in [17, 90] {
+        let order = long(&folder, [48, 32], count);
+        let mut preview = long(&folder, [48, 32], count);
+        preview.settings.files.tiny = Some(tiny.clone());
+        let keep = Counting::new();
+        let shown = take(&preview, keep.clone());
+        let by_tiny = order.frame(&shown, 1011);
+        let all = values(&latents(&preview, &shown));
+        let before = keep.count();
+        let made = take(&order, keep.clone());
+        assert_ne!(made.hash(), shown.hash());
+        assert_eq!(values(&latents(&order, &made)), all);
+        let by_vae = order.frame(&made, 1011);
+        assert!(by_vae.data() != by_tiny.data());
+        // Frames alone came to the store.
+        let scheme = &made.decision().shots[0].scheme;
+        let run = scheme.runs.parts.iter().map(|r| 4 * r.len()).max().unwrap();
+        assert!(keep.count() - before <= run, "{count}");
+        assert_eq!(*keep.twice.lock(), 0);
+        // In runs as at once.
+        let (config, _) = vae::open(&folder.path().join("vae")).unwrap();
+        assert_eq!(config.z_dim, 16);
+        let decoder = vae::PreviewDecoder::open(&tiny).unwrap();
+        let mut reel = decoder.begin();
+        let mut whole = Vec::new();
+        for latent in vae::frames_of(&latents(&order, &made)).unwrap() {
+            reel.push(&latent, Task::quiet(), &mut |f| whole.push(f))
+                .unwrap();
+        }
+        let expected = shown.analysis().space.picture(&whole[10]);
+        let apart = by_tiny.data().iter().zip(expected.data());
+        let error = apart.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(error <= 1e-4, "{error}");
+    }
+    let mut other = long(&folder, [48, 32], 17);
+    other.settings.files.tiny = Some(crate::support::fixture("preview/2.2.safetensors"));
+    assert!(other.refused().contains("taew2_1"));
+}

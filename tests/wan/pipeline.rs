@@ -256,13 +256,13 @@ fn a_run_that_is_asked_to_stop_says_so() {
 
 #[test]
 fn what_does_not_fit_is_read_block_by_block_and_makes_the_same() {
-    for (name, file) in [("a14b", "pipeline"), ("vace", "pipeline")] {
+    for (name, file) in [("t2v", "pipeline"), ("vace", "pipeline")] {
         let model = Model::open(&fixture(name)).unwrap();
         let all = model.held_bytes(None);
         assert_eq!(all, model.held_bytes(Some(2 * all)));
         // Less than all and what is worked in.
         let some = model.held_bytes(Some(all));
-        assert!(some > 0 && some * 10 < all * 9, "{name}: {some} of {all}");
+        assert!(some > 0 && some < all, "{name}: {some} of {all}");
         let mut case = Case::of(name, file);
         let expected = sample(&case.experts, &case.run());
         case.experts = model.load(Some(all)).unwrap();

@@ -1,22 +1,21 @@
 //! Latents to frames, each once: the VAE goes through a shot in order, and what it
 //! comes past is kept, so that frames can be asked for in any order.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::array::{Array, unstacked};
+use super::decoder::{Decoder, Reel};
 use super::error::WanError;
 use super::fit::Fit;
 use super::length::Scheme;
 use super::packed::{packed_into, unpacked};
 use super::shot::Shot;
 use super::studio::Studio;
-use super::vae::{self, Decoding, VaeDecoder};
+use crate::device::Task;
 use crate::device::ops::FeatureMap;
-use crate::device::{Task, stoppable};
 use crate::engine::Keep;
 
 /// What the model makes, for all frames: of shots that it makes at once the latents, of
@@ -30,6 +29,8 @@ pub struct Latents {
     pub cached: Option<(usize, f64)>,
     /// A hash of the latents, or of all that they are made from, and of the VAE.
     pub name: [u8; 32],
+    /// The same of the frames: of what decodes the latents, too.
+    pub shown: [u8; 32],
     /// A hash of all that latents are made from before they are refined.
     pub unrefined: [u8; 32],
 }
@@ -54,7 +55,7 @@ const POLL: Duration = Duration::from_millis(20);
 struct Underway {
     name: [u8; 32],
     shot: usize,
-    decoding: Decoding<Arc<VaeDecoder>>,
+    decoding: Reel,
     latents: std::vec::IntoIter<FeatureMap>,
     frame: usize,
 }
@@ -110,19 +111,17 @@ impl Desk {
         let exposed = wanted.latents.shots.get(shot).ok_or_else(missing)?;
         let target = frame - exposed.shot.frames.first;
         let target = usize::try_from(target).map_err(|_| missing())?;
-        let name = wanted.latents.name;
+        let name = wanted.latents.shown;
         let ahead = |u: &Underway| u.name == name && u.shot == shot && u.frame <= target;
         let made = exposed.latents.as_ref().ok_or_else(missing)?;
         let mut underway = match desk.take().filter(ahead) {
             Some(underway) => underway,
             None => {
-                let (config, vb) = vae::open(wanted.studio.vae_path())?;
-                let decoder = stoppable(task.cancel, || VaeDecoder::load(&config, &vb))?;
-                let decoder = Arc::new(decoder);
+                let decoder = Decoder::load(wanted.studio, task)?;
                 Underway {
                     name,
                     shot,
-                    decoding: decoder.begin_shared(),
+                    decoding: decoder.begin(),
                     latents: unstacked(&made.tensor()?)?.into_iter(),
                     frame: 0,
                 }
@@ -162,7 +161,7 @@ impl Wanted<'_> {
     fn key(&self, shot: usize, frame: i32) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"wan frame 1");
-        hasher.update(&self.latents.name);
+        hasher.update(&self.latents.shown);
         hasher.update(&(shot as u64).to_le_bytes());
         hasher.update(&frame.to_le_bytes());
         hasher.update(format!("{:?}", self.fit).as_bytes());

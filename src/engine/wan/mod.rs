@@ -10,6 +10,7 @@ mod compose;
 mod conditions;
 pub mod config;
 mod control;
+mod decoder;
 mod develop;
 mod encode;
 mod engine;

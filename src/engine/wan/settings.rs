@@ -23,6 +23,8 @@ pub struct ModelFiles {
     pub tokenizer: Option<PathBuf>,
     /// The image encoder, likewise.
     pub image_encoder: Option<PathBuf>,
+    /// A tiny decoder in place of the VAE's, for previews.
+    pub tiny: Option<PathBuf>,
     /// Changes to the transformers.
     pub loras: Vec<LoraFile>,
 }

@@ -10,7 +10,7 @@ use super::pipeline::{Experts, TEXT_TOKENS};
 use super::settings::{ModelFiles, Settings, Way};
 use super::shot::Shot;
 use super::text::{Prompts, TextEncoder};
-use super::vae::{self, VaeConfig};
+use super::vae::{self, PreviewDecoder, VaeConfig};
 use super::work::Work;
 use crate::device::gpu::Choice;
 use crate::device::{Task, memory as system};
@@ -39,6 +39,7 @@ pub struct Studio {
     scheduler: SchedulerConfig,
     vae: VaeConfig,
     vae_path: PathBuf,
+    tiny_path: Option<PathBuf>,
     image_path: Option<PathBuf>,
     device: Choice,
 }
@@ -118,10 +119,20 @@ impl Studio {
             scheduler,
             vae,
             vae_path,
+            tiny_path: files.tiny.clone(),
             image_path,
             device: Choice::Auto,
         };
         opened.agree()?;
+        if let Some(path) = &opened.tiny_path {
+            let tiny = PreviewDecoder::open(path)?;
+            if !tiny.fits(opened.vae.z_dim, opened.vae.spatial_factor()) {
+                return Err(WanError::Model(format!(
+                    "{} is a tiny decoder for another VAE: take taew2_1 for latents of 16 channels and taew2_2 for 48",
+                    path.display()
+                )));
+            }
+        }
         Ok(opened)
     }
 
@@ -186,6 +197,11 @@ impl Studio {
     /// Where the VAE lies.
     pub fn vae_path(&self) -> &Path {
         &self.vae_path
+    }
+
+    /// Where the tiny decoder lies, if frames are to be decoded by one.
+    pub fn tiny_path(&self) -> Option<&Path> {
+        self.tiny_path.as_deref()
     }
 
     /// Where the image encoder lies, if the model has one.

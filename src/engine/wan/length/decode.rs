@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::making::{Decoded, Making, held, no_part};
-use crate::device::{Task, stoppable};
+use crate::device::Task;
+use crate::engine::wan::decoder::Decoder;
 use crate::engine::wan::error::WanError;
 use crate::engine::wan::packed::{Laid, unpacked};
 use crate::engine::wan::shot::{STEP, Shot};
-use crate::engine::wan::vae::{self, Tiling, VaeDecoder};
 
 /// Latents that are decoded around a tile and left out again: the decoder looks about so
 /// far, beside its attention over all that it is given.
@@ -60,14 +60,13 @@ impl Making<'_, '_> {
         let latents = self.latents(shot, range.clone(), task)?;
         // While frames are decoded the transformer leaves memory.
         *held(&self.bench.sampling, task)? = None;
-        let (config, vb) = vae::open(self.studio.vae_path())?;
-        let decoder = stoppable(task.cancel, || VaeDecoder::load(&config, &vb))?;
+        let decoder = Decoder::load(self.studio, task)?;
         let (_, _, _, rows, columns) = latents.dims5()?;
         let (rows, columns) = match &scheme.grid {
             Some(grid) => (grid.rows.clone(), grid.columns.clone()),
             None => (Axis::whole(rows), Axis::whole(columns)),
         };
-        let factor = config.spatial_factor();
+        let factor = self.studio.vae().spatial_factor();
         let frames = self.frames_of(shot, run)?;
         let first = frames.first().copied().unwrap_or(0);
         let mut pictures: Vec<Laid> = frames.iter().map(|_| Laid::new(scheme.fit)).collect();
@@ -80,11 +79,11 @@ impl Making<'_, '_> {
                     .narrow(4, x.start, x.len())?;
                 let weights = [down_weights, across_weights];
                 let from = (range.start, first);
-                decoder.decode_from(&tile, from, Tiling::Whole, task, &mut |piece| {
-                    let at = frames.binary_search(&piece.frame);
+                decoder.decode_from(&tile, from, task, &mut |frame, pixels| {
+                    let at = frames.binary_search(&frame);
                     if let Some(picture) = at.ok().and_then(|at| pictures.get_mut(at)) {
                         let place = [x.start * factor, y.start * factor];
-                        picture.lay(&piece.pixels, place, &weights);
+                        picture.lay(&pixels, place, &weights);
                     }
                 })?;
             }
@@ -111,7 +110,7 @@ impl Making<'_, '_> {
     }
 
     fn run_key(&self, shot: usize, run: usize) -> blake3::Hash {
-        self.key("run", shot, run, &self.latents.name)
+        self.key("run", shot, run, &self.latents.shown)
     }
 
     pub(super) fn frame_key(&self, shot: usize, run: usize, frame: usize) -> blake3::Hash {

@@ -2,6 +2,7 @@
 //! is trained to look like what the VAE makes, at a small part of the work; it is
 //! another network and gives other pixels.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,8 +39,8 @@ struct Level {
 struct Block([Conv3d; 3]);
 
 /// A video on its way out of latents.
-pub struct Previewing<'a> {
-    decoder: &'a PreviewDecoder,
+pub struct Previewing<D> {
+    decoder: D,
     /// The frame before at each block.
     past: Vec<Option<FeatureMap>>,
     /// Frames yet to be dropped: the first latent stands for one frame only.
@@ -152,14 +153,21 @@ impl PreviewDecoder {
     }
 
     /// Begins with a video that comes one latent at a time.
-    pub fn begin(&self) -> Previewing<'_> {
-        let grown: usize = self.levels.iter().map(|l| l.frames.len()).product();
-        let blocks = self.levels.iter().map(|l| l.blocks.len()).sum();
-        Previewing {
-            decoder: self,
-            past: vec![None; blocks],
-            drop: grown - 1,
-        }
+    pub fn begin(&self) -> Previewing<&Self> {
+        Previewing::new(self)
+    }
+
+    /// The same, for a video that outlives whoever begins it.
+    pub fn begin_shared(self: Arc<Self>) -> Previewing<Arc<Self>> {
+        Previewing::new(self)
+    }
+
+    /// Channels of the latents that it takes, and whether it gives four frames for each
+    /// of `factor` pixels' sides.
+    pub fn fits(&self, channels: usize, factor: usize) -> bool {
+        let frames: usize = self.levels.iter().map(|l| l.frames.len()).product();
+        let sides = self.patch << self.levels.len();
+        (self.channels, frames, sides) == (channels, 4, factor)
     }
 
     /// The last convolution's output as RGB of -1 to 1.
@@ -179,7 +187,17 @@ impl PreviewDecoder {
     }
 }
 
-impl Previewing<'_> {
+impl<D: Deref<Target = PreviewDecoder>> Previewing<D> {
+    fn new(decoder: D) -> Self {
+        let grown: usize = decoder.levels.iter().map(|l| l.frames.len()).product();
+        let blocks = decoder.levels.iter().map(|l| l.blocks.len()).sum();
+        Self {
+            past: vec![None; blocks],
+            drop: grown.saturating_sub(1),
+            decoder,
+        }
+    }
+
     /// Takes the next latent, normalised as the transformer knows it; `take` is
     /// handed one frame for the first and four for each other (where the decoder
     /// doubles the frame rate twice): RGB of -1 to 1, display-referred.
@@ -189,7 +207,7 @@ impl Previewing<'_> {
         task: Task<'_>,
         take: &mut dyn FnMut(FeatureMap),
     ) -> Result<(), VaeError> {
-        let decoder = self.decoder;
+        let decoder: &PreviewDecoder = &self.decoder;
         if latent.channels() != decoder.channels || latent.height() * latent.width() == 0 {
             return Err(VaeError::Size(format!(
                 "latents of {} channels, {} × {}, cannot be previewed; this decoder takes {} channels",
