@@ -180,6 +180,47 @@ impl Features {
     }
 }
 
+/// Cells that are read together.
+const TOGETHER: usize = 16;
+
+impl Features {
+    /// The luma of cells that play the plate at `offsets` from output index `t`, and the
+    /// plate indices that they show, all within the plate.
+    pub(super) fn show(&self, offsets: &[i32], t: i32, source: &mut [u32], luma: &mut [i16]) {
+        let cells = self.cells();
+        let last = self.frames as i32 - 1;
+        let plate = |offset: i32| (t + offset).clamp(0, last) as u32;
+        for (c, offsets) in (0..).step_by(TOGETHER).zip(offsets.chunks(TOGETHER)) {
+            let to = c..c + offsets.len();
+            // Most cells show what those beside them do.
+            let first = offsets[0];
+            if offsets.iter().fold(0, |all, o| all | (o ^ first)) == 0 {
+                let p = plate(first);
+                source[to.clone()].fill(p);
+                luma[to.clone()].copy_from_slice(&self.luma[p as usize * cells..][to]);
+                continue;
+            }
+            for (c, offset) in to.zip(offsets) {
+                source[c] = plate(*offset);
+                luma[c] = self.luma[source[c] as usize * cells + c];
+            }
+        }
+    }
+}
+
+/// The sum over cells of the absolute step between two frames' luma.
+pub(super) fn step(a: &[i16], b: &[i16]) -> i64 {
+    // So many fit 31 bits.
+    const FEW: usize = 4096;
+    a.chunks(FEW)
+        .zip(b.chunks(FEW))
+        .map(|(a, b)| {
+            let steps = a.iter().zip(b).map(|(a, b)| i32::from(*a) - i32::from(*b));
+            i64::from(steps.map(i32::abs).sum::<i32>())
+        })
+        .sum()
+}
+
 /// For each of `to` cells the `from` cells that it covers and their shares.
 fn share(from: usize, to: usize) -> Vec<(usize, usize, Vec<f64>)> {
     (0..to)

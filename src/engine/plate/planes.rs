@@ -109,6 +109,23 @@ impl Blur {
 /// Sets the prices of borders in frame `frame` from the seams of the cells, each
 /// to be seen in so many frames.
 pub(super) fn borders(p: &mut Problem, seam: &Ordered, frame: usize, w: &Weights, frames: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor was just found to have AVX2; the function is the
+        // portable one, compiled for it.
+        return unsafe { borders_avx2(p, seam, frame, w, frames) };
+    }
+    borders_any(p, seam, frame, w, frames);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn borders_avx2(p: &mut Problem, seam: &Ordered, frame: usize, w: &Weights, frames: usize) {
+    borders_any(p, seam, frame, w, frames);
+}
+
+#[inline(always)]
+fn borders_any(p: &mut Problem, seam: &Ordered, frame: usize, w: &Weights, frames: usize) {
     let frames = frames as i32;
     p.set_frame(frame, seam, |a, b| {
         frames * (((a + b + 2 * w.border) * w.seam) >> 8)

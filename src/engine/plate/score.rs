@@ -1,7 +1,7 @@
 //! How a solution would look, measured on the coarse grid: gradient that no
 //! clip has (tears), steps beyond the plate's own, spread in time, novelty.
 
-use super::features::Features;
+use super::features::{Features, step};
 
 /// Cells that are looked at together.
 const STRETCH: usize = 16;
@@ -46,18 +46,11 @@ impl Own {
         let cells = f.cells();
         let frame = |t: usize| &f.luma[t * cells..(t + 1) * cells];
         let steps: Vec<f64> = (1..f.frames)
-            .map(|t| {
-                let sum: i64 = frame(t)
-                    .iter()
-                    .zip(frame(t - 1))
-                    .map(|(a, b)| i64::from((i32::from(*a) - i32::from(*b)).abs()))
-                    .sum();
-                sum as f64 / cells as f64
-            })
+            .map(|t| step(frame(t), frame(t - 1)) as f64 / cells as f64)
             .collect();
-        let step = (steps.iter().sum::<f64>() / steps.len().max(1) as f64).max(1e-3);
-        let least = steps.iter().copied().fold(f64::MAX, f64::min) / step;
-        let most = steps.iter().copied().fold(0.0, f64::max) / step;
+        let mean = (steps.iter().sum::<f64>() / steps.len().max(1) as f64).max(1e-3);
+        let least = steps.iter().copied().fold(f64::MAX, f64::min) / mean;
+        let most = steps.iter().copied().fold(0.0, f64::max) / mean;
         let gradient: i64 = (0..f.frames)
             .map(|t| steepness(f.cols, f.rows, |c| i32::from(frame(t)[c])))
             .sum();
@@ -68,7 +61,7 @@ impl Own {
             luma += frame(t).iter().map(|l| f64::from(*l)).sum::<f64>();
         }
         Self {
-            step,
+            step: mean,
             least: if least == f64::MAX { 0.0 } else { least },
             most,
             trust: 1.0,
@@ -120,50 +113,26 @@ impl Spread {
     }
 }
 
-/// What a frame looks like at given offsets.
-fn show(f: &Features, offsets: &[i32], t: usize, source: &mut [u32], luma: &mut [i32]) {
-    let cells = f.cells();
-    let last = f.frames as i32 - 1;
-    let plate = |offset: i32| (t as i32 + offset).clamp(0, last) as u32;
-    for (c, offsets) in (0..).step_by(STRETCH).zip(offsets.chunks(STRETCH)) {
-        let to = c..c + offsets.len();
-        // Most cells show what those beside them do.
-        let first = offsets[0];
-        if offsets.iter().fold(0, |all, o| all | (o ^ first)) == 0 {
-            let p = plate(first);
-            let from = &f.luma[p as usize * cells..][to.clone()];
-            source[to.clone()].fill(p);
-            for (luma, l) in luma[to].iter_mut().zip(from) {
-                *luma = i32::from(*l);
-            }
-            continue;
-        }
-        for (c, offset) in to.zip(offsets) {
-            source[c] = plate(*offset);
-            luma[c] = i32::from(f.luma[source[c] as usize * cells + c]);
-        }
-    }
-}
-
 /// What a plate frame looks like; nothing if none is given.
-fn lumas(f: &Features, frame: Option<usize>) -> Vec<i32> {
+fn lumas(f: &Features, frame: Option<usize>) -> Vec<i16> {
     let cells = f.cells();
     frame
         .and_then(|t| f.luma.get(t * cells..(t + 1) * cells))
-        .map_or_else(Vec::new, |l| l.iter().map(|l| i32::from(*l)).collect())
+        .map_or_else(Vec::new, <[i16]>::to_vec)
 }
 
 /// Sum over borders of the gradient beyond what either clip has there.
-fn torn(f: &Features, source: &[u32], luma: &[i32]) -> i64 {
+fn torn(f: &Features, source: &[u32], luma: &[i16]) -> i64 {
     let cells = f.cells();
     let edge = |a: usize, b: usize| -> i64 {
         let (p, q) = (source[a] as usize, source[b] as usize);
         if p == q {
             return 0;
         }
-        let here = (luma[b] - luma[a]).abs();
-        let first = (i32::from(f.luma[p * cells + b]) - luma[a]).abs();
-        let second = (luma[b] - i32::from(f.luma[q * cells + a])).abs();
+        let (own, other) = (i32::from(luma[a]), i32::from(luma[b]));
+        let here = (other - own).abs();
+        let first = (i32::from(f.luma[p * cells + b]) - own).abs();
+        let second = (other - i32::from(f.luma[q * cells + a])).abs();
         i64::from((here - (first + second) / 2).max(0))
     };
     // Borders of `n` cells from `a` on with those `apart` from them. Most have
@@ -213,14 +182,10 @@ pub(super) fn load(
     let (mut tears, mut worst, mut least) = (0i64, 0i64, i64::MAX);
     for t in frames {
         offsets(t, &mut plays);
-        show(f, &plays, t, &mut source, &mut luma);
+        f.show(&plays, t as i32, &mut source, &mut luma);
         tears += torn(f, &source, &luma);
         if !before.is_empty() {
-            let step: i64 = luma
-                .iter()
-                .zip(&before)
-                .map(|(a, b)| i64::from((a - b).abs()))
-                .sum();
+            let step = step(&luma, &before);
             worst = worst.max(step);
             least = least.min(step);
         }
@@ -257,8 +222,8 @@ pub(super) struct Marks {
 #[derive(Clone)]
 pub(super) struct Marker {
     source: Vec<u32>,
-    luma: Vec<i32>,
-    before: Vec<i32>,
+    luma: Vec<i16>,
+    before: Vec<i16>,
     steps: Vec<f64>,
     spread: Spread,
     torn: f64,
@@ -296,19 +261,15 @@ impl Marker {
 
     pub(super) fn add(&mut self, f: &Features, own: &Own, t: usize, offsets: &[i32]) {
         let cells = f.cells();
-        show(f, offsets, t, &mut self.source, &mut self.luma);
+        f.show(offsets, t as i32, &mut self.source, &mut self.luma);
         self.torn += torn(f, &self.source, &self.luma) as f64 / own.gradient;
-        self.total += self.luma.iter().map(|l| f64::from(*l)).sum::<f64>() / cells as f64;
-        let gradient = steepness(f.cols, f.rows, |c| self.luma[c]);
+        let total: i64 = self.luma.iter().map(|l| i64::from(*l)).sum();
+        self.total += total as f64 / cells as f64;
+        let gradient = steepness(f.cols, f.rows, |c| i32::from(self.luma[c]));
         self.gradient += gradient as f64 / own.gradient / 1000.0;
-        self.spread.add(self.luma.iter().copied());
+        self.spread.add(self.luma.iter().map(|l| i32::from(*l)));
         if !self.before.is_empty() {
-            let step: i64 = self
-                .luma
-                .iter()
-                .zip(&self.before)
-                .map(|(a, b)| i64::from((a - b).abs()))
-                .sum();
+            let step = step(&self.luma, &self.before);
             self.steps.push(step as f64 / cells as f64 / own.step);
         }
         self.before.clone_from(&self.luma);

@@ -5,7 +5,7 @@
 //! cell (after Kwatra, Schödl, Essa, Turk and Bobick, "Graphcut textures",
 //! 2003, and Agarwala et al., "Panoramic video textures", 2005).
 
-use super::features::Features;
+use super::features::{Features, step};
 use super::planes::{Planes, borders};
 use super::playing::Playing;
 use super::trws::{Messages, NEVERMORE, Ordered, Problem};
@@ -153,12 +153,11 @@ pub(super) fn fit(
     if budget.rounds == 0 {
         return fits;
     }
-    let steps = Steps::new(f, playing, ask);
+    let shown = Shown::new(f, playing, ask);
     let mut seam = w.seam;
     for _ in 0..budget.rounds {
         let Some(times) = fits.last() else { break };
-        let taken = steps.taken(times);
-        if taken.iter().all(|s| *s <= budget.step) {
+        if shown.steps(times).iter().all(|s| *s <= budget.step) {
             break;
         }
         seam /= 2;
@@ -168,59 +167,45 @@ pub(super) fn fit(
     fits
 }
 
-/// What switching does to the steps of the luma from frame to frame.
-struct Steps {
+/// The luma around a change of clip.
+struct Shown {
     cells: usize,
-    /// Frame by frame, cell by cell: the step of a cell that stays with its old
-    /// clip, that switches in the frame, that plays the new clip already.
-    stays: Vec<i16>,
-    goes: Vec<i16>,
-    there: Vec<i16>,
+    /// What is shown without the change: the frame before the window, and each in it.
+    old: Vec<i16>,
+    /// The same of the clip that begins.
+    new: Vec<i16>,
 }
 
-impl Steps {
+impl Shown {
     fn new(f: &Features, playing: &Playing, ask: &Ask<'_>) -> Self {
         let cells = f.cells();
-        let last = f.frames as i32 - 1;
-        let frame = |t: i32| &f.luma[t.clamp(0, last) as usize * cells..][..cells];
-        let luma = |t: i32, c: usize| i32::from(f.luma[t.clamp(0, last) as usize * cells + c]);
-        let size = (ask.window + 1) * cells;
-        let [mut stays, mut goes, mut there] = [(); 3].map(|()| Vec::with_capacity(size));
-        let step = |a: i32, b: i32| (a - b).abs().min(32_767) as i16;
-        for u in 0..=ask.window {
-            let t = (ask.at + u) as i32;
-            let (now, was) = (playing.at(ask.at + u), playing.at((ask.at + u).max(1) - 1));
-            let (new, before) = (frame(t + ask.offset), frame(t - 1 + ask.offset));
-            for c in 0..cells {
-                let old = luma(t - 1 + was[c], c);
-                stays.push(step(luma(t + now[c], c), old));
-                goes.push(step(i32::from(new[c]), old));
-                there.push(step(i32::from(new[c]), i32::from(before[c])));
-            }
+        let size = (ask.window + 2) * cells;
+        let [mut old, mut new] = [vec![0; size], vec![0; size]];
+        let mut source = vec![0; cells];
+        let all = vec![ask.offset; cells];
+        let frames = old.chunks_exact_mut(cells).zip(new.chunks_exact_mut(cells));
+        for (t, (old, new)) in (ask.at as i32 - 1..).zip(frames) {
+            f.show(playing.at(t.max(0) as usize), t, &mut source, old);
+            f.show(&all, t, &mut source, new);
         }
-        Self {
-            cells,
-            stays,
-            goes,
-            there,
-        }
+        Self { cells, old, new }
     }
 
-    /// The sum of the steps in each frame of the window.
-    fn taken(&self, times: &[u8]) -> Vec<i64> {
-        let parts = self
-            .stays
-            .chunks_exact(self.cells)
-            .zip(self.goes.chunks_exact(self.cells))
-            .zip(self.there.chunks_exact(self.cells));
+    /// The sum of the steps of the luma in each frame of the window, where each cell
+    /// switches at its time.
+    fn steps(&self, times: &[u8]) -> Vec<i64> {
+        let mut before = self.old[..self.cells].to_vec();
+        let mut now = before.clone();
+        let old = self.old.chunks_exact(self.cells);
+        let new = self.new.chunks_exact(self.cells);
         (0u8..)
-            .zip(parts)
-            .map(|(u, ((stays, goes), there))| {
-                let mut sum = 0;
-                for (c, &s) in times.iter().enumerate() {
-                    let gone = if s < u { there[c] } else { goes[c] };
-                    sum += i64::from(if s <= u { gone } else { stays[c] });
+            .zip(old.zip(new).skip(1))
+            .map(|(u, (old, new))| {
+                for (((now, &s), o), n) in now.iter_mut().zip(times).zip(old).zip(new) {
+                    *now = if s <= u { *n } else { *o };
                 }
+                let sum = step(&now, &before);
+                std::mem::swap(&mut before, &mut now);
                 sum
             })
             .collect()

@@ -127,6 +127,7 @@ impl Problem {
 
     /// Sets the `price` of frame `frame` passing between the switches of any two
     /// neighbours, by what there is at either.
+    #[inline(always)]
     pub(super) fn set_frame(
         &mut self,
         frame: usize,
