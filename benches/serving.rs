@@ -25,7 +25,7 @@ use longtake::frame::{
 };
 use longtake::manifest::manifest;
 use longtake::node::{
-    Components, Depth, Host, Image, Input, Layout, Node, RawValue, Rect, RenderArgs, Scene, Status,
+    Components, Depth, Image, Layout, NoHost, Node, RawValue, Rect, RenderArgs, Scene, Status,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -35,26 +35,6 @@ const PLATE: i32 = 24;
 const LAST: i32 = 96;
 /// The frame that is served from the store.
 const OTHER: i32 = 95;
-
-/// A host that has only a picture to write to.
-struct Quiet;
-
-impl Host for Quiet {
-    fn image(&mut self, _: Input, _: f64, _: &mut dyn FnMut(&Image<'_>)) -> bool {
-        false
-    }
-    fn region(&mut self, _: Input, _: f64) -> Option<[f64; 4]> {
-        None
-    }
-    fn aborted(&mut self) -> bool {
-        false
-    }
-    fn progress(&mut self, _: &str, _: f64) -> bool {
-        true
-    }
-    fn enable(&mut self, _: &str, _: bool) {}
-    fn show(&mut self, _: &str, _: &str) {}
-}
 
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().collect();
@@ -265,7 +245,7 @@ impl Shot {
         // SAFETY: `out` holds the rows that the layout tells of.
         let image = unsafe { Image::new(out.as_mut_ptr().cast(), self.layout) };
         let image = image.ok_or("no picture")?;
-        let report = self.node.render(&self.scene, &args, image, &mut Quiet);
+        let report = self.node.render(&self.scene, &args, image, &mut NoHost);
         match report.status {
             Status::Done => Ok(()),
             _ => Err(report.message.into()),

@@ -153,3 +153,29 @@ pub trait Host {
     /// Writes `text` into the status parameter `name`.
     fn show(&mut self, name: &str, text: &str);
 }
+
+/// A host that lends nothing: the plate is a file, and nobody watches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHost;
+
+impl Host for NoHost {
+    fn image(&mut self, _: Input, _: f64, _: &mut dyn FnMut(&Image<'_>)) -> bool {
+        false
+    }
+
+    fn region(&mut self, _: Input, _: f64) -> Option<[f64; 4]> {
+        None
+    }
+
+    fn aborted(&mut self) -> bool {
+        false
+    }
+
+    fn progress(&mut self, _: &str, _: f64) -> bool {
+        true
+    }
+
+    fn enable(&mut self, _: &str, _: bool) {}
+
+    fn show(&mut self, _: &str, _: &str) {}
+}

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub use actions::{Needs, Preferences};
-pub use host::{ClipFacts, Host, Input, RawValue, Scene};
+pub use host::{ClipFacts, Host, Input, NoHost, RawValue, Scene};
 pub use panel::Change;
 pub use pixels::{Components, Cuda, Depth, Image, Layout, Rect};
 pub use render::{RenderArgs, Report, Status};

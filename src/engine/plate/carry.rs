@@ -97,6 +97,7 @@ impl<'a> Carrier<'a> {
         style: &'a Style,
         streams: &'a dyn Fn(u32) -> Philox,
         worth: &'a dyn Fn(f64) -> bool,
+        start: usize,
     ) -> Self {
         Self {
             g,
@@ -108,7 +109,7 @@ impl<'a> Carrier<'a> {
             natural: (libm::rint(g.jumps.natural) as i32 * COST / NATURAL).max(1),
             settled: vec![0; g.fine.features.cells()],
             room: Room::default(),
-            start: 0,
+            start,
         }
     }
 
@@ -122,7 +123,6 @@ impl<'a> Carrier<'a> {
     ) -> Result<Option<Solution>, Cancelled> {
         let Plan { start, mut changes } = plan;
         self.arrive(&mut changes, start);
-        self.start = start;
         let g = self.g;
         let (f, own) = (&g.fine.features, &g.fine.own);
         let length = self.stretch.length;

@@ -113,7 +113,7 @@ pub(super) fn solve(
                     &mut streams(0),
                     task,
                 )?;
-                let solution = Carrier::new(ground, stretch, &style, &streams, &worth)
+                let solution = Carrier::new(ground, stretch, &style, &streams, &worth, plan.start)
                     .carry(plan, playing, task)?;
                 if let Some(s) = &solution {
                     let mut best = best.lock();

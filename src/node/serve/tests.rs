@@ -4,30 +4,10 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::frame::{FrameHeader, FrameRange, PlateInfo, SequenceWriter, Transfer, WriteOptions};
 use crate::manifest::manifest;
-use crate::node::{Components, Depth, Input, Layout, Node, RawValue, RenderArgs, Scene, Status};
+use crate::node::{Components, Depth, Layout, NoHost, Node, RawValue, RenderArgs, Scene, Status};
 
 const SIZE: (usize, usize) = (72, 48);
 const PLATE: i32 = 40;
-
-/// A host that lends nothing.
-struct Quiet;
-
-impl Host for Quiet {
-    fn image(&mut self, _: Input, _: f64, _: &mut dyn FnMut(&Image<'_>)) -> bool {
-        false
-    }
-    fn region(&mut self, _: Input, _: f64) -> Option<[f64; 4]> {
-        None
-    }
-    fn aborted(&mut self) -> bool {
-        false
-    }
-    fn progress(&mut self, _: &str, _: f64) -> bool {
-        true
-    }
-    fn enable(&mut self, _: &str, _: bool) {}
-    fn show(&mut self, _: &str, _: &str) {}
-}
 
 /// A plate in files of its own look, and a take of it.
 struct Shot {
@@ -108,7 +88,7 @@ impl Shot {
         };
         // SAFETY: `data` holds the rows that the layout tells of.
         let output = unsafe { Image::new(data.as_mut_ptr().cast(), layout) }.unwrap();
-        let report = Node::new().render(&self.scene, &args, output, &mut Quiet);
+        let report = Node::new().render(&self.scene, &args, output, &mut NoHost);
         assert_eq!((report.status, &*report.message), (Status::Done, ""));
         data
     }
