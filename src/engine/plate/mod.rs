@@ -126,7 +126,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 7"
+        "plate 8"
     }
 
     fn settings_key(&self) -> String {

@@ -68,6 +68,8 @@ pub(super) struct Taste {
     pub(super) half: f64,
     /// Spreads by which a jump becomes dear that was taken seconds ago.
     pub(super) back: f64,
+    /// Spreads by which frames much used become dear.
+    pub(super) cover: f64,
     /// How random a walk is, in spreads between good and ordinary jumps.
     pub(super) heat: f64,
 }
@@ -78,8 +80,6 @@ const WALKS: u32 = 48;
 const FUTURE: i64 = 230;
 /// Spreads by which a used jump becomes dear.
 const AGAIN: f64 = 1.5;
-/// Spreads by which frames much used become dear.
-const COVER: f64 = 0.4;
 
 /// Cheapest future of a clip that shows plate frame `j` at frame `t`.
 struct Future {
@@ -378,7 +378,7 @@ fn walk(
                     }
                     let q = f64::from(l.cost)
                         + after as f64 * 0.9
-                        + COVER * scale * crowded[k]
+                        + taste.cover * scale * crowded[k]
                         + AGAIN * scale * taken.at(i, k)
                         + scale * back(i, k);
                     costs.push(libm::rint(q) as i64);

@@ -70,6 +70,9 @@ impl Style {
                 // A jump that does not come back costs seams and steps: only above
                 // the middle of the control.
                 back: 3.0 * (2.0 * novelty - 1.0).max(0.0),
+                // Of a plate that is calm for a while and wild for another, plans that
+                // change often keep to where it is calm: half of them are kept from it.
+                cover: [0.4, 2.0][half as usize],
                 heat: [0.08, 0.16][half as usize],
             },
             asides: if with { 0.2 / novelty } else { 0.0 },
