@@ -72,7 +72,11 @@ impl Style {
                 back: 3.0 * (2.0 * novelty - 1.0).max(0.0),
                 // Of a plate that is calm for a while and wild for another, plans that
                 // change often keep to where it is calm: half of them are kept from it.
-                cover: [0.4, 2.0][half as usize],
+                cover: if half == 1 && novelty >= 0.25 {
+                    2.0
+                } else {
+                    0.4
+                },
                 heat: [0.08, 0.16][half as usize],
             },
             asides: if with { 0.2 / novelty } else { 0.0 },
