@@ -1,8 +1,9 @@
 //! Attention of every token to every other.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
+use super::accelerated::asked;
 use super::activation::attend_rows;
 use super::product::Packed;
 use super::values::{is_ours, tensor, with_values};
@@ -16,9 +17,10 @@ const KEYS: usize = 512;
 /// softmax(q · kᵀ / √d) · v for each of `heads` heads of d channels.
 ///
 /// `q` [batch, n, heads · d], `k` and `v` [batch, m, heads · d] →
-/// [batch, n, heads · d]. On the CPU the scores are made tile by tile and never held
+/// [batch, n, heads · d] in the type of `q`. On the CPU the scores are made tile by tile and never held
 /// as a whole (Milakov and Gimelshein, Online normalizer calculation for softmax,
-/// 2018; Dao et al., FlashAttention, 2022).
+/// 2018; Dao et al., FlashAttention, 2022); elsewhere the device's own way goes before
+/// candle's.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, n, channels) = q.dims3()?;
     let m = k.dim(1)?;
@@ -31,7 +33,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Ten
         candle_core::bail!("{:?} cannot attend to {:?}", q.dims(), k.dims());
     }
     if !is_ours(q) || !is_ours(k) || !is_ours(v) {
-        return plainly(q, k, v, heads);
+        let own = asked(|ways| ways.attention(q, k, v, heads))?;
+        return own.map_or_else(|| plainly(q, k, v, heads), Ok);
     }
     let stop = Stop::here();
     stop.check()?;
@@ -146,9 +149,14 @@ impl Sources {
 /// Scores that are held at once where candle works alone.
 const SCORES: usize = 1 << 27;
 
-/// The same by candle alone, on any device, some queries after the others.
+/// The same by candle alone, on any device, some queries after the others. Scores of 16
+/// bits would be too coarse.
 fn plainly(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-    by_queries(q, k, v, heads, SCORES)
+    let wide = |t: &Tensor| match t.dtype() {
+        DType::BF16 | DType::F16 => t.to_dtype(DType::F32),
+        _ => Ok(t.clone()),
+    };
+    by_queries(&wide(q)?, &wide(k)?, &wide(v)?, heads, SCORES)?.to_dtype(q.dtype())
 }
 
 fn by_queries(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, held: usize) -> Result<Tensor> {
@@ -180,7 +188,10 @@ fn by_queries(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, held: usize) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::device::ops::accelerated::{Accelerated, stand_in};
     use crate::device::ops::testing::scattered;
     use candle_core::Device;
 
@@ -206,6 +217,54 @@ mod tests {
             let most: f32 = difference.max_all().unwrap().to_scalar().unwrap();
             assert!(most < 2e-5, "{n} {m}: {most}");
         }
+    }
+
+    /// Takes what has one head, and says by sevens that it did.
+    struct OneHead;
+
+    impl Accelerated for OneHead {
+        fn attention(
+            &self,
+            q: &Tensor,
+            _: &Tensor,
+            _: &Tensor,
+            heads: usize,
+        ) -> Result<Option<Tensor>> {
+            match heads {
+                1 => Ok(Some((q.zeros_like()? + 7.0)?)),
+                13 => candle_core::bail!("no memory"),
+                _ => Ok(None),
+            }
+        }
+    }
+
+    #[test]
+    fn the_devices_own_way_goes_first_where_the_cpus_is_not_used() {
+        let of = |heads: usize, kind: DType| {
+            let t = scattered(&[1, 5, heads * 4], 0.0).to_dtype(kind).unwrap();
+            attention(&t, &t, &t, heads)
+        };
+        let sevens = |t: &Tensor| {
+            let values = t.to_dtype(DType::F32).unwrap().flatten_all().unwrap();
+            values.to_vec1::<f32>().unwrap().iter().all(|x| *x == 7.0)
+        };
+        let exact = of(2, DType::F32).unwrap();
+        stand_in::with(Arc::new(OneHead), || {
+            let own = of(1, DType::BF16).unwrap();
+            assert!(sevens(&own) && own.dtype() == DType::BF16);
+            assert!(!sevens(&of(1, DType::F32).unwrap()), "the CPU's own");
+            assert!(of(13, DType::F64).is_err());
+            // What it does not take goes on, in the type that came.
+            let plain = of(2, DType::BF16).unwrap();
+            assert_eq!(plain.dtype(), DType::BF16);
+            let apart = (plain.to_dtype(DType::F32).unwrap() - &exact).unwrap();
+            let most: f32 = apart.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            assert!(most < 0.05, "{most}");
+        });
+        assert!(
+            !sevens(&of(1, DType::F64).unwrap()),
+            "none are set for good"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Operations on tensors, one a file: what each means and how the CPU does it.
 
+pub mod accelerated;
 pub(crate) mod activation;
 mod attention;
 pub mod conv3d;

@@ -1,0 +1,73 @@
+//! Operations that a device does its own way.
+//!
+//! What runs on a GPU is candle's, but for what whoever opened the GPU can do faster: it
+//! hands its ways over once, and the operations of this room ask them before they go
+//! candle's way. On the CPU the operations have their own ways and nothing is asked.
+
+use std::sync::OnceLock;
+
+use candle_core::{Result, Tensor};
+
+/// A device's own ways. Each takes what the operation of the same name takes, and answers
+/// none where that is nothing for it (a shape, a type, a library that is not there): then
+/// it is done candle's way.
+pub trait Accelerated: Send + Sync {
+    /// As [`super::attention`], in any type: `q` [batch, n, heads · d], `k` and `v`
+    /// [batch, m, heads · d], whose shapes were looked at, → [batch, n, heads · d] in
+    /// the type of `q`.
+    ///
+    /// # Errors
+    /// Where the work was begun and failed; memory that is short is one of these.
+    fn attention(
+        &self,
+        _q: &Tensor,
+        _k: &Tensor,
+        _v: &Tensor,
+        _heads: usize,
+    ) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+}
+
+static WAYS: OnceLock<Box<dyn Accelerated>> = OnceLock::new();
+
+/// Makes `ways` those that are asked first, for good. False where there were some.
+pub fn accelerate(ways: Box<dyn Accelerated>) -> bool {
+    WAYS.set(ways).is_ok()
+}
+
+/// What the device's own ways, where there are some, make of `ask`.
+pub(super) fn asked(
+    ask: impl FnOnce(&dyn Accelerated) -> Result<Option<Tensor>>,
+) -> Result<Option<Tensor>> {
+    #[cfg(test)]
+    if let Some(ways) = stand_in::current() {
+        return ask(&*ways);
+    }
+    WAYS.get().map_or(Ok(None), |ways| ask(&**ways))
+}
+
+/// Ways that only this thread's tests have.
+#[cfg(test)]
+pub(super) mod stand_in {
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use super::Accelerated;
+
+    thread_local! {
+        static WAYS: RefCell<Option<Arc<dyn Accelerated>>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn current() -> Option<Arc<dyn Accelerated>> {
+        WAYS.with_borrow(Clone::clone)
+    }
+
+    /// Runs `work` with `ways`.
+    pub fn with<R>(ways: Arc<dyn Accelerated>, work: impl FnOnce() -> R) -> R {
+        WAYS.set(Some(ways));
+        let result = work();
+        WAYS.set(None);
+        result
+    }
+}
