@@ -14,6 +14,7 @@ pub mod noise;
 mod number;
 pub mod philox;
 pub mod rms_norm;
+mod rows;
 pub mod sampler_step;
 
 pub use number::Number;

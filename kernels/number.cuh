@@ -81,3 +81,27 @@ static __device__ __forceinline__ void narrow(float *to, float v) { *to = v; }
 // Four numbers that lie side by side at an address that is a multiple of their
 // size.
 template <class T> struct alignas(4 * sizeof(T)) Four { T v[4]; };
+
+// Eight numbers that lie side by side, in as few loads of 16 bytes as they
+// take.
+template <class T> struct alignas(16) Eight { T v[8]; };
+
+// The eight at `from`, as f32.
+template <class T>
+static __device__ __forceinline__ void read_eight(float (&to)[8],
+                                                  const T *from) {
+  const Eight<T> all = *(const Eight<T> *)from;
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    to[i] = widen(all.v[i]);
+}
+
+template <class T>
+static __device__ __forceinline__ void write_eight(T *to,
+                                                   const float (&from)[8]) {
+  Eight<T> all;
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    narrow(&all.v[i], from[i]);
+  *(Eight<T> *)to = all;
+}

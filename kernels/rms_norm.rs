@@ -1,7 +1,18 @@
 //! RMS norm and rotary positions in one pass; the twin of `rms_norm.cu`.
 
-use crate::driver::{DeviceError, Grid, Part, PartMut, Stream};
-use crate::number::{Number, pick};
+use crate::driver::{DeviceError, Part, PartMut, Stream};
+use crate::number::Number;
+use crate::rows::{Names, are_even, parted};
+
+const NAMES: Names = [
+    ["rms_norm_f32", "rms_norm_f16", "rms_norm_bf16"],
+    [
+        "rms_norm_wide_f32",
+        "rms_norm_wide_f16",
+        "rms_norm_wide_bf16",
+    ],
+    ["rms_norm_any_f32", "rms_norm_any_f16", "rms_norm_any_bf16"],
+];
 
 /// Angles that pairs of channels are turned by, [tokens, half]: as many tokens as
 /// there are in a batch, half the channels of a head.
@@ -104,11 +115,16 @@ pub fn launch<T: Number>(
         (argument.cos, argument.sin) = (a.cos.address(), a.sin.address());
         (argument.half, argument.tokens) = (a.half as u32, tokens as u32);
     }
-    let name = pick::<T>(["rms_norm_f32", "rms_norm_f16", "rms_norm_bf16"]);
-    let grid = Grid {
-        blocks: [(x.len() / channels) as u32, 1, 1],
-        threads: [256, 1, 1],
-    };
+    let at = [
+        argument.x,
+        argument.out,
+        argument.weight,
+        argument.cos,
+        argument.sin,
+    ];
+    // Four angles are read at once.
+    let even = are_even(&at) && (angles.is_none() || argument.half.is_multiple_of(4));
+    let (name, grid) = parted::<T>(NAMES, x.len() / channels, channels, even);
     // SAFETY: a block for each row; lengths were checked.
     unsafe { stream.launch(CALL, name, grid, &argument) }
 }

@@ -23,6 +23,10 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
         (6, 2, 64, 3),
         (7, 12, 64, 7),
         (2, 1, 300, 0),
+        // Wide rows, and wider than a block holds.
+        (3, 40, 64, 3),
+        (2, 24, 64, 0),
+        (2, 65, 64, 2),
     ] {
         let size = (rows, heads * 2 * half, half, tokens);
         check::<f32>(lab, size, 2e-6)?;
