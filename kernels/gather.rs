@@ -140,7 +140,8 @@ pub fn launch(
         4 => "gather_4",
         _ => "gather_any",
     };
-    let grid = Grid::tiles(right - left, bottom - top, [32, 8]);
+    // A thread makes ROWS_OF_THREAD rows.
+    let grid = Grid::tiles(right - left, (bottom - top).div_ceil(4), [32, 8]);
     // SAFETY: the window lies in the pictures, whose lengths were checked; the tables
     // hold what their offsets say; a picture that is missing is null and not read.
     unsafe { stream.launch(CALL, name, grid, &argument) }

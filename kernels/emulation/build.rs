@@ -89,6 +89,10 @@ fn list(kernels: &Path) -> Result<String, Box<dyn std::error::Error>> {
         writeln!(includes, "#include \"{name}\"")?;
         let waits = text.contains("__sync") || text.contains("reduce.cuh");
         for rest in text.split("KERNEL void ").skip(1) {
+            // How many threads a block has at most is said in front of the name.
+            let bounds = rest.strip_prefix("__launch_bounds__");
+            let behind = bounds.and_then(|rest| rest.split_once(')'));
+            let rest = behind.map_or(rest, |(_, rest)| rest.trim_start());
             let kernel: String = rest
                 .chars()
                 .take_while(|c| c.is_alphanumeric() || *c == '_')

@@ -5,7 +5,7 @@ use longtake_kernels::driver::Transfer;
 use longtake_kernels::gather::{Axis, Cut, Grade, Pictures, Scene, Tables, Window, gather, launch};
 
 use super::Check;
-use crate::lab::{Lab, UNSEEN, same};
+use crate::lab::{Lab, UNSEEN, equal, same};
 use crate::rate::Rate;
 
 pub const CHECK: Check = Check {
@@ -251,7 +251,14 @@ fn check(lab: &mut Lab, scene: &Random) -> Result<(), Failed> {
         scene.grid,
         scene.cuts.len()
     );
-    same(&what, &lab.read(&out)?, &twin)
+    let found = lab.read(&out)?;
+    same(&what, &found, &twin)?;
+    // Of zeros the sign, too.
+    let signs = |v: &[f32]| -> Vec<bool> {
+        let numbers = v.iter().filter(|v| !v.is_nan());
+        numbers.map(|v| v.is_sign_negative()).collect()
+    };
+    equal(&what, &signs(&found), &signs(&twin))
 }
 
 /// Whole 4K frames of four channels, far from any cut and in the midst of one.
