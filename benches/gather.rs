@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench --bench gather                       # against plain copies
 //! cargo bench --bench gather -- --size 1920x1080
+//! cargo bench --bench gather -- --device gpu       # of plates that a GPU holds
 //! cargo bench --bench gather -- --python python3 --prototype DIR --clip FILE
 //! ```
 //!
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use longtake::device::Task;
+use longtake::device::gpu::Choice;
 use longtake::engine::plate::{Analysis, EditList, Event, Kind, NEVER, PlateEngine};
 use longtake::engine::{Engine, Sources};
 use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
@@ -86,6 +88,7 @@ fn make(
     edit: &EditList,
     t: i32,
     plate: &mut Memory,
+    device: Choice,
 ) -> Result<Arc<Picture>, Failure> {
     let task = Task::quiet();
     let window = Window::whole(plate.info.width, plate.info.height);
@@ -95,7 +98,11 @@ fn make(
         guide: None,
         subjects: Default::default(),
     };
-    Ok(PlateEngine::default().make(analysis, edit, t, window, &mut sources, task)?)
+    let engine = PlateEngine {
+        device,
+        ..Default::default()
+    };
+    Ok(engine.make(analysis, edit, t, window, &mut sources, task)?)
 }
 
 fn list(analysis: &Analysis, plate_frames: usize, out_frames: u32) -> EditList {
@@ -164,7 +171,7 @@ fn painted(width: usize, height: usize, index: usize) -> Picture {
     picture
 }
 
-fn table((width, height): (usize, usize), threads: &str) -> Result<(), Failure> {
+fn table((width, height): (usize, usize), threads: &str, device: Choice) -> Result<(), Failure> {
     const DISTINCT: usize = 5;
     const PLATE: usize = 60;
     let frames: Vec<_> = (0..DISTINCT)
@@ -269,9 +276,18 @@ fn table((width, height): (usize, usize), threads: &str) -> Result<(), Failure> 
         let mut i = 0;
         let cost = cost(15, || {
             i += 1;
-            std::hint::black_box(make(&analysis, edit, frames[i % frames.len()], &mut plate)?);
+            let t = frames[i % frames.len()];
+            std::hint::black_box(make(&analysis, edit, t, &mut plate, device)?);
             Ok(())
         })?;
+        if device == Choice::Gpu {
+            let [a, b] =
+                [device, Choice::Cpu].map(|d| make(&analysis, edit, frames[0], &mut plate, d));
+            let bits = |p: &Picture| -> Vec<u32> { p.data().iter().map(|v| v.to_bits()).collect() };
+            if bits(&*a?) != bits(&*b?) {
+                return Err(format!("{name}: a GPU makes other pixels than the CPU").into());
+            }
+        }
         row(name, cost);
         Ok(())
     };
@@ -376,7 +392,7 @@ fn beside(python: &str, prototype: &str, clip: &str, rows: usize) -> Result<(), 
     let (begun, worked) = (Instant::now(), processor_time());
     let mut made = Vec::new();
     for &t in &said.frames {
-        made.push(make(&analysis, &edit, t, &mut plate)?);
+        made.push(make(&analysis, &edit, t, &mut plate, Choice::Cpu)?);
     }
     let (seconds, processor) = (begun.elapsed().as_secs_f64(), processor_time() - worked);
     let megapixels = said.frames.len() as f64 * (said.width * said.height) as f64 / 1e6;
@@ -443,8 +459,11 @@ fn main() -> Result<(), Failure> {
     let size = option("--size").unwrap_or_else(|| "3840x2160".to_owned());
     let (width, height) = size.split_once('x').ok_or("--size WIDTHxHEIGHT")?;
     let size = (width.parse()?, height.parse()?);
+    if option("--device").as_deref() == Some("gpu") {
+        return table(size, "all, with a GPU", Choice::Gpu);
+    }
     if let Ok(threads) = std::env::var("RAYON_NUM_THREADS") {
-        return table(size, &threads);
+        return table(size, &threads, Choice::Cpu);
     }
     // Each number of threads in a process of its own: a pool is made once.
     for threads in ["1", "2"] {

@@ -276,14 +276,18 @@ fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
     let still: Vec<[f32; 3]> = vec![[0.01; 3]; cells];
     let flow: Vec<[f32; 2]> = vec![[0.3, -0.2]; cells];
     let mut rates = Vec::new();
-    for (what, age, eased) in [
-        ("4K, far from any cut", -20.0, false),
-        ("4K, in the midst of a cut", 0.0, false),
-        ("4K, in the midst of a cut, with the low band", 0.0, true),
+    // How many of a frame's columns of cells are near the cut.
+    for (what, near, eased) in [
+        ("4K, far from any cut", 0, false),
+        ("4K, a quarter near a cut", grid.0 / 4, false),
+        ("4K, all near a cut", grid.0, false),
+        ("4K, all near a cut, with the low band", grid.0, true),
     ] {
-        let ages: Vec<f32> = (0..cells)
-            .map(|c| age + (c % grid.0) as f32 * 0.04 - 2.0)
-            .collect();
+        let age = |c: usize| match c < near {
+            true => c as f32 * 0.04 - 2.0,
+            false => -20.0,
+        };
+        let ages: Vec<f32> = (0..cells).map(|c| age(c % grid.0)).collect();
         let cut = Cut {
             age: &ages,
             taken: None,
