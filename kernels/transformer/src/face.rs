@@ -95,9 +95,7 @@ fn open(ordinal: usize, config: &[u8], matrices: u32, asker: Asker) -> Result<Mo
 
 #[cfg(feature = "cuda")]
 fn device(ordinal: usize) -> Result<Device> {
-    // Attention's products: the tensor cores take f32 with a mantissa of 10 bits.
-    candle_core::cuda::set_gemm_reduced_precision_f32(true);
-    Device::new_cuda(ordinal)
+    crate::gpu::device(ordinal)
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -153,6 +151,20 @@ fn run(model: &Model, request: &[u8], asked: &mut dyn FnMut() -> bool) -> Result
             false => Ok(()),
         })?;
     velocity_to_bytes(&velocity)
+}
+
+/// A sentence that the artist should read: what is done in a slower way than it could be,
+/// and why. Each is given once; null data where there is none left.
+#[unsafe(no_mangle)]
+pub extern "C" fn longtake_transformer_notice() -> Bytes {
+    crate::notices::told().map_or(
+        Bytes {
+            data: std::ptr::null_mut(),
+            len: 0,
+            capacity: 0,
+        },
+        |text| text.into_bytes().into(),
+    )
 }
 
 /// Frees what a call gave.

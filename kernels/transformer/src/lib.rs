@@ -9,4 +9,9 @@ mod device;
 #[allow(dead_code, unused_imports)]
 mod engine;
 mod face;
+#[cfg(feature = "cuda")]
+mod gpu;
+mod notices;
+#[cfg(feature = "cuda")]
+mod ways;
 mod weights;
