@@ -194,7 +194,7 @@ pub unsafe extern "C" fn longtake_transformer_close(model: *mut Model) {
 
 /// Runs `work`; an error and a panic become a text. A library of CUDA that lacks a
 /// function makes cudarc panic.
-fn guarded<R>(work: impl FnOnce() -> Result<R>) -> std::result::Result<R, String> {
+pub(crate) fn guarded<R>(work: impl FnOnce() -> Result<R>) -> std::result::Result<R, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(crate::device::ops::plainly(&error)),

@@ -3,6 +3,8 @@
 //! compiled here with candle's feature `cuda`; what crosses is bytes and numbers by a C
 //! interface (`face.rs`), since the tensors of either side are strangers to the other.
 
+#[cfg(feature = "cuda")]
+mod attention;
 // The engine's rooms, as far as the model needs them, by the names that it knows.
 #[allow(dead_code, unused_imports)]
 mod device;
@@ -12,6 +14,8 @@ mod face;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod notices;
+#[cfg(feature = "cuda")]
+mod trial;
 #[cfg(feature = "cuda")]
 mod ways;
 mod weights;
