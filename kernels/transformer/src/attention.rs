@@ -41,7 +41,7 @@ impl FusedAttention {
     pub fn new(device: &CudaDevice) -> Self {
         let cudnn = open(device).map_or_else(
             |error| {
-                notice(format!("attention is not fused: {error}"));
+                notice(format!("attention is not fused, and slower: {error}"));
                 Cudnn::Closed
             },
             |handle| Cudnn::Open(handle, HashMap::new()),
@@ -86,8 +86,23 @@ impl FusedAttention {
         if self.run(&shape, |_, _| Ok(()))?.is_none() {
             return Ok(None);
         }
-        let out = narrow_q.apply_op3_no_bwd(&narrow_k, &narrow_v, &operation)?;
-        Ok(Some(out.to_dtype(q.dtype())?))
+        match narrow_q.apply_op3_no_bwd(&narrow_k, &narrow_v, &operation) {
+            Ok(out) => Ok(Some(out.to_dtype(q.dtype())?)),
+            // Not again: candle's way is slow, but may do it.
+            Err(error) => {
+                self.refuse(shape, &error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Leaves `shape` to candle from now on, since cuDNN failed at it.
+    fn refuse(&self, shape: Attention, why: &candle_core::Error) {
+        notice_of(&shape, why);
+        let mut cudnn = self.cudnn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Cudnn::Open(_, plans) = &mut *cudnn {
+            plans.insert(shape, None);
+        }
     }
 
     /// Runs attention of `shape` by cuDNN, where it has an engine for it; `run` is handed
@@ -108,12 +123,7 @@ impl FusedAttention {
                 plans.clear();
             }
             let plan = shape.plan(handle.library(), &Target::Device(handle));
-            let plan = plan.map(Arc::new).map_err(|error| {
-                let [n, m] = [shape.queries, shape.keys];
-                notice(format!(
-                    "attention of {n} to {m} tokens is not fused: {error}"
-                ));
-            });
+            let plan = plan.map(Arc::new).map_err(|error| notice_of(shape, &error));
             plans.insert(shape.clone(), plan.ok());
         }
         match plans.get(shape) {
@@ -270,4 +280,11 @@ impl CustomOp3 for Fused<'_> {
         };
         Ok((out, at_q.shape().clone()))
     }
+}
+
+fn notice_of(shape: &Attention, why: &dyn std::fmt::Display) {
+    let [n, m] = [shape.queries, shape.keys];
+    notice(format!(
+        "attention of {n} to {m} tokens is not fused, and slower: {why}"
+    ));
 }

@@ -102,7 +102,8 @@ pub fn notice() -> Option<String> {
     NOTICE.lock().take()
 }
 
-fn tell(text: String) {
+/// Keeps a sentence for [`notice`], unless it was kept before.
+pub fn tell(text: String) {
     static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut told = TOLD.lock();
     if !told.contains(&text) {

@@ -18,7 +18,10 @@ use safetensors::View;
 use super::config::TransformerConfig;
 use super::transformer::message::{INTERFACE, to_bytes, velocity_from_bytes};
 use super::transformer::{Inputs, Transformer};
-use crate::device::gpu::libraries::{self, ObjectError};
+use crate::device::gpu::{
+    self,
+    libraries::{self, ObjectError},
+};
 
 /// The object's file.
 const NAME: &str = "liblongtake_transformer.so";
@@ -111,6 +114,8 @@ struct Face {
     ) -> i32,
     free: unsafe extern "C" fn(Bytes),
     close: unsafe extern "C" fn(*mut c_void),
+    /// Older objects have nothing to say.
+    notice: Option<unsafe extern "C" fn() -> Bytes>,
 }
 
 impl Face {
@@ -158,7 +163,19 @@ impl Face {
                 run: get(object, "longtake_transformer_run").map_err(foreign)?,
                 free: get(object, "longtake_transformer_free").map_err(foreign)?,
                 close: get(object, "longtake_transformer_close").map_err(foreign)?,
+                notice: get(object, "longtake_transformer_notice").ok(),
             })
+        }
+    }
+
+    /// Passes on what the object has to say to the artist.
+    fn pass_notices_on(&self) {
+        let Some(notice) = self.notice else { return };
+        // SAFETY: takes nothing; gives bytes as the others do.
+        let next = || Some(self.text(unsafe { notice() })).filter(|text| !text.is_empty());
+        let all: Vec<String> = std::iter::from_fn(next).collect();
+        if !all.is_empty() {
+            gpu::tell(all.join("; "));
         }
     }
 
@@ -277,6 +294,7 @@ impl OnGpu {
                 &mut failure,
             )
         };
+        self.face.pass_notices_on();
         match (answer, asking.error) {
             (0, _) => velocity_from_bytes(&self.face.taken(reply)),
             (_, Some(error)) => Err(error),
