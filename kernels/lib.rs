@@ -6,6 +6,7 @@
 //! tells how kernels are compiled and checked.
 
 pub mod agreement;
+pub mod attention;
 pub mod driver;
 pub mod frame_distance;
 pub mod gather;

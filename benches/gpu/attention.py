@@ -183,7 +183,7 @@ def main():
         print(f"{name}: {told}")
     if args.json:
         told = {
-            "command": "benches/gpu/attention.py " + " ".join(sys.argv[1:]),
+            "command": f"benches/gpu/attention.py --rounds {args.rounds}",
             "date": datetime.date.today().isoformat(),
             "device": torch.cuda.get_device_name(),
             "torch": torch.__version__,

@@ -18,4 +18,7 @@ LONGTAKE_BENCH_DATE=$date "$program" --rate --json "$out/gpu-${name:-unknown}-$d
 echo "$out/gpu-${name:-unknown}-$date.json"
 if [ -f carried/liblongtake_transformer.so ]; then
     "${LONGTAKE_PYTHON:-python3}" transformer.py --json "$out/transformer-${name:-unknown}-$date.json"
+    if "${LONGTAKE_PYTHON:-python3}" -c 'import torch' 2>/dev/null; then
+        "${LONGTAKE_PYTHON:-python3}" attention.py --json "$out/attention-${name:-unknown}-$date.json"
+    fi
 fi

@@ -1,6 +1,7 @@
 //! The checks, a file for each kernel.
 
 mod agreement;
+mod attention;
 mod frame_distance;
 mod gather;
 mod host_stream;
@@ -27,6 +28,7 @@ pub struct Check {
 /// All of them.
 pub static CHECKS: &[Check] = &[
     agreement::CHECK,
+    attention::CHECK,
     frame_distance::CHECK,
     gather::CHECK,
     host_stream::CHECK,
