@@ -7,16 +7,20 @@
 
 pub mod agreement;
 pub mod attention;
+pub mod convolve;
 pub mod driver;
 pub mod frame_distance;
 pub mod gather;
 pub mod modulate;
 pub mod noise;
+pub mod normalise;
 mod number;
 pub mod philox;
+pub mod pixels;
 pub mod rms_norm;
 mod rows;
 pub mod sampler_step;
+pub mod softmax;
 
 pub use number::Number;
 

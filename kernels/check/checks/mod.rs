@@ -2,13 +2,17 @@
 
 mod agreement;
 mod attention;
+mod convolve;
 mod frame_distance;
 mod gather;
 mod host_stream;
 mod modulate;
 mod noise;
+mod normalise;
+mod pixels;
 mod rms_norm;
 mod sampler_step;
+mod softmax;
 
 use libtest_mimic::Failed;
 
@@ -29,11 +33,15 @@ pub struct Check {
 pub static CHECKS: &[Check] = &[
     agreement::CHECK,
     attention::CHECK,
+    convolve::CHECK,
     frame_distance::CHECK,
     gather::CHECK,
     host_stream::CHECK,
     modulate::CHECK,
     noise::CHECK,
+    normalise::CHECK,
+    pixels::CHECK,
     rms_norm::CHECK,
     sampler_step::CHECK,
+    softmax::CHECK,
 ];
