@@ -7,6 +7,7 @@
 
 pub mod agreement;
 pub mod attention;
+pub mod convolutions;
 pub mod convolve;
 pub mod driver;
 pub mod frame_distance;

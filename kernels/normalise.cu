@@ -17,7 +17,7 @@
 
 struct Normalise {
   const void *x, *branch; // [positions, channels]; branch may be null
-  const float *bias;      // [channels]; null for none
+  const float *bias;      // [channels], of two frames [2, channels]; or null
   const float *gain;      // [channels]; null: nothing is normalised
   void *trunk, *out;      // [positions, channels]; trunk may be null
   u32 positions, channels, silu, lanes;
@@ -65,7 +65,9 @@ static __device__ __forceinline__ void run(const Normalise &a) {
   const bool there = thread / a.lanes < a.positions;
   const u32 p = there ? (u32)(thread / a.lanes) : 0;
   const u32 runs = a.channels / WIDE;
-  const Numbers *x = (const Numbers *)a.x + place(a, p) * runs;
+  const u64 from = place(a, p);
+  const float *bias = a.bias + (a.walk == 2 ? from % 2 * a.channels : 0);
+  const Numbers *x = (const Numbers *)a.x + from * runs;
   const Numbers *branch = (const Numbers *)a.branch + (u64)p * runs;
   Numbers *trunk = (Numbers *)a.trunk + (u64)p * runs;
   Numbers *out = (Numbers *)a.out + (u64)p * runs;
@@ -88,7 +90,7 @@ static __device__ __forceinline__ void run(const Normalise &a) {
     if (a.bias)
 #pragma unroll
       for (int k = 0; k < WIDE; ++k)
-        v[i][k] += a.bias[at * WIDE + k];
+        v[i][k] += bias[at * WIDE + k];
     if (a.trunk && there) {
       Numbers made;
 #pragma unroll

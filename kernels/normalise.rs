@@ -47,6 +47,14 @@ impl Walk {
         }
     }
 
+    /// How many biases a channel has.
+    pub fn biases(self) -> usize {
+        match self {
+            Self::Paired { .. } => 2,
+            _ => 1,
+        }
+    }
+
     /// In which of them position `p` is found.
     fn place(self, p: usize) -> usize {
         match self {
@@ -74,7 +82,7 @@ pub struct Sum<A, F> {
     pub walk: Walk,
     /// What is added to it, [positions, channels].
     pub branch: Option<A>,
-    /// What is added at every position, [channels].
+    /// What is added at every position, [channels]; of [`Walk::Paired`] [2, channels].
     pub bias: Option<F>,
 }
 
@@ -106,14 +114,16 @@ pub fn normalise<T: Number>(
     assert_eq!(sum.walk.places(positions), Some(sum.x.len() / channels));
     let mut values = vec![0.0; positions * channels];
     for (p, v) in values.chunks_exact_mut(channels).enumerate() {
-        let x = &sum.x[sum.walk.place(p) * channels..][..channels];
+        let place = sum.walk.place(p);
+        let x = &sum.x[place * channels..][..channels];
+        let second = (sum.walk.biases() - 1) * (place % 2) * channels;
         for (c, v) in v.iter_mut().enumerate() {
             *v = x[c].widen();
             if let Some(branch) = sum.branch {
                 *v += branch[p * channels + c].widen();
             }
             if let Some(bias) = sum.bias {
-                *v += bias[c];
+                *v += bias[second + c];
             }
         }
     }
@@ -207,7 +217,7 @@ pub fn launch<T: Number>(
         argument.branch = branch.address();
     }
     if let Some(bias) = &sum.bias {
-        bias.check(CALL, channels)?;
+        bias.check(CALL, sum.walk.biases() * channels)?;
         argument.bias = bias.address();
     }
     if let Some(trunk) = &trunk {

@@ -182,7 +182,7 @@ impl Device {
     }
 
     /// Makes its context that of this thread.
-    pub(super) fn bind(&self) -> Result<(), DeviceError> {
+    pub(crate) fn bind(&self) -> Result<(), DeviceError> {
         // SAFETY: the context is open as long as `self`.
         answer(unsafe { sys::cuCtxSetCurrent(self.context) }, "its context")
     }

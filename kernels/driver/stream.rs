@@ -114,7 +114,7 @@ impl Stream {
         &self.0.device
     }
 
-    pub(super) fn raw(&self) -> CUstream {
+    pub(crate) fn raw(&self) -> CUstream {
         self.0.raw
     }
 
@@ -224,6 +224,48 @@ impl Stream {
         let code =
             unsafe { sys::cuMemcpyDtoDAsync_v2(to.address(), from.address(), bytes, self.0.raw) };
         answer(code, "a copy on the GPU")
+    }
+
+    /// Copies `len` values of `buffer` from value `from` on to value `to` on; the two
+    /// places must not overlap.
+    pub fn copy_within<T: Plain>(
+        &self,
+        buffer: &mut Buffer<T>,
+        from: usize,
+        to: usize,
+        len: usize,
+    ) -> Result<(), DeviceError> {
+        check_range(buffer.len(), from.max(to), len)?;
+        if from.abs_diff(to) < len {
+            return Err(DeviceError::missing("a copy within"));
+        }
+        self.device().bind()?;
+        let (to, from) = (buffer.address_of(to), buffer.address_of(from));
+        let bytes = len * size_of::<T>();
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: the ranges were checked.
+        let code = unsafe { sys::cuMemcpyDtoDAsync_v2(to, from, bytes, self.0.raw) };
+        answer(code, "a copy on the GPU")
+    }
+
+    /// Queues zero bytes for `len` values of `buffer` from value `first` on.
+    pub fn clear<T: Plain>(
+        &self,
+        buffer: &mut Buffer<T>,
+        first: usize,
+        len: usize,
+    ) -> Result<(), DeviceError> {
+        check_range(buffer.len(), first, len)?;
+        self.device().bind()?;
+        let bytes = len * size_of::<T>();
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: the range was checked.
+        let code = unsafe { sys::cuMemsetD8Async(buffer.address_of(first), 0, bytes, self.0.raw) };
+        answer(code, "to clear memory")
     }
 
     /// Queues the kernel `name` of the file `file` with its one argument `argument`.

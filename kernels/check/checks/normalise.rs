@@ -53,7 +53,7 @@ fn check<T: Number + PartialEq>(
     let scale = |gain, silu| Scale { gain, silu };
     for (joins, silu) in [(true, true), (true, false), (false, true)] {
         let branch = joins.then(|| lab.tensor::<T>(count));
-        let bias = joins.then(|| lab.numbers(channels));
+        let bias = joins.then(|| lab.numbers(walk.biases() * channels));
         let (mut trunk, mut out) = (vec![T::default(); count], vec![T::default(); count]);
         let sum = Sum {
             x: &x[..],

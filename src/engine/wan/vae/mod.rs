@@ -14,6 +14,7 @@ mod layers;
 mod level;
 mod memory;
 mod names;
+pub mod on_gpu;
 mod preview;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
+use longtake_kernels::driver::DeviceError;
 
 use crate::device::ops::{FeatureMap, plainly};
 use crate::device::{Cancelled, Task};
@@ -54,6 +56,9 @@ pub enum VaeError {
     /// Frames or latents of a size that the VAE cannot take.
     #[error("{0}")]
     Size(String),
+    /// A GPU does not do it.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The work was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -310,25 +315,7 @@ impl VaeDecoder {
 
     /// A latent as the VAE knows it.
     fn denormalised(&self, latent: &FeatureMap) -> Result<FeatureMap, VaeError> {
-        let config = &self.config;
-        if latent.channels() != config.z_dim || latent.height() * latent.width() == 0 {
-            return Err(VaeError::Size(format!(
-                "latents of {} channels, {} × {}, cannot be decoded; the VAE takes {} channels",
-                latent.channels(),
-                latent.width(),
-                latent.height(),
-                config.z_dim
-            )));
-        }
-        let mut latent = latent.clone();
-        for y in 0..latent.height() {
-            for at in latent.row_mut(y).chunks_exact_mut(config.z_dim) {
-                for (c, v) in at.iter_mut().enumerate() {
-                    *v = *v * config.latents_std[c] + config.latents_mean[c];
-                }
-            }
-        }
-        Ok(latent)
+        denormalised(&self.config, latent)
     }
 
     /// The decoder's output as pixels.
@@ -402,6 +389,28 @@ impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
             &mut emit,
         )?)
     }
+}
+
+/// A latent as the VAE knows it.
+fn denormalised(config: &VaeConfig, latent: &FeatureMap) -> Result<FeatureMap, VaeError> {
+    if latent.channels() != config.z_dim || latent.height() * latent.width() == 0 {
+        return Err(VaeError::Size(format!(
+            "latents of {} channels, {} × {}, cannot be decoded; the VAE takes {} channels",
+            latent.channels(),
+            latent.width(),
+            latent.height(),
+            config.z_dim
+        )));
+    }
+    let mut latent = latent.clone();
+    for y in 0..latent.height() {
+        for at in latent.row_mut(y).chunks_exact_mut(config.z_dim) {
+            for (c, v) in at.iter_mut().enumerate() {
+                *v = *v * config.latents_std[c] + config.latents_mean[c];
+            }
+        }
+    }
+    Ok(latent)
 }
 
 /// The frames of a tensor `[channels, frames, height, width]`, or the same with

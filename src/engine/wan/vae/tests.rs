@@ -11,13 +11,13 @@ use crate::device::Cancel;
 const LAYOUTS: [&str; 2] = ["vae-2.1", "vae-2.2"];
 const TOLERANCE: f64 = 1e-4;
 
-struct Fixture {
-    config: VaeConfig,
-    weights: VarBuilder<'static>,
+pub(super) struct Fixture {
+    pub(super) config: VaeConfig,
+    pub(super) weights: VarBuilder<'static>,
     reference: HashMap<String, Tensor>,
 }
 
-fn fixture(layout: &str) -> Fixture {
+pub(super) fn fixture(layout: &str) -> Fixture {
     // Others than the stored ones, where the slow check made them afresh.
     let all = std::env::var_os("LONGTAKE_WAN_FIXTURES").map(PathBuf::from);
     let stored = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wan/fixtures");
@@ -41,7 +41,7 @@ impl Fixture {
         VaeEncoder::load(&self.config, &self.weights).unwrap()
     }
 
-    fn frames(&self, name: &str) -> Vec<FeatureMap> {
+    pub(super) fn frames(&self, name: &str) -> Vec<FeatureMap> {
         frames_of(&self.reference[name]).unwrap()
     }
 
@@ -63,7 +63,7 @@ fn with_task<T>(run: impl FnOnce(Task<'_>) -> T) -> T {
     run(Task::quiet())
 }
 
-fn decode(decoder: &VaeDecoder, latents: &[FeatureMap]) -> Vec<FeatureMap> {
+pub(super) fn decode(decoder: &VaeDecoder, latents: &[FeatureMap]) -> Vec<FeatureMap> {
     let mut out = Vec::new();
     let mut decoding = decoder.begin();
     for latent in latents {
@@ -73,7 +73,7 @@ fn decode(decoder: &VaeDecoder, latents: &[FeatureMap]) -> Vec<FeatureMap> {
 }
 
 /// |a − b| / |b| over all frames.
-fn error(a: &[FeatureMap], b: &[FeatureMap]) -> f64 {
+pub(super) fn error(a: &[FeatureMap], b: &[FeatureMap]) -> f64 {
     assert_eq!(a.len(), b.len());
     let (mut apart, mut size) = (0., 0.);
     for (a, b) in a.iter().zip(b) {
@@ -90,7 +90,11 @@ fn error(a: &[FeatureMap], b: &[FeatureMap]) -> f64 {
 }
 
 /// Latents of any size, about as they come from the sampler.
-fn some_latents(count: usize, (height, width): (usize, usize), channels: usize) -> Vec<FeatureMap> {
+pub(super) fn some_latents(
+    count: usize,
+    (height, width): (usize, usize),
+    channels: usize,
+) -> Vec<FeatureMap> {
     (0..count)
         .map(|t| {
             let number = |i: usize| (((i + 991 * t) * 7919 % 10007) as f32 / 5003.5 - 1.) * 1.7;
@@ -100,7 +104,7 @@ fn some_latents(count: usize, (height, width): (usize, usize), channels: usize) 
         .collect()
 }
 
-fn tensor(frames: &[FeatureMap]) -> Tensor {
+pub(super) fn tensor(frames: &[FeatureMap]) -> Tensor {
     let (height, width, channels) = (frames[0].height(), frames[0].width(), frames[0].channels());
     let data: Vec<f32> = frames
         .iter()

@@ -1,0 +1,191 @@
+//! From latents to frames: the decoder's layers in order.
+
+use candle_nn::VarBuilder;
+use longtake_kernels::Number;
+use longtake_kernels::driver::Buffer;
+use longtake_kernels::pixels::{self, Patches};
+
+use super::attention::Attention;
+use super::layers::{Causal, Grow, GrowPast, Norm, Past, Residual, Size, Sum, numbers};
+use super::queue::Queue;
+use crate::device::{Cancel, Cancelled};
+use crate::engine::wan::vae::{VaeConfig, VaeError};
+
+type Result<T> = std::result::Result<T, VaeError>;
+
+/// Channels of the last convolution are made a multiple of so many, as tensor cores want
+/// it.
+const WHOLE: usize = 8;
+
+/// The decoder's weights, behind the convolution of 1 × 1 that latents go through first.
+pub struct Decoder<T: Number> {
+    first: Causal<T>,
+    before: Residual<T>,
+    attention: Attention<T>,
+    after: Residual<T>,
+    levels: Vec<Level<T>>,
+    norm: Norm,
+    last: Causal<T>,
+    /// Of the last.
+    bias: Buffer<f32>,
+    patch: usize,
+}
+
+/// A level: residual blocks, a change of size.
+struct Level<T: Number> {
+    residuals: Vec<Residual<T>>,
+    grow: Option<Grow<T>>,
+}
+
+/// What the decoder remembers of earlier frames, of one size.
+pub struct Memory<T: Number> {
+    size: [usize; 2],
+    first: Past<T>,
+    before: [Past<T>; 2],
+    after: [Past<T>; 2],
+    levels: Vec<LevelPast<T>>,
+    last: Past<T>,
+}
+
+struct LevelPast<T: Number> {
+    residuals: Vec<[Past<T>; 2]>,
+    grow: Option<GrowPast<T>>,
+}
+
+impl<T: Number> Decoder<T> {
+    /// Hands the weights to the device. Latents of Wan 2.2's VAE, with shortcuts around its
+    /// levels, are not for it.
+    pub fn load(queue: &Queue<T>, vb: &VarBuilder<'_>, config: &VaeConfig) -> Result<Self> {
+        if config.is_residual {
+            return Err(VaeError::Config(
+                "has shortcuts around its levels, which are not made on a GPU yet".to_owned(),
+            ));
+        }
+        let vb = vb.pp("decoder");
+        let base = config.decoder_dim();
+        let dims: Vec<usize> = config.dim_mult.iter().rev().map(|m| m * base).collect();
+        let widest = dims.first().copied().unwrap_or(base);
+        let mut levels = Vec::new();
+        let mut from = widest;
+        for (i, &to) in dims.iter().enumerate() {
+            let vb = vb.pp("up_blocks").pp(i);
+            let residual = |block: usize| {
+                let from = if block == 0 { from } else { to };
+                Residual::load(queue, &vb.pp("resnets").pp(block), from, to)
+            };
+            let residuals = (0..=config.num_res_blocks).map(residual);
+            let residuals = residuals.collect::<Result<_>>()?;
+            // The decoder walks the encoder's steps backwards.
+            let times = &config.temperal_downsample;
+            let time = times.len().checked_sub(i + 1).map(|i| times[i]);
+            from = if time.is_some() { to / 2 } else { to };
+            let grow = time.map(|time| {
+                let vb = vb.pp("upsamplers").pp(0);
+                Grow::load(queue, &vb, [to, from], time)
+            });
+            let grow = grow.transpose()?;
+            levels.push(Level { residuals, grow });
+        }
+        let middle = vb.pp("mid_block");
+        let residual = |i: usize| {
+            let vb = middle.pp("resnets").pp(i);
+            Residual::load(queue, &vb, widest, widest)
+        };
+        let (end, outputs) = (vb.pp("conv_out"), config.out_channels);
+        let padded = [from, outputs, outputs.next_multiple_of(WHOLE)];
+        let z = config.z_dim;
+        Ok(Self {
+            first: Causal::load(queue, &vb.pp("conv_in"), [z, widest, widest], 3)?,
+            before: residual(0)?,
+            attention: Attention::load(queue, &middle.pp("attentions").pp(0), widest)?,
+            after: residual(1)?,
+            levels,
+            norm: Norm::load(queue, &vb.pp("norm_out"), from, 3)?,
+            last: Causal::load(queue, &end, padded, 3)?,
+            bias: queue.stream().upload(&numbers(&end, &[outputs], "bias")?)?,
+            patch: config.patch(),
+        })
+    }
+
+    /// Before a video of latents of `height` × `width`.
+    pub fn memory(&self, queue: &Queue<T>, [height, width]: [usize; 2]) -> Result<Memory<T>> {
+        let mut size: Size = [1, height, width];
+        let first = self.first.past(queue, size)?;
+        let before = self.before.past(queue, size)?;
+        let after = self.after.past(queue, size)?;
+        let mut levels = Vec::new();
+        for level in &self.levels {
+            let residuals = level.residuals.iter().map(|r| r.past(queue, size));
+            let residuals = residuals.collect::<Result<_>>()?;
+            let grow = level.grow.as_ref();
+            let past = grow.map(|g| g.past(queue, size)).transpose()?;
+            if let Some(grow) = grow {
+                let frames = size[0] << usize::from(grow.doubles_rate());
+                size = [frames, 2 * size[1], 2 * size[2]];
+            }
+            levels.push(LevelPast {
+                residuals,
+                grow: past,
+            });
+        }
+        Ok(Memory {
+            size: [height, width],
+            first,
+            before,
+            after,
+            levels,
+            last: self.last.past(queue, size)?,
+        })
+    }
+
+    /// Queues what the next latent frame becomes, of which `latent` are the numbers, row
+    /// by row: a buffer of RGB for each frame, and rows and columns of these.
+    pub fn step(
+        &self,
+        queue: &mut Queue<T>,
+        latent: &[T],
+        memory: &mut Memory<T>,
+        cancel: &Cancel,
+    ) -> Result<(Vec<Buffer<f32>>, [usize; 2])> {
+        let [height, width] = memory.size;
+        let size = [1, height, width];
+        memory.first.lay(queue, latent)?;
+        let x = self.first.step(queue, &mut memory.first, size)?;
+        let mut x = Sum::of(x, &self.first.bias, size);
+        x = self.before.step(queue, x, &mut memory.before)?;
+        x = self.attention.step(queue, x)?;
+        x = self.after.step(queue, x, &mut memory.after)?;
+        for (level, past) in self.levels.iter().zip(&mut memory.levels) {
+            for (residual, past) in level.residuals.iter().zip(&mut past.residuals) {
+                if cancel.is_cancelled() {
+                    return Err(Cancelled.into());
+                }
+                x = residual.step(queue, x, past)?;
+            }
+            if let (Some(grow), Some(past)) = (&level.grow, &mut past.grow) {
+                x = grow.step(queue, x, past)?;
+            }
+        }
+        let size = x.size;
+        memory.last.lay_normed(queue, x, &self.norm)?;
+        let made = self.last.step_wide(queue, &mut memory.last, size)?;
+        let patch = self.patch;
+        let [frames, height, width] = [size[0], size[1] * patch, size[2] * patch];
+        let of = Patches {
+            height,
+            width,
+            patch,
+            channels: made.len() / size.iter().product::<usize>().max(1),
+        };
+        let each = made.len() / frames.max(1);
+        let mut all = Vec::with_capacity(frames);
+        for i in 0..frames {
+            let mut out = queue.take_wide(height * width * 3)?;
+            let x = made.part_of(i * each, each);
+            pixels::launch(queue.stream(), x, &of, self.bias.part(), out.part_mut())?;
+            all.push(out);
+        }
+        queue.wide.give(made);
+        Ok((all, [height, width]))
+    }
+}
