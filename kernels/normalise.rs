@@ -37,7 +37,10 @@ impl Walk {
             Self::Paired { height, width } => (height, width, [1, 1]),
         };
         let frame = height * width;
-        if frame == 0 || positions % frame != 0 || height % by[0] != 0 || width % by[1] != 0 {
+        let whole = positions.is_multiple_of(frame)
+            && height.is_multiple_of(by[0])
+            && width.is_multiple_of(by[1]);
+        if frame == 0 || !whole {
             return None;
         }
         let frames = positions / frame;
@@ -238,7 +241,7 @@ pub fn launch<T: Number>(
     };
     let wide = 16 / size_of::<T>();
     let addresses = [argument.x, argument.branch, argument.trunk, argument.out];
-    let whole = channels % wide == 0 && addresses.iter().all(|a| a % 16 == 0);
+    let whole = channels.is_multiple_of(wide) && addresses.iter().all(|a| a % 16 == 0);
     let (name, runs) = match whole {
         true => (
             pick::<T>(["normalise_f32", "normalise_f16", "normalise_bf16"]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::library::{Library, Raw};
 use super::names::{Attribute, DataType, Kind, ValueType};
-use super::{Handle, Result};
+use super::{CudnnError, Handle, Result};
 
 /// A descriptor that is finished.
 pub struct Descriptor {
@@ -66,6 +66,47 @@ impl Descriptor {
         self.library
             .checked(status, || format!("{attribute:?} of {:?}", self.kind))?;
         Ok(value)
+    }
+
+    /// The numbers of an attribute that is of a type of enumeration.
+    pub fn choices(&self, attribute: Attribute, kind: ValueType) -> Result<Vec<i32>> {
+        let (mut values, mut count) = ([0i32; 32], 0i64);
+        // SAFETY: room for as many as is said; cuDNN's enumerations are of this size.
+        let status = unsafe {
+            (self.library.get_attribute)(
+                self.raw,
+                attribute as i32,
+                kind as i32,
+                values.len() as i64,
+                &mut count,
+                values.as_mut_ptr().cast(),
+            )
+        };
+        self.library
+            .checked(status, || format!("{attribute:?} of {:?}", self.kind))?;
+        let count = usize::try_from(count).unwrap_or(0).min(values.len());
+        Ok(values[..count].to_vec())
+    }
+
+    /// Of an engine with its settings: cuDNN's number of the engine, and what is
+    /// remarkable in its numbers (see [`notes`](super::names::notes)).
+    pub fn engine(&self) -> Result<(i64, Vec<i32>)> {
+        let found = self.descriptors(Attribute::EngineConfigEngine, Kind::Engine)?;
+        let engine = found.first().ok_or_else(|| CudnnError::Refused {
+            version: self.library.version(),
+            why: vec!["settings without an engine".to_owned()],
+        })?;
+        let number = engine.integer(Attribute::EngineNumber)?;
+        let notes = engine.choices(Attribute::EngineNotes, ValueType::NumericalNote)?;
+        Ok((number, notes))
+    }
+
+    /// The same in words.
+    pub fn told(&self) -> String {
+        match self.engine() {
+            Ok((number, notes)) => format!("engine {number} {notes:?}"),
+            Err(error) => format!("an engine ({error})"),
+        }
     }
 
     /// The descriptors of `kind` that an attribute gives.
@@ -138,6 +179,12 @@ impl Draft {
     pub fn integers(self, attribute: Attribute, values: &[i64]) -> Result<Self> {
         // SAFETY: cuDNN takes int64_t.
         unsafe { self.set(attribute, ValueType::Int64, values) }
+    }
+
+    /// Numbers in f32.
+    pub fn reals(self, attribute: Attribute, values: &[f32]) -> Result<Self> {
+        // SAFETY: cuDNN takes float.
+        unsafe { self.set(attribute, ValueType::Float, values) }
     }
 
     /// Yes or no.

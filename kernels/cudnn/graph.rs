@@ -168,13 +168,20 @@ impl Graph {
     /// # Errors
     /// Where there is none; what each said.
     pub fn plan(&self, target: &Target<'_>, most: usize) -> Result<Plan> {
-        let graph = Draft::new(self.library, Kind::OperationGraph)?
-            .refer_to_all(Attribute::GraphOperations, &self.operations)?;
-        let graph = match target {
-            Target::Device(handle) => graph.handle(Attribute::GraphHandle, handle)?,
-            Target::Described(_) => graph,
-        };
-        let graph = graph.finish()?;
+        self.plan_of(target, most, |_| true)
+    }
+
+    /// The same among the engines that `suits` says yes to.
+    ///
+    /// # Errors
+    /// Where there is none; what each said.
+    pub fn plan_of(
+        &self,
+        target: &Target<'_>,
+        most: usize,
+        suits: impl Fn(&Descriptor) -> bool,
+    ) -> Result<Plan> {
+        let graph = self.whole(target)?;
         let mut why = Vec::new();
         for mode in [Heuristics::Best, Heuristics::Fallback] {
             let found = match engines(&graph, mode, target) {
@@ -188,6 +195,10 @@ impl Graph {
                 why.push(format!("none by {mode:?}"));
             }
             for engine in found {
+                if !suits(&engine) {
+                    why.push(format!("{} does not suit", engine.told()));
+                    continue;
+                }
                 match Plan::new(engine, target) {
                     Ok(plan) if plan.workspace() <= most => return Ok(plan),
                     Ok(plan) => why.push(format!("{} bytes to work in", plan.workspace())),
@@ -199,5 +210,26 @@ impl Graph {
             version: self.library.version(),
             why,
         })
+    }
+
+    /// The engines that cuDNN proposes, the best by its own judgement first.
+    ///
+    /// # Errors
+    /// Where cuDNN does not take the graph.
+    pub fn engines(&self, target: &Target<'_>) -> Result<Vec<Arc<Descriptor>>> {
+        let graph = self.whole(target)?;
+        let mut found = engines(&graph, Heuristics::Best, target)?;
+        found.extend(engines(&graph, Heuristics::Fallback, target)?);
+        Ok(found)
+    }
+
+    fn whole(&self, target: &Target<'_>) -> Result<Arc<Descriptor>> {
+        let graph = Draft::new(self.library, Kind::OperationGraph)?
+            .refer_to_all(Attribute::GraphOperations, &self.operations)?;
+        let graph = match target {
+            Target::Device(handle) => graph.handle(Attribute::GraphHandle, handle)?,
+            Target::Described(_) => graph,
+        };
+        graph.finish()
     }
 }

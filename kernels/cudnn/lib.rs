@@ -7,6 +7,7 @@
 //! numbers of `names` are those of its header `cudnn_graph.h`, version 9.
 
 pub mod attention;
+pub mod convolution;
 mod descriptor;
 mod error;
 pub mod graph;

@@ -6,12 +6,18 @@
 pub enum Kind {
     /// How numbers are worked on one by one.
     Pointwise = 0,
+    /// How a convolution walks.
+    Convolution = 1,
+    /// What carries a graph out.
+    Engine = 2,
     /// An engine with its settings.
     EngineConfig = 3,
     /// What picks engines.
     EngineHeuristics = 4,
     /// An engine made ready.
     ExecutionPlan = 5,
+    /// A convolution of a graph.
+    OperationConvolution = 10,
     /// A pointwise operation of a graph.
     OperationPointwise = 13,
     /// Operations that belong together.
@@ -43,14 +49,28 @@ pub enum Kind {
 pub enum Attribute {
     PointwiseMode = 0,
     PointwisePrecision = 1,
+    ConvolutionPrecision = 100,
+    ConvolutionMode = 101,
+    ConvolutionDilations = 102,
+    ConvolutionSteps = 103,
+    ConvolutionZerosBehind = 104,
+    ConvolutionZerosBefore = 105,
+    ConvolutionAxes = 106,
     HeuristicsMode = 200,
     HeuristicsGraph = 201,
     HeuristicsResults = 202,
     HeuristicsDevice = 204,
+    EngineConfigEngine = 300,
     PlanHandle = 400,
     PlanEngineConfig = 401,
     PlanWorkspaceBytes = 402,
     PlanDevice = 407,
+    OperationConvolutionAlpha = 700,
+    OperationConvolutionBeta = 701,
+    OperationConvolutionDescriptor = 702,
+    OperationConvolutionW = 703,
+    OperationConvolutionX = 704,
+    OperationConvolutionY = 705,
     OperationPointwiseDescriptor = 750,
     OperationPointwiseX = 751,
     OperationPointwiseB = 752,
@@ -67,6 +87,8 @@ pub enum Attribute {
     PackIds = 1000,
     PackPointers = 1001,
     PackWorkspace = 1003,
+    EngineNumber = 1301,
+    EngineNotes = 1303,
     MatmulPrecision = 1500,
     OperationMatmulA = 1520,
     OperationMatmulB = 1521,
@@ -96,8 +118,11 @@ pub enum ValueType {
     DataType = 1,
     Boolean = 2,
     Int64 = 3,
+    Float = 4,
     Pointer = 6,
+    ConvolutionMode = 7,
     HeuristicsMode = 8,
+    NumericalNote = 11,
     PointwiseMode = 14,
     Descriptor = 15,
     ReductionOperator = 18,
@@ -144,4 +169,12 @@ pub enum Heuristics {
     Fallback = 2,
     /// The best by a decision tree.
     Best = 3,
+}
+
+/// What is remarkable in the numbers of an engine, `cudnnBackendNumericalNote_t`.
+pub mod notes {
+    /// It multiplies by tensor cores.
+    pub const TENSOR_CORES: i32 = 0;
+    /// It may give other bits in another run.
+    pub const VARIES: i32 = 4;
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attention::{Attention, Way};
-use super::names::{Attribute, DataType, Kind};
+use super::convolution::Convolution;
+use super::names::{Attribute, DataType, Kind, notes};
 use super::{Descriptor, Draft, Library, Target};
 
 /// What cuDNN says of an H100 (SXM, 80 GB) when it is asked there.
@@ -70,4 +71,49 @@ fn attention_is_taken_for_an_h100() {
     let odd = attention(1, 2, 100, 100, 5).plan(library, &target);
     let text = odd.unwrap_err().to_string();
     assert!(text.contains("has no engine"), "{text}");
+}
+
+/// As above.
+#[test]
+#[ignore = "needs cuDNN: LONGTAKE_CUDNN=.../libcudnn.so.9"]
+fn convolutions_of_a_vae_are_taken_for_an_h100() {
+    let library = library();
+    let target = Target::Described(device(library));
+    let (bf16, f32) = (DataType::Bf16, DataType::F32);
+    for (gives, size, [channels, outputs], kernel, zeros) in [
+        (bf16, [6, 480, 832], [96, 96], [3, 3, 3], 1),
+        (bf16, [6, 240, 416], [192, 192], [3, 3, 3], 1),
+        (bf16, [4, 120, 208], [384, 384], [3, 3, 3], 1),
+        (bf16, [3, 60, 104], [384, 384], [3, 3, 3], 1),
+        (bf16, [3, 60, 104], [16, 384], [3, 3, 3], 1),
+        (bf16, [3, 60, 104], [384, 768], [3, 1, 1], 0),
+        (bf16, [4, 240, 416], [192, 384], [1, 2, 2], 1),
+        (bf16, [2, 120, 208], [192, 384], [1, 1, 1], 0),
+        (f32, [6, 480, 832], [96, 8], [3, 3, 3], 1),
+        (bf16, [6, 480, 832], [96, 8], [3, 3, 3], 1),
+        // Of attention.
+        (bf16, [1, 1, 6240], [384, 384], [1, 1, 1], 0),
+        (f32, [1, 1, 6240], [384, 6240], [1, 1, 1], 0),
+        (bf16, [1, 1, 6240], [6240, 384], [1, 1, 1], 0),
+        (bf16, [1, 1, 384], [384, 6240], [1, 1, 1], 0),
+    ] {
+        let around: [i64; 3] = [0, zeros, zeros];
+        let convolution = Convolution {
+            kind: bf16,
+            gives,
+            size,
+            made: std::array::from_fn(|i| size[i] + 2 * around[i] + 1 - kernel[i]),
+            channels,
+            outputs,
+            kernel,
+            step: [1; 3],
+            zeros: around.map(|z| [z, z]),
+        };
+        let told = format!("{size:?}, {channels} to {outputs}, {kernel:?}, {gives:?}");
+        let plan = convolution.plan(library, &target);
+        plan.unwrap_or_else(|error| panic!("{told}: {error}"));
+        let engines = convolution.engines(library, &target).unwrap();
+        let (_, found) = engines[0].engine().unwrap();
+        assert!(found.contains(&notes::TENSOR_CORES), "{told}: {found:?}");
+    }
 }

@@ -184,6 +184,17 @@ macro_rules! shape_of_part {
 shape_of_part!(Part);
 shape_of_part!(PartMut);
 
+impl<T> PartMut<'_, T> {
+    /// The same for a shorter time.
+    pub fn reborrow(&mut self) -> PartMut<'_, T> {
+        PartMut {
+            address: self.address,
+            len: self.len,
+            kind: PhantomData,
+        }
+    }
+}
+
 impl<T: Plain> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.stream.device().bind().is_err() {
