@@ -22,3 +22,6 @@ if [ -f carried/liblongtake_transformer.so ]; then
         "${LONGTAKE_PYTHON:-python3}" attention.py --json "$out/attention-${name:-unknown}-$date.json"
     fi
 fi
+if [ -x carried/gpu_vae ]; then
+    "${LONGTAKE_PYTHON:-python3}" vae.py --json "$out/vae-${name:-unknown}-$date.json"
+fi

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""The decoder of Wan 2.1's VAE on a GPU by Longtake and by diffusers in torch (bf16, as it
+is and channels_last_3d), the same random weights and latents, run by run in turn; how far
+each is from torch in f32 at a small size, and one JSON file.
+
+    python3 benches/gpu/vae.py [--size 81x480x832] [--rounds 4] [--engines]
+
+Needs the program that `benches/gpu/carry.sh` lays into benches/gpu/carried (or --program),
+the driver and cuDNN 9: the system's, or those that torch of PyPI brings. Longtake's seconds
+end when all frames are in host memory, torch's when they are on the device.
+"""
+
+import argparse
+import datetime
+import glob
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Ours:
+    """The program, told by lines what to do."""
+
+    def __init__(self, program, libraries):
+        folders = [p for entry in sys.path for p in glob.glob(os.path.join(entry, "nvidia", "*", "lib"))]
+        before = os.environ.get("LD_LIBRARY_PATH", "")
+        path = ":".join(libraries + [before] * bool(before) + folders)
+        self.process = subprocess.Popen(
+            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "LD_LIBRARY_PATH": path}
+        )
+        self.told = {}
+        for line in self.lines("ready"):
+            name, _, rest = line.partition(" ")
+            self.told[name] = rest
+            print(line, flush=True)
+
+    def lines(self, last):
+        for line in self.process.stdout:
+            line = line.rstrip("\n")
+            if line.split(" ")[0] == last:
+                return
+            yield line
+        sys.exit(f"the program ended with {self.process.wait()}")
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def seconds(self, line):
+        self.ask(line)
+        for found in self.process.stdout:
+            if found.startswith("seconds "):
+                return float(found.split()[1])
+        sys.exit(f"the program ended with {self.process.wait()}")
+
+    def texts(self, line):
+        self.ask(line)
+        return list(self.lines("told"))
+
+
+def numbers(torch, name, shape, device):
+    """As benches/gpu/vae.rs makes them."""
+    seed = 5381
+    for byte in name.encode():
+        seed = (seed * 33 & 0xFFFFFFFF) ^ byte
+    count = 1
+    for n in shape:
+        count *= n
+    low = 0xFFFFFFFF
+    # Factors above 2^31 as their negative counterparts: 64 bits wrap alike.
+    times = lambda x, by: (x * by) & low
+    x = torch.arange(count, dtype=torch.int64, device=device)
+    x = (times(x, 2654435761) + seed) & low
+    x = times(x ^ (x >> 15), 2246822519)
+    x = times(x ^ (x >> 13), 3266489917)
+    x = x ^ (x >> 16)
+    return ((x >> 8).to(torch.float32) / 8388608.0 - 1.0).reshape(shape)
+
+
+class Theirs:
+    def __init__(self, torch, device):
+        from diffusers import AutoencoderKLWan
+
+        self.torch, self.device = torch, device
+        with torch.device("meta"):
+            vae = AutoencoderKLWan()
+        self.config = vae.config
+        state = {}
+        for name, value in vae.state_dict().items():
+            shape = tuple(value.shape)
+            if not (name.startswith("decoder.") or name.startswith("post_quant_conv.")):
+                state[name] = torch.zeros(shape, device=device)
+                continue
+            drawn = numbers(torch, name, shape, device)
+            if name.endswith("gamma"):
+                drawn = 1 + 0.1 * drawn
+            elif name.endswith("bias"):
+                drawn = 0.05 * drawn
+            else:
+                drawn = drawn * (3 / (drawn.numel() // shape[0])) ** 0.5
+            state[name] = drawn
+        vae.load_state_dict(state, strict=True, assign=True)
+        self.state = vae.eval()
+
+    def model(self, kind, last):
+        torch, vae = self.torch, self.state.to(kind)
+        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+        for value in vae.parameters():
+            how = formats.get(value.dim(), torch.contiguous_format) if last else torch.contiguous_format
+            value.data = value.data.contiguous(memory_format=how)
+        return vae
+
+    def latents(self, size, kind, last):
+        frames, rows, columns = size
+        z = self.config.z_dim
+        shape = (1, z, (frames - 1) // 4 + 1, rows // 8, columns // 8)
+        drawn = 1.7 * numbers(self.torch, "latents", shape, self.device)
+        spread = lambda name: self.torch.tensor(getattr(self.config, name), device=self.device).view(1, z, 1, 1, 1)
+        latents = (drawn * spread("latents_std") + spread("latents_mean")).to(kind)
+        return latents.to(memory_format=self.torch.channels_last_3d) if last else latents
+
+    def decode(self, vae, latents):
+        torch = self.torch
+        with torch.no_grad():
+            out = vae.decode(latents, return_dict=False)[0]
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+        return out
+
+
+def apart(found, exact):
+    return float((found.float() - exact).norm() / exact.norm())
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", default=os.path.join(HERE, "carried", "gpu_vae"))
+    parser.add_argument("--library", action="append", default=[], help="a folder of libraries before all others")
+    parser.add_argument("--size", default="81x480x832", help="frames, rows and columns")
+    parser.add_argument("--small", default="9x96x160", help="at which numbers are compared")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--engines", action="store_true", help="also what each of cuDNN's engines takes")
+    parser.add_argument("--patience", type=float, default=15, help="seconds of a first run, beyond which there are no more")
+    parser.add_argument("--json")
+    parser.add_argument("--cpu", action="store_true", help="a trial without a GPU")
+    args = parser.parse_args()
+    size, small = ([int(n) for n in s.split("x")] for s in (args.size, args.small))
+    ours = Ours(args.program, args.library)
+    told = {
+        "command": "benches/gpu/vae.py " + " ".join(sys.argv[1:]),
+        "date": datetime.date.today().isoformat(),
+        "device": ours.told.get("device"),
+        "size": args.size,
+        "longtake_does_without": ours.told.get("without"),
+    }
+    file = f"/tmp/longtake-vae-{os.getpid()}.raw"
+    ours.seconds(f"save {args.small} {file}")
+    theirs = None
+    try:
+        import diffusers
+        import torch
+
+        theirs = Theirs(torch, "cpu" if args.cpu else "cuda")
+        told |= {"torch": torch.__version__, "diffusers": diffusers.__version__}
+        told["cudnn_of_torch"] = torch.backends.cudnn.version()
+    except ImportError as error:
+        print(f"beside nothing: {error}", file=sys.stderr)
+    if theirs:
+        with open(file, "rb") as kept:
+            found = torch.frombuffer(bytearray(kept.read()), dtype=torch.float32)
+        found = found.reshape(small[0], small[1], small[2], 3).permute(3, 0, 1, 2)[None].to(theirs.device)
+        if not args.cpu:
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        wide = theirs.model(torch.float32, False)
+        exact = theirs.decode(wide, theirs.latents(small, torch.float32, False)).clamp(-1, 1)
+        told["relative_difference_to_f32"] = {"longtake": apart(found, exact)}
+        print(f"longtake is {apart(found, exact):.5f} from torch in f32", flush=True)
+        begins = [apart(found[:, :, i], exact[:, :, i]) for i in range(small[0])]
+        print("frame by frame:", " ".join(f"{v:.4f}" for v in begins), flush=True)
+        plain = theirs.model(torch.bfloat16, False)
+        near = theirs.decode(plain, theirs.latents(small, torch.bfloat16, False)).clamp(-1, 1)
+        told["relative_difference_to_f32"]["torch"] = apart(near, exact)
+        print(f"torch in bf16 is {apart(near, exact):.5f} from torch in f32", flush=True)
+    os.remove(file)
+    ways = {"longtake": lambda: ours.seconds(f"decode {args.size}")}
+
+    def timed(last, tuned):
+        def once():
+            vae = theirs.model(torch.bfloat16, last)
+            latents = theirs.latents(size, torch.bfloat16, last)
+            torch.backends.cudnn.benchmark = tuned
+            if not args.cpu:
+                torch.cuda.synchronize()
+            begun = time.perf_counter()
+            theirs.decode(vae, latents)
+            return time.perf_counter() - begun
+
+        return once
+
+    if theirs:
+        ways["torch"] = timed(False, False)
+        ways["torch channels_last_3d"] = timed(True, False)
+        ways["torch channels_last_3d, cudnn.benchmark"] = timed(True, True)
+    seconds = {name: [] for name in ways}
+    for turn in range(args.rounds + 1):
+        for name, way in list(ways.items()):
+            try:
+                taken = way()
+            except Exception as error:  # One way's failure leaves the others.
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+                del ways[name]
+                continue
+            print(f"{'warms up' if turn == 0 else 'round'} {name}: {taken:.3f} s", flush=True)
+            # The first of each warms up; a device is lent for minutes.
+            if turn:
+                seconds[name].append(taken)
+            elif taken > args.patience:
+                seconds[name].append(taken)
+                del ways[name]
+    told["seconds"] = {name: statistics.median(v) for name, v in seconds.items() if v}
+    told["not_by_cudnn"] = ours.texts("refused")
+    print("\n".join(told["not_by_cudnn"]), flush=True)
+    if args.engines:
+        print("\n".join(ours.texts("engines")), flush=True)
+    text = json.dumps(told, indent=2)
+    print(text)
+    if args.json:
+        with open(args.json, "w") as to:
+            to.write(text + "\n")
+
+
+main()
