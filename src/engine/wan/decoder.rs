@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use longtake_kernels::driver::DeviceError;
 
 use super::error::WanError;
 use super::studio::Studio;
+use super::vae::on_gpu::{GpuDecoder, GpuDecoding};
 use super::vae::{
-    self, Decoding, PreviewDecoder, Previewing, Tiling, VaeDecoder, VaeError, frames_of,
+    self, Decoding, PreviewDecoder, Previewing, Tiling, VaeConfig, VaeDecoder, VaeError, frames_of,
 };
+use crate::device::gpu::{self, Choice};
 use crate::device::ops::FeatureMap;
 use crate::device::{Task, stoppable};
 
@@ -16,6 +20,8 @@ use crate::device::{Task, stoppable};
 pub enum Decoder {
     /// The model's own.
     Vae(Arc<VaeDecoder>),
+    /// The same on a GPU.
+    OnGpu(Arc<GpuDecoder>),
     /// A tiny one.
     Tiny(Arc<PreviewDecoder>),
 }
@@ -24,12 +30,15 @@ pub enum Decoder {
 pub enum Reel {
     /// By the model's own decoder.
     Vae(Decoding<Arc<VaeDecoder>>),
+    /// By the same on a GPU.
+    OnGpu(GpuDecoding<Arc<GpuDecoder>>),
     /// By a tiny one.
     Tiny(Previewing<Arc<PreviewDecoder>>),
 }
 
 impl Decoder {
-    /// Loads the decoder that `studio` has.
+    /// Loads the decoder that `studio` has, onto a GPU where that alone is chosen and has
+    /// one for it; what keeps it off is told as a notice.
     ///
     /// # Errors
     /// Where it cannot be read, or the work is to stop.
@@ -38,6 +47,13 @@ impl Decoder {
             Some(path) => Self::Tiny(Arc::new(PreviewDecoder::open(path)?)),
             None => {
                 let (config, vb) = vae::open(studio.vae_path())?;
+                if studio.device() == Choice::Gpu {
+                    match stoppable(task.cancel, || on_gpu(&config, &vb)) {
+                        Ok(decoder) => return Ok(Self::OnGpu(Arc::new(decoder))),
+                        Err(VaeError::Cancelled(cancelled)) => return Err(cancelled.into()),
+                        Err(error) => gpu::tell(format!("frames are decoded on the CPU: {error}")),
+                    }
+                }
                 let decoder = stoppable(task.cancel, || VaeDecoder::load(&config, &vb))?;
                 Self::Vae(Arc::new(decoder))
             }
@@ -48,6 +64,7 @@ impl Decoder {
     pub fn begin(&self) -> Reel {
         match self {
             Self::Vae(decoder) => Reel::Vae(Arc::clone(decoder).begin_shared()),
+            Self::OnGpu(decoder) => Reel::OnGpu(Arc::clone(decoder).begin_shared()),
             Self::Tiny(decoder) => Reel::Tiny(Arc::clone(decoder).begin_shared()),
         }
     }
@@ -68,6 +85,10 @@ impl Decoder {
             Self::Vae(decoder) => {
                 let take = &mut |piece: vae::Piece| take(piece.frame, piece.pixels);
                 decoder.decode_from(latents, (begin, first), Tiling::Whole, task, take)
+            }
+            Self::OnGpu(decoder) => {
+                let take = &mut |piece: vae::Piece| take(piece.frame, piece.pixels);
+                decoder.decode_from(latents, (begin, first), task, take)
             }
             Self::Tiny(decoder) => {
                 let mut reel = Arc::clone(decoder).begin_shared();
@@ -103,7 +124,19 @@ impl Reel {
     ) -> Result<(), VaeError> {
         match self {
             Self::Vae(reel) => reel.push(latent, task, take),
+            Self::OnGpu(reel) => reel.push(latent, task, take),
             Self::Tiny(reel) => reel.push(latent, task, take),
         }
     }
+}
+
+/// The decoder of `vb` on the GPU.
+fn on_gpu(config: &VaeConfig, vb: &VarBuilder<'_>) -> Result<GpuDecoder, VaeError> {
+    let device = gpu::with(Choice::Gpu, |gpu| Ok(gpu.stream().device().clone()))?;
+    let device = device.ok_or(DeviceError::NoDevice)?;
+    let decoder = GpuDecoder::load(&device, config, vb)?;
+    if let Some(why) = decoder.lacks() {
+        gpu::tell(format!("frames are decoded without tensor cores: {why}"));
+    }
+    Ok(decoder)
 }

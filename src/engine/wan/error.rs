@@ -59,7 +59,7 @@ impl From<WanError> for EngineError {
             WanError::Frame(e) => e.into(),
             WanError::Request(_)
             | WanError::Pipeline(_)
-            | WanError::Vae(VaeError::Size(_))
+            | WanError::Vae(VaeError::Size(_) | VaeError::Device(_))
             | WanError::Text(TextError::Prompt(_)) => Self::Request(error.to_string()),
             _ => Self::Model(error.to_string()),
         }

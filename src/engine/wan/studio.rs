@@ -136,9 +136,14 @@ impl Studio {
         Ok(opened)
     }
 
-    /// The same with its transformers on `device`.
+    /// The same with its transformers and its VAE's decoder on `device`.
     pub fn on(self, device: Choice) -> Self {
         Self { device, ..self }
+    }
+
+    /// Where it works.
+    pub fn device(&self) -> Choice {
+        self.device
     }
 
     /// Whether the parts go together.

@@ -54,11 +54,6 @@ struct Made {
 }
 
 impl<T: Number> GpuDecoder<T> {
-    /// Whether it knows VAEs of this kind.
-    pub fn knows(config: &VaeConfig) -> bool {
-        !config.is_residual
-    }
-
     /// Hands the decoder's weights, named as [`VaeDecoder::load`](super::VaeDecoder::load)
     /// has them, to `device`.
     ///
@@ -84,6 +79,17 @@ impl<T: Number> GpuDecoder<T> {
                 stream: leaving,
             }),
         })
+    }
+
+    /// What its convolutions do without, if anything: a sentence.
+    pub fn lacks(&self) -> Option<String> {
+        let queue = self.queue.lock();
+        queue.convolutions.missing().map(ToString::to_string)
+    }
+
+    /// Convolutions that were done without tensor cores, and why.
+    pub fn refused(&self) -> Vec<String> {
+        self.queue.lock().convolutions.refused().to_vec()
     }
 
     /// Begins with a video that comes one latent at a time.

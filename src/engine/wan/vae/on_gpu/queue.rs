@@ -10,7 +10,8 @@ use crate::engine::wan::vae::VaeError;
 
 /// A queue and its memory. What is given back is used again by what is queued later.
 pub struct Queue<T: Number> {
-    convolutions: Convolutions,
+    /// What runs convolutions.
+    pub convolutions: Convolutions,
     pool: Pool<T>,
     /// Numbers that are not rounded.
     pub wide: Pool<f32>,
