@@ -14,6 +14,8 @@ struct alignas(16) Chunk {
 
 #ifdef LONGTAKE_EMULATION
 
+#include <vector>
+
 namespace emulation {
 // Lets every thread of the warp see `v` of every other.
 struct Shown {
@@ -29,15 +31,51 @@ struct Shown {
 };
 } // namespace emulation
 
-// Copies 16 bytes to shared memory, or zeros; done when waited for.
+namespace emulation {
+// A copy that a thread asked for.
+struct Copy {
+  Chunk *to;
+  const void *from;
+  bool there;
+  void land() const {
+    if (there)
+      std::memcpy(to, from, sizeof(Chunk));
+    else
+      std::memset(to, 0, sizeof(Chunk));
+  }
+};
+// What each thread of a block has asked for and not seen arrive, by what
+// belongs together; the last is still open.
+static std::vector<std::vector<Copy>> copies[1024];
+} // namespace emulation
+
+// Copies 16 bytes to shared memory, or zeros; done when waited for. Every other
+// one arrives at once, the rest as late as it may.
 static inline void copy_chunk(Chunk *to, const void *from, bool there) {
-  if (there)
-    std::memcpy(to, from, sizeof(Chunk));
+  static unsigned number;
+  const emulation::Copy copy{to, from, there};
+  auto &own = emulation::copies[threadIdx.x];
+  if (own.empty())
+    own.emplace_back();
+  if (number++ % 2)
+    copy.land();
   else
-    std::memset(to, 0, sizeof(Chunk));
+    own.back().push_back(copy);
 }
-static inline void end_of_copies() {}
-template <int LEFT> static inline void wait_for_copies() {}
+static inline void end_of_copies() {
+  auto &own = emulation::copies[threadIdx.x];
+  if (own.empty())
+    own.emplace_back();
+  own.emplace_back();
+}
+template <int LEFT> static inline void wait_for_copies() {
+  auto &own = emulation::copies[threadIdx.x];
+  while (own.size() > LEFT + 1) {
+    for (const emulation::Copy &copy : own.front())
+      copy.land();
+    own.erase(own.begin());
+  }
+}
 
 static inline void load_four(u32 (&to)[4], const Chunk *row) {
   const emulation::Shown rows((u64)row);
