@@ -42,8 +42,7 @@ impl Device {
     }
 
     fn try_open(ordinal: usize) -> Result<Arc<Self>, DeviceError> {
-        // SAFETY: opens a library by the driver's name and does nothing else.
-        if !unsafe { sys::is_culib_present() } {
+        if !is_present() {
             return Err(DeviceError::NoDriver);
         }
         let found = version()?;
@@ -240,7 +239,21 @@ impl Device {
     }
 }
 
+/// Whether there is a driver.
+#[cfg(feature = "opened")]
+pub(super) fn is_present() -> bool {
+    // SAFETY: opens a library by the driver's name and does nothing else.
+    unsafe { sys::is_culib_present() }
+}
+
+/// Whether there is a driver: it was found before what is linked with it was opened.
+#[cfg(not(feature = "opened"))]
+pub(super) fn is_present() -> bool {
+    true
+}
+
 /// Whether the driver is `kernels/emulation`.
+#[cfg(feature = "opened")]
 fn is_emulation() -> bool {
     // SAFETY: only called once the library is known to be there; looks a name up.
     unsafe {
@@ -248,6 +261,11 @@ fn is_emulation() -> bool {
             .get::<*const i32>(b"longtake_emulation\0")
             .is_ok()
     }
+}
+
+#[cfg(not(feature = "opened"))]
+fn is_emulation() -> bool {
+    false
 }
 
 /// The version of CUDA that the driver knows; it was found to be there.

@@ -9,7 +9,7 @@ use std::panic::catch_unwind;
 
 use cudarc::driver::sys::{self, CUDA_MEMCPY2D, CUmemorytype, CUpointer_attribute as Attribute};
 
-use super::device::version;
+use super::device::{is_present, version};
 use super::pieces::{BYTES, Before, Piece, bands};
 use super::{Device, DeviceError, Mark, Stream, answer};
 
@@ -80,8 +80,7 @@ impl HostStream {
     /// # Safety
     /// As of [`enter`](Self::enter).
     unsafe fn try_enter(stream: Option<*mut c_void>, address: u64) -> Result<Self, DeviceError> {
-        // SAFETY: opens a library by the driver's name and does nothing else.
-        if !unsafe { sys::is_culib_present() } {
+        if !is_present() {
             return Err(DeviceError::NoDriver);
         }
         let found = version()?;

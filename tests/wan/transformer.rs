@@ -59,7 +59,8 @@ impl Case {
             subjects: &[],
         };
         let mut parts = HashMap::new();
-        let output = self.model.forward(&inputs, &mut |part, x| {
+        let output = self.model.forward(&inputs, &mut |part, result| {
+            let x = result()?;
             let (name, x) = match part {
                 Part::Patch => ("patch".to_owned(), x.clone()),
                 Part::Time => ("time".to_owned(), x.squeeze(1)?),

@@ -6,7 +6,11 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
+
+use super::linear::Activation;
+use super::rotate::Angles;
+use super::trunk::{Branch, LayerNorm};
 
 /// A device's own ways. Each takes what the operation of the same name takes, and answers
 /// none where that is nothing for it (a shape, a type, a library that is not there): then
@@ -27,6 +31,51 @@ pub trait Accelerated: Send + Sync {
     ) -> Result<Option<Tensor>> {
         Ok(None)
     }
+
+    /// As [`super::Linear::forward`]: `x` [.., input], `weight` [output, input] of 16
+    /// bits, `bias` [output] in the type of `x` → `activation(x · weightᵀ + bias)`
+    /// [.., output] in the type of `x`.
+    ///
+    /// # Errors
+    /// As above.
+    fn linear(
+        &self,
+        _x: &Tensor,
+        _weight: &Tensor,
+        _bias: &Tensor,
+        _activation: Activation,
+    ) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// As [`super::rms_norm`], in any type.
+    ///
+    /// # Errors
+    /// As above.
+    fn rms_norm(
+        &self,
+        _x: &Tensor,
+        _weight: &Tensor,
+        _eps: f64,
+        _angles: Option<&Angles>,
+    ) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// As of [`super::Trunk`]: `x` [batch, tokens, channels] in f32 with `branch` joined,
+    /// and where there is a norm that of it in the type `kind`.
+    ///
+    /// # Errors
+    /// As above.
+    fn join(
+        &self,
+        _x: &Tensor,
+        _branch: Option<&Branch>,
+        _norm: Option<&LayerNorm>,
+        _kind: DType,
+    ) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        Ok(None)
+    }
 }
 
 static WAYS: OnceLock<Box<dyn Accelerated>> = OnceLock::new();
@@ -37,9 +86,9 @@ pub fn accelerate(ways: Box<dyn Accelerated>) -> bool {
 }
 
 /// What the device's own ways, where there are some, make of `ask`.
-pub(super) fn asked(
-    ask: impl FnOnce(&dyn Accelerated) -> Result<Option<Tensor>>,
-) -> Result<Option<Tensor>> {
+pub(super) fn asked<R>(
+    ask: impl FnOnce(&dyn Accelerated) -> Result<Option<R>>,
+) -> Result<Option<R>> {
     #[cfg(test)]
     if let Some(ways) = stand_in::current() {
         return ask(&*ways);

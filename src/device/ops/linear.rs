@@ -5,6 +5,7 @@ use candle_nn::{Init, VarBuilder};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::accelerated::asked;
 use super::activation::gelu_tanh_all;
 use super::packed::PackedRows;
 use super::product::Packed;
@@ -56,6 +57,8 @@ impl Weight {
 pub struct Linear {
     weight: Weight,
     bias: Tensor,
+    /// The same in the weights' type, where they are of 16 bits and on a GPU.
+    narrow_bias: Option<Tensor>,
     activation: Activation,
 }
 
@@ -77,17 +80,26 @@ impl Linear {
             Some(rows) => Weight::Packed(rows),
             None => Weight::Dense(vb.get((output, input), "weight")?),
         };
+        let bias = full(vb, output, "bias")?;
+        let narrow_bias = match &weight {
+            Weight::Dense(weight) if is_narrow(weight) && !weight.device().is_cpu() => {
+                Some(bias.to_dtype(weight.dtype())?)
+            }
+            _ => None,
+        };
         Ok(Self {
             weight,
-            bias: full(vb, output, "bias")?,
+            bias,
+            narrow_bias,
             activation,
         })
     }
 
-    /// `x` [.., input] in f32 → [.., output].
+    /// `x` [.., input] in f32 or the weights' type → [.., output] in the same.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if !is_ours(x) {
-            return self.plainly(x);
+            let own = self.own_way(x)?;
+            return own.map_or_else(|| self.plainly(x), Ok);
         }
         let (output, input) = self.weight.sides()?;
         let mut shape = x.dims().to_vec();
@@ -145,6 +157,21 @@ impl Linear {
         tensor(out, &shape)
     }
 
+    /// The same as the device does it itself.
+    fn own_way(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let Weight::Dense(weight) = &self.weight else {
+            return Ok(None);
+        };
+        if !is_narrow(weight) {
+            return Ok(None);
+        }
+        let bias = match &self.narrow_bias {
+            Some(bias) if bias.dtype() == x.dtype() => bias.clone(),
+            _ => self.bias.to_dtype(x.dtype())?,
+        };
+        asked(|ways| ways.linear(x, weight, &bias, self.activation))
+    }
+
     /// The same by candle alone, on any device.
     fn plainly(&self, x: &Tensor) -> Result<Tensor> {
         let weight = match &self.weight {
@@ -166,10 +193,18 @@ impl Linear {
 /// not widened: they and what they are multiplied with go to the tensor cores as they
 /// are, as in the reference.
 fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let narrow = matches!(weight.dtype(), DType::BF16 | DType::F16) && !x.device().is_cpu();
-    let kind = if narrow { weight.dtype() } else { x.dtype() };
+    let kind = if is_narrow(weight) && !x.device().is_cpu() {
+        weight.dtype()
+    } else {
+        x.dtype()
+    };
     let (x, weight, wide) = (x.to_dtype(kind)?, weight.to_dtype(kind)?, x.dtype());
     x.broadcast_matmul(&weight.t()?)?.to_dtype(wide)
+}
+
+/// Whether its numbers are of 16 bits.
+fn is_narrow(weight: &Tensor) -> bool {
+    matches!(weight.dtype(), DType::BF16 | DType::F16)
 }
 
 /// A layer whose weights are wide and arranged for the product. Made anew for each
@@ -295,6 +330,7 @@ mod tests {
         Linear {
             weight: Weight::Dense(weight.to_dtype(dtype).unwrap()),
             bias: tensor(values(output), &[output]).unwrap(),
+            narrow_bias: None,
             activation,
         }
     }

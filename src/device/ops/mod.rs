@@ -10,19 +10,23 @@ mod linear;
 mod norm;
 mod normalise;
 pub mod packed;
+mod per_row;
 pub(crate) mod product;
 mod rotate;
 mod self_attention;
 mod tile;
+mod trunk;
 mod values;
 
 pub use attention::attention;
 pub use feature_map::FeatureMap;
 pub use linear::{Activation, Linear, full};
-pub use norm::{add_gated, layer_norm, rms_norm};
+pub use norm::{layer_norm, rms_norm};
 pub use normalise::normalise;
-pub use rotate::rotate;
+pub use per_row::PerRow;
+pub use rotate::Angles;
 pub use self_attention::self_attention;
+pub use trunk::{Branch, LayerNorm, Trunk};
 
 /// What an error says, without the list of calls that candle puts behind it where the
 /// environment asks for such lists.

@@ -1,10 +1,12 @@
 //! Normalisation over the last axis, and what joins a branch to its trunk.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use rayon::prelude::*;
 
+use super::accelerated::asked;
 use super::activation::sum_of_squares;
 use super::isa::vectorised;
+use super::rotate::{Angles, rotate};
 use super::values::{is_ours, tensor, with_values};
 use crate::device::install;
 
@@ -34,24 +36,39 @@ pub fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64) -> Resul
     })??
 }
 
-/// `x / √(mean(x²) + eps) · weight` over the last axis; `weight` [channels].
-pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+/// `x / √(mean(x²) + eps) · weight` over the last axis; `weight` [channels]. Then
+/// neighbouring channels of every head turned by `angles`, where there are any. In the
+/// type of `x`.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64, angles: Option<&Angles>) -> Result<Tensor> {
+    let turned = |x: Tensor| match angles {
+        Some(angles) => rotate(&x, angles),
+        None => Ok(x),
+    };
     if !is_ours(x) {
-        let square = x.sqr()?.mean_keepdim(D::Minus1)?;
-        return x
+        if let Some(own) = asked(|ways| ways.rms_norm(x, weight, eps, angles))? {
+            return Ok(own);
+        }
+        // Squares of 16 bits would be too coarse.
+        let wide = match x.dtype() {
+            DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,
+            _ => x.clone(),
+        };
+        let square = wide.sqr()?.mean_keepdim(D::Minus1)?;
+        let normed = wide
             .broadcast_div(&(square + eps)?.sqrt()?)?
-            .broadcast_mul(weight);
+            .broadcast_mul(weight)?;
+        return turned(normed)?.to_dtype(x.dtype());
     }
     let eps = eps as f32;
-    with_values(weight, |weight| {
+    turned(with_values(weight, |weight| {
         over_rows(x, &[weight], |x, [weight], out| {
             rms_norm_row(x, weight, eps, out);
         })
-    })?
+    })??)
 }
 
 /// `x + branch · gate`; `gate` [channels], or [rows, channels].
-pub fn add_gated(x: &Tensor, branch: &Tensor, gate: &Tensor) -> Result<Tensor> {
+pub(super) fn add_gated(x: &Tensor, branch: &Tensor, gate: &Tensor) -> Result<Tensor> {
     if !is_ours(x) || x.dims() != branch.dims() {
         return x + branch.broadcast_mul(gate)?;
     }
@@ -175,10 +192,13 @@ mod tests {
                 check((joined / 30.0).unwrap(), (exact / 30.0).unwrap());
             }
             let weight = random(&[channels], 1.0);
-            let normed = rms_norm(&x, &weight, 1e-6).unwrap();
-            check(normed, rms_norm(&wide(&x), &wide(&weight), 1e-6).unwrap());
+            let normed = rms_norm(&x, &weight, 1e-6, None).unwrap();
+            check(
+                normed,
+                rms_norm(&wide(&x), &wide(&weight), 1e-6, None).unwrap(),
+            );
         }
         let x = random(&[4, 6], 0.0);
-        assert!(rms_norm(&x, &random(&[5], 0.0), 1e-6).is_err());
+        assert!(rms_norm(&x, &random(&[5], 0.0), 1e-6, None).is_err());
     }
 }

@@ -9,11 +9,20 @@ use crate::device::install;
 /// Rows that a thread takes at a time.
 const ROWS: usize = 16;
 
+/// What the tokens' channels are turned by, the same for every head.
+#[derive(Clone, Debug)]
+pub struct Angles {
+    /// Cosines, [tokens, d / 2] for heads of d channels.
+    pub cos: Tensor,
+    /// Sines, likewise.
+    pub sin: Tensor,
+}
+
 /// Turns neighbouring channels (a, b) of every head to (a cos − b sin, a sin + b cos).
 ///
-/// `x` [batch, tokens, heads · d]; `cos` and `sin` [tokens, d / 2], the same for every
-/// head.
-pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+/// `x` [batch, tokens, heads · d].
+pub(super) fn rotate(x: &Tensor, angles: &Angles) -> Result<Tensor> {
+    let Angles { cos, sin } = angles;
     let (batch, tokens, channels) = x.dims3()?;
     let (rows, half) = cos.dims2()?;
     if rows != tokens || cos.dims() != sin.dims() || half == 0 || channels % (2 * half) != 0 {
@@ -82,14 +91,16 @@ mod tests {
             let x = random(&[batch, tokens, heads * 2 * half]);
             let angles = random(&[tokens, half]);
             let (cos, sin) = (angles.cos().unwrap(), angles.sin().unwrap());
-            let found = rotate(&x, &cos, &sin).unwrap();
             let plain = plainly(&x, &cos, &sin).unwrap();
+            let found = rotate(&x, &Angles { cos, sin }).unwrap();
             let difference = (found - plain).unwrap().abs().unwrap();
             let most: f32 = difference.max_all().unwrap().to_scalar().unwrap();
             assert!(most < 1e-6, "{most}");
         }
         let x = random(&[1, 3, 8]);
-        assert!(rotate(&x, &random(&[2, 4]), &random(&[2, 4])).is_err());
-        assert!(rotate(&x, &random(&[3, 3]), &random(&[3, 3])).is_err());
+        for shape in [[2, 4], [3, 3]] {
+            let (cos, sin) = (random(&shape), random(&shape));
+            assert!(rotate(&x, &Angles { cos, sin }).is_err());
+        }
     }
 }

@@ -5,8 +5,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::regions::Regions;
-use super::rope::Rope;
-use crate::device::ops::{Activation, Linear, attention, full, rms_norm};
+use crate::device::ops::{Activation, Angles, Linear, attention, full, rms_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// Keys and values of one source, the keys normalised over all heads together.
@@ -26,9 +25,10 @@ impl Source {
         })
     }
 
-    /// `x` [batch, m, input] → keys and values, [batch, m, dim] each.
-    fn read(&self, x: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
-        let key = rms_norm(&self.key.forward(x)?, &self.norm, eps)?;
+    /// `x` [batch, m, input] → keys, turned by their angles if they have some, and
+    /// values, [batch, m, dim] each.
+    fn read(&self, x: &Tensor, eps: f64, angles: Option<&Angles>) -> Result<(Tensor, Tensor)> {
+        let key = rms_norm(&self.key.forward(x)?, &self.norm, eps, angles)?;
         Ok((key, self.value.forward(x)?))
     }
 }
@@ -72,10 +72,9 @@ impl Attention {
 
     /// Tokens `x` [batch, n, dim] to one another, turned by their positions; where
     /// there are regions, to those that they may see.
-    pub fn among(&self, x: &Tensor, rope: &Rope, regions: Option<&Regions>) -> Result<Tensor> {
-        let query = rope.apply(&self.query(x)?)?;
-        let (key, value) = self.source.read(x, self.eps)?;
-        let key = rope.apply(&key)?;
+    pub fn among(&self, x: &Tensor, angles: &Angles, regions: Option<&Regions>) -> Result<Tensor> {
+        let query = self.query(x, Some(angles))?;
+        let (key, value) = self.source.read(x, self.eps, Some(angles))?;
         let found = match regions {
             None => attention(&query, &key, &value, self.heads)?,
             Some(regions) => {
@@ -103,8 +102,10 @@ impl Attention {
         image: Option<&Tensor>,
         regions: Option<&Regions>,
     ) -> Result<Tensor> {
-        let query = self.query(x)?;
-        let read = texts.iter().map(|text| self.source.read(text, self.eps));
+        let query = self.query(x, None)?;
+        let read = texts
+            .iter()
+            .map(|text| self.source.read(text, self.eps, None));
         let read = read.collect::<Result<Vec<_>>>()?;
         let Some((key, value)) = read.first() else {
             candle_core::bail!("there is no text");
@@ -132,13 +133,13 @@ impl Attention {
             }
         };
         if let (Some(branch), Some(image)) = (&self.image, image) {
-            let (key, value) = branch.read(image, self.eps)?;
+            let (key, value) = branch.read(image, self.eps, None)?;
             found = (found + attention(&query, &key, &value, self.heads)?)?;
         }
         self.out.forward(&found)
     }
 
-    fn query(&self, x: &Tensor) -> Result<Tensor> {
-        rms_norm(&self.query.forward(x)?, &self.query_norm, self.eps)
+    fn query(&self, x: &Tensor, angles: Option<&Angles>) -> Result<Tensor> {
+        rms_norm(&self.query.forward(x)?, &self.query_norm, self.eps, angles)
     }
 }

@@ -1,14 +1,13 @@
 //! One block: attention among tokens, attention to the text, feed-forward, each
 //! scaled, shifted and gated by the time.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::attention::Attention;
 use super::embed::PerToken;
 use super::regions::Regions;
-use super::rope::Rope;
-use crate::device::ops::{Activation, Linear, add_gated, full, layer_norm};
+use crate::device::ops::{Activation, Angles, LayerNorm, Linear, PerRow, Trunk, full};
 use crate::engine::wan::config::TransformerConfig;
 
 /// What every block of a run reads.
@@ -22,14 +21,16 @@ pub struct Context<'a> {
     /// [times, 6, dim]
     pub time: PerToken,
     /// The tokens' positions.
-    pub rope: Rope,
+    pub angles: Angles,
+    /// What branches off the trunk is of this type, as texts and image are.
+    pub branches: DType,
 }
 
 /// One transformer block.
 pub struct Block {
     among: Attention,
     across: Attention,
-    across_norm: Option<(Tensor, Tensor)>,
+    across_norm: Option<LayerNorm>,
     widen: Linear,
     narrow: Linear,
     /// [6, dim]
@@ -43,7 +44,11 @@ impl Block {
         let dim = config.dim();
         let across_norm = if config.cross_attn_norm {
             let vb = vb.pp("norm2");
-            Some((full(&vb, dim, "weight")?, full(&vb, dim, "bias")?))
+            Some(LayerNorm {
+                scale: PerRow::all(&full(&vb, dim, "weight")?)?,
+                shift: PerRow::all(&full(&vb, dim, "bias")?)?,
+                eps: config.eps,
+            })
         } else {
             None
         };
@@ -60,29 +65,30 @@ impl Block {
         })
     }
 
-    /// `x` [batch, tokens, dim] → the same shape.
-    pub fn forward(&self, x: &Tensor, context: &Context<'_>) -> Result<Tensor> {
+    /// The tokens behind this block.
+    pub fn forward(&self, trunk: Trunk, context: &Context<'_>) -> Result<Trunk> {
         // Shift, scale and gate of the first attention, then of the feed-forward.
-        let part = |i: usize| context.time.part(i, &self.table.get(i)?);
-        let modulated = |x: &Tensor, i: usize| -> Result<Tensor> {
-            layer_norm(x, &(part(i + 1)? + 1.0)?, &part(i)?, self.eps)
+        let time = context.time.with(&self.table)?;
+        let modulated = |i: usize| -> Result<LayerNorm> {
+            Ok(LayerNorm {
+                scale: time.part(i + 1)?.plus(1.0),
+                shift: time.part(i)?,
+                eps: self.eps,
+            })
         };
-        let regions = context.regions;
-        let found = self
-            .among
-            .among(&modulated(x, 0)?, &context.rope, regions)?;
-        let x = add_gated(x, &found, &part(2)?)?;
-        let normed = match &self.across_norm {
-            Some((weight, bias)) => layer_norm(&x, weight, bias, self.eps)?,
-            None => x.clone(),
+        let (regions, kind) = (context.regions, context.branches);
+        let (trunk, x) = trunk.normed(&modulated(0)?, kind)?;
+        let found = self.among.among(&x, &context.angles, regions)?;
+        let trunk = trunk.join(found, Some(time.part(2)?))?;
+        let (trunk, x) = match &self.across_norm {
+            Some(norm) => trunk.normed(norm, kind)?,
+            None => trunk.as_it_is(kind)?,
         };
-        let found = self
-            .across
-            .across(&normed, &context.texts, context.image.as_ref(), regions)?;
-        let x = (x + found)?;
-        let thought = self
-            .widen
-            .forward_through(&self.narrow, &modulated(&x, 3)?)?;
-        add_gated(&x, &thought, &part(5)?)
+        let (texts, image) = (&context.texts, context.image.as_ref());
+        let found = self.across.across(&x, texts, image, regions)?;
+        let trunk = trunk.join(found, None)?;
+        let (trunk, x) = trunk.normed(&modulated(3)?, kind)?;
+        let thought = self.widen.forward_through(&self.narrow, &x)?;
+        trunk.join(thought, Some(time.part(5)?))
     }
 }

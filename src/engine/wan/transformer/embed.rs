@@ -1,10 +1,10 @@
 //! What goes in: latents as tokens, the time, the text and the image.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::rope::Grid;
-use crate::device::ops::{Activation, Linear, full, layer_norm};
+use crate::device::ops::{Activation, Linear, PerRow, full, layer_norm};
 use crate::engine::wan::config::TransformerConfig;
 
 /// A patch of latents to a token: a convolution whose stride is its size.
@@ -135,24 +135,32 @@ impl Timesteps {
     }
 }
 
-/// One vector for all tokens, or for each token one of several.
+/// Vectors for all tokens, or for each token one of several.
 pub struct PerToken {
-    /// [times, .., dim]
+    /// [times, parts, dim]
     rows: Tensor,
     /// [tokens], into `rows`
     token: Option<Tensor>,
 }
 
 impl PerToken {
-    /// Part `i` of the next axis plus `offset` [dim]: [dim], or [tokens, dim].
-    pub fn part(&self, i: usize, offset: &Tensor) -> Result<Tensor> {
-        // [times, parts, dim] → [times, dim]
-        let rows = self.rows.narrow(1, i, 1)?.squeeze(1)?;
-        let rows = rows.broadcast_add(offset)?;
-        match &self.token {
-            Some(token) => rows.index_select(token, 0),
-            None => rows.squeeze(0),
-        }
+    /// With `table` [parts, dim] added; where there is one part it is added to each of
+    /// the table's.
+    pub fn with(&self, table: &Tensor) -> Result<Self> {
+        Ok(Self {
+            rows: self.rows.broadcast_add(table)?,
+            token: self.token.clone(),
+        })
+    }
+
+    /// Part `i`, a vector [dim] for each token.
+    pub fn part(&self, i: usize) -> Result<PerRow> {
+        Ok(PerRow {
+            // [times, parts, dim] → [times, dim]
+            values: self.rows.narrow(1, i, 1)?.squeeze(1)?,
+            of: self.token.clone(),
+            plus: 0.0,
+        })
     }
 
     /// The vectors themselves, [times, parts, dim].
@@ -169,6 +177,15 @@ pub struct Time {
     pub projection: PerToken,
 }
 
+/// With matrices in f32 where the CPU's own products, which widen them in use, are not
+/// at hand: all tokens heed the time, and its layers are small.
+fn wide_elsewhere(vb: VarBuilder<'_>) -> VarBuilder<'_> {
+    match vb.device().is_cpu() {
+        true => vb,
+        false => vb.set_dtype(DType::F32),
+    }
+}
+
 /// Sines and cosines of the time, and the layers behind them.
 pub struct TimeEmbedding {
     first: Linear,
@@ -182,7 +199,7 @@ impl TimeEmbedding {
     /// The layers at `vb`, that of the condition embedder.
     pub fn load(config: &TransformerConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let dim = config.dim();
-        let embedder = vb.pp("time_embedder");
+        let embedder = wide_elsewhere(vb.pp("time_embedder"));
         let linear = |name: &str, input, activation| {
             Linear::load(input, dim, activation, &embedder.pp(name))
         };

@@ -1,11 +1,11 @@
 //! What comes out: tokens as latents again.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::embed::PerToken;
 use super::rope::Grid;
-use crate::device::ops::{Activation, Linear, full, layer_norm};
+use crate::device::ops::{Activation, LayerNorm, Linear, Trunk, full};
 use crate::engine::wan::config::TransformerConfig;
 
 /// The last normalisation and projection.
@@ -32,13 +32,16 @@ impl Head {
         })
     }
 
-    /// `x` [batch, tokens, dim] → [batch, channels, frames, rows, columns].
-    pub fn forward(&self, x: &Tensor, time: &PerToken, grid: Grid) -> Result<Tensor> {
-        let shift = time.part(0, &self.table.get(0)?)?;
-        let scale = (time.part(0, &self.table.get(1)?)? + 1.0)?;
-        let values = self
-            .out
-            .forward(&layer_norm(x, &scale, &shift, self.eps)?)?;
+    /// The tokens behind all blocks → [batch, channels, frames, rows, columns] in f32.
+    pub fn forward(&self, trunk: Trunk, time: &PerToken, grid: Grid) -> Result<Tensor> {
+        let time = time.with(&self.table)?;
+        let norm = LayerNorm {
+            scale: time.part(1)?.plus(1.0),
+            shift: time.part(0)?,
+            eps: self.eps,
+        };
+        let (_, x) = trunk.normed(&norm, DType::F32)?;
+        let values = self.out.forward(&x)?;
         let batch = x.dim(0)?;
         let [pt, ph, pw] = self.patch;
         // [b, tokens, pt · ph · pw · c] → [b, T, H, W, pt, ph, pw, c]

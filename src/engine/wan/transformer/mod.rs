@@ -13,14 +13,17 @@ mod rope;
 mod shelf;
 mod vace;
 
-use candle_core::{Result, Tensor};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::config::TransformerConfig;
+use crate::device::ops::{Angles, Trunk};
 use block::{Block, Context};
 use embed::{ImageEmbedding, PatchEmbedding, TextEmbedding, TimeEmbedding};
 use head::Head;
-use rope::Rope;
+use rope::{Grid, angles};
 use shelf::{Away, Here, Place, Shelf};
 use vace::Vace;
 
@@ -66,8 +69,9 @@ pub enum Part {
     Block(usize),
 }
 
-/// Is told of each part's result while the transformer runs; an error ends it.
-pub type Watch<'a> = dyn FnMut(Part, &Tensor) -> Result<()> + 'a;
+/// Is told of each part while the transformer runs, and can have its result; an error
+/// ends it.
+pub type Watch<'a> = dyn FnMut(Part, &dyn Fn() -> Result<Tensor>) -> Result<()> + 'a;
 
 /// A Wan transformer with its weights.
 pub struct Transformer {
@@ -79,6 +83,10 @@ pub struct Transformer {
     vace: Option<Vace>,
     head: Head,
     config: TransformerConfig,
+    /// See [`Context`].
+    branches: DType,
+    /// Those of the last evaluation's tokens.
+    angles: Mutex<Option<(Grid, Angles)>>,
 }
 
 impl Transformer {
@@ -123,6 +131,12 @@ impl Transformer {
             vace,
             head: Head::load(config, vb)?,
             config: config.clone(),
+            // On a GPU the matrices' own type, in which products are made there.
+            branches: match vb.device().is_cpu() {
+                true => DType::F32,
+                false => vb.dtype(),
+            },
+            angles: Mutex::new(None),
         })
     }
 
@@ -142,11 +156,15 @@ impl Transformer {
                 self.config.rope_max_seq_len
             );
         }
-        let mut x = self.patch.forward(inputs.latents)?;
-        watch(Part::Patch, &x)?;
+        let x = self.patch.forward(inputs.latents)?;
+        let told = |tensor: &Tensor| {
+            let tensor = tensor.clone();
+            move || Ok(tensor.clone())
+        };
+        watch(Part::Patch, &told(&x))?;
         let time = self.time.forward(inputs.timesteps, grid.tokens(), device)?;
-        watch(Part::Time, time.embedding.rows())?;
-        watch(Part::TimeProjection, time.projection.rows())?;
+        watch(Part::Time, &told(time.embedding.rows()))?;
+        watch(Part::TimeProjection, &told(time.projection.rows()))?;
         if let Some(regions) = inputs.regions.filter(|r| r.tokens() != grid.tokens()) {
             candle_core::bail!(
                 "regions of {} tokens for {}",
@@ -154,40 +172,55 @@ impl Transformer {
                 grid.tokens()
             );
         }
-        let mut texts = vec![self.text.forward(inputs.text)?];
-        watch(Part::Text, &texts[0])?;
+        let kind = self.branches;
+        let text = |text: &Tensor| self.text.forward(text)?.to_dtype(kind);
+        let mut texts = vec![text(inputs.text)?];
+        watch(Part::Text, &told(&texts[0]))?;
         for subject in inputs.subjects {
-            texts.push(self.text.forward(subject)?);
+            texts.push(text(subject)?);
         }
         let image = match (&self.image, inputs.image) {
-            (Some(embedding), Some(image)) => Some(embedding.forward(image)?),
+            (Some(embedding), Some(image)) => Some(embedding.forward(image)?.to_dtype(kind)?),
             _ => None,
         };
         if let Some(image) = &image {
-            watch(Part::Image, image)?;
+            watch(Part::Image, &told(image))?;
         }
         let context = Context {
             texts,
             regions: inputs.regions,
             image,
             time: time.projection,
-            rope: Rope::new(&self.config, grid, device)?,
+            angles: self.angles(grid, device)?,
+            branches: kind,
         };
         let hints = match (&self.vace, inputs.control) {
             (Some(vace), Some(control)) => vace.hints(&x, control, &context)?,
             _ => Vec::new(),
         };
         for (i, (_, hint)) in hints.iter().enumerate() {
-            watch(Part::Hint(i), hint)?;
+            watch(Part::Hint(i), &told(hint))?;
         }
         let mut hints = hints.into_iter().peekable();
+        let mut trunk = Trunk::new(x);
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.with(|block| block.forward(&x, &context))?;
-            watch(Part::Block(i), &x)?;
+            trunk = block.with(|block| block.forward(trunk, &context))?;
+            watch(Part::Block(i), &|| trunk.joined())?;
             if let Some((_, hint)) = hints.next_if(|(layer, _)| *layer == i) {
-                x = (x + hint)?;
+                trunk = trunk.join(hint, None)?;
             }
         }
-        self.head.forward(&x, &time.embedding, grid)
+        self.head.forward(trunk, &time.embedding, grid)
+    }
+
+    /// The angles of the tokens of `grid`, kept from evaluation to evaluation.
+    fn angles(&self, grid: Grid, device: &Device) -> Result<Angles> {
+        let mut kept = self.angles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, angles)) = kept.as_ref().filter(|(of, _)| *of == grid) {
+            return Ok(angles.clone());
+        }
+        let angles = angles(&self.config, grid, device)?;
+        *kept = Some((grid, angles.clone()));
+        Ok(angles)
     }
 }

@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use super::block::{Block, Context};
 use super::embed::PatchEmbedding;
 use super::shelf::{Place, Shelf};
-use crate::device::ops::{Activation, Linear};
+use crate::device::ops::{Activation, Linear, Trunk};
 use crate::engine::wan::config::{TransformerConfig, VaceConfig};
 
 /// The control branch.
@@ -56,7 +56,7 @@ impl Vace {
     }
 
     /// The hint for each block of the transformer that gets one, scaled:
-    /// `(block, [batch, tokens, dim])`.
+    /// `(block, [batch, tokens, dim])` in the branches' type.
     pub fn hints(
         &self,
         x: &Tensor,
@@ -78,15 +78,15 @@ impl Vace {
         if given < tokens {
             state = state.pad_with_zeros(1, 0, tokens - given)?;
         }
-        state = (self.proj_in.forward(&state)? + x)?;
+        let mut trunk = Trunk::new((self.proj_in.forward(&state)? + x)?);
         let mut hints = Vec::with_capacity(count);
         for (i, block) in self.blocks.iter().enumerate() {
             let (next, hint) = block.with(|(block, out)| {
-                let state = block.forward(&state, context)?;
-                let hint = out.forward(&state)?;
-                Ok((state, hint))
+                let trunk = block.forward(trunk, context)?;
+                let (trunk, state) = trunk.as_it_is(context.branches)?;
+                Ok((trunk, out.forward(&state)?))
             })?;
-            state = next;
+            trunk = next;
             let scale = control.scales[i.min(control.scales.len() - 1)];
             hints.push((self.layers[i], (hint * f64::from(scale))?));
         }
