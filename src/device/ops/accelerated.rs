@@ -98,7 +98,7 @@ pub(super) fn asked<R>(
 
 /// Ways that only this thread's tests have.
 #[cfg(test)]
-pub(super) mod stand_in {
+pub(crate) mod stand_in {
     use std::cell::RefCell;
     use std::sync::Arc;
 

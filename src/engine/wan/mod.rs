@@ -3,6 +3,8 @@
 //! reference implementation (diffusers) by the fixtures of `tests/wan`.
 
 mod array;
+#[cfg(test)]
+mod as_on_gpu;
 pub mod checkpoint;
 pub mod clip;
 pub mod colour;

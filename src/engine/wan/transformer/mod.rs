@@ -213,6 +213,13 @@ impl Transformer {
         self.head.forward(trunk, &time.embedding, grid)
     }
 
+    /// The same with branches of type `kind`, as elsewhere than on the CPU.
+    #[cfg(test)]
+    pub(crate) fn with_branches(self, kind: DType) -> Self {
+        let branches = kind;
+        Self { branches, ..self }
+    }
+
     /// The angles of the tokens of `grid`, kept from evaluation to evaluation.
     fn angles(&self, grid: Grid, device: &Device) -> Result<Angles> {
         let mut kept = self.angles.lock().unwrap_or_else(PoisonError::into_inner);
