@@ -31,6 +31,7 @@ pub fn cuda(on_cpu: bool) -> Result<String> {
         "debug"
     } else {
         command.arg("--release");
+        println!("{}", kernels::kernels(true)?);
         with_nvcc(&mut command, &root)?;
         "release"
     };

@@ -13,7 +13,13 @@ mod engine;
 mod face;
 #[cfg(feature = "cuda")]
 mod gpu;
+#[cfg(feature = "cuda")]
+mod memory;
 mod notices;
+#[cfg(feature = "cuda")]
+mod products;
+#[cfg(feature = "cuda")]
+mod rows;
 #[cfg(feature = "cuda")]
 mod trial;
 #[cfg(feature = "cuda")]

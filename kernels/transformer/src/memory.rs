@@ -22,10 +22,7 @@ pub fn address(tensor: &Tensor) -> Result<u64> {
     };
     let device = storage.device.clone();
     /// Where the slice begins.
-    fn begin<T: CudaDType>(
-        storage: &candle_core::CudaStorage,
-        device: &CudaDevice,
-    ) -> Result<u64> {
+    fn begin<T: CudaDType>(storage: &candle_core::CudaStorage, device: &CudaDevice) -> Result<u64> {
         let stream = device.cuda_stream();
         Ok(storage.as_cuda_slice::<T>()?.device_ptr(&stream).0)
     }

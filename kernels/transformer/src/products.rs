@@ -6,7 +6,6 @@ use std::ffi::c_void;
 use std::mem::size_of_val;
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::cublaslt::result::{self, CublasError};
 use candle_core::cuda_backend::cudarc::cublaslt::sys;
@@ -15,6 +14,7 @@ use candle_core::{CudaDevice, D, DType, Result, Tensor};
 
 use crate::device::ops::Activation;
 use crate::memory::{address, device_of, room};
+use crate::notices::notice;
 
 /// Bytes that a product may work in: what NVIDIA advises for Hopper.
 const WORKSPACE: usize = 32 << 20;
@@ -62,14 +62,13 @@ impl Products {
     }
 
     /// `activation(x · weightᵀ + bias)`, see `ops::accelerated`. None where the types are
-    /// others or cuBLASLt refuses; then `notice` is told what it said.
+    /// others or cuBLASLt refuses; then a notice tells what it said.
     pub fn linear(
         &self,
         x: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
         activation: Activation,
-        notice: impl Fn(String),
     ) -> Result<Option<Tensor>> {
         let (Some(device), (output, input)) = (device_of(x), weight.dims2()?) else {
             return Ok(None);
@@ -96,7 +95,10 @@ impl Products {
         let (x, at_x) = whole(&x.to_dtype(shape.kind)?)?;
         let (_weight, at_weight) = whole(weight)?;
         let (_bias, at_bias) = whole(bias)?;
-        if [at_x, at_weight, at_bias].iter().any(|a| a % ALIGNMENT != 0) {
+        if [at_x, at_weight, at_bias]
+            .iter()
+            .any(|a| a % ALIGNMENT != 0)
+        {
             return Ok(None);
         }
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,8 +107,12 @@ impl Products {
         }
         let plan = plans.entry(shape).or_insert_with(|| {
             let made = Plan::new(self.handle, &shape, at_bias);
-            made.map_err(|error| notice(format!("cuBLASLt has no product {shape:?}: {error}")))
-                .ok()
+            let refused = |error| {
+                notice(format!(
+                    "a product is not fused with what follows: cuBLASLt said {error} to {shape:?}"
+                ));
+            };
+            made.map_err(refused).ok()
         });
         let Some(plan) = plan else {
             return Ok(None);
@@ -116,7 +122,11 @@ impl Products {
             *last = output;
         }
         let out = room(dims, shape.out, device)?;
-        plan.run(self.handle, [at_weight, at_x, at_bias, address(&out)?], device)?;
+        plan.run(
+            self.handle,
+            [at_weight, at_x, at_bias, address(&out)?],
+            device,
+        )?;
         drop(plans);
         match activation {
             Activation::None | Activation::GeluTanh => Ok(Some(out)),
@@ -213,7 +223,8 @@ impl Plan {
         let wide = sys::cudaDataType_t::CUDA_R_32F;
         let sums = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
         let operation = Operation(result::create_matmul_desc(sums, wide)?);
-        let transposed = sys::cublasOperation_t::CUBLAS_OP_T;
+        // CUBLAS_OP_T
+        let transposed = 1i32;
         operation.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &transposed)?;
         let behind = match shape.gelu {
             true => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_GELU_BIAS,

@@ -1,21 +1,44 @@
 //! What this object does in other ways than candle, on an NVIDIA GPU.
 
-use candle_core::{CudaDevice, Result, Tensor};
+use candle_core::{CudaDevice, DType, Result, Tensor};
 
 use crate::attention::FusedAttention;
 use crate::device::ops::accelerated::Accelerated;
+use crate::device::ops::{Activation, Angles, Branch, LayerNorm};
+use crate::memory::device_of;
+use crate::notices::notice;
+use crate::products::Products;
+use crate::rows::Rows;
 
 /// The ways of one GPU.
 pub struct Ways {
+    device: CudaDevice,
     attention: FusedAttention,
+    products: Option<Products>,
+    rows: Option<Rows>,
 }
 
 impl Ways {
     /// The ways of `device`; what is missing for one is told to the artist.
     pub fn new(device: &CudaDevice) -> Self {
+        let ordinal = device.cuda_stream().context().ordinal();
+        let products = Products::new(device).map_err(|error| {
+            notice(format!("products are not fused with what follows: {error}"));
+        });
+        let rows = Rows::new(ordinal).map_err(|error| {
+            notice(format!("norms are not fused: {error}"));
+        });
         Self {
+            device: device.clone(),
             attention: FusedAttention::new(device),
+            products: products.ok(),
+            rows: rows.ok(),
         }
+    }
+
+    /// Whether `x` lies on this GPU.
+    fn has(&self, x: &Tensor) -> bool {
+        device_of(x).is_some_and(|device| device.id() == self.device.id())
     }
 }
 
@@ -28,5 +51,44 @@ impl Accelerated for Ways {
         heads: usize,
     ) -> Result<Option<Tensor>> {
         self.attention.attend(q, k, v, heads)
+    }
+
+    fn linear(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        activation: Activation,
+    ) -> Result<Option<Tensor>> {
+        match &self.products {
+            Some(products) if self.has(x) => products.linear(x, weight, bias, activation),
+            _ => Ok(None),
+        }
+    }
+
+    fn rms_norm(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        eps: f64,
+        angles: Option<&Angles>,
+    ) -> Result<Option<Tensor>> {
+        match &self.rows {
+            Some(rows) if self.has(x) => rows.rms_norm(x, weight, eps, angles),
+            _ => Ok(None),
+        }
+    }
+
+    fn join(
+        &self,
+        x: &Tensor,
+        branch: Option<&Branch>,
+        norm: Option<&LayerNorm>,
+        kind: DType,
+    ) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        match &self.rows {
+            Some(rows) if self.has(x) => rows.join(x, branch, norm, kind),
+            _ => Ok(None),
+        }
     }
 }
