@@ -1,226 +1,267 @@
 #!/usr/bin/env python3
-"""An evaluation of the Wan transformer on a GPU by Longtake's object, and beside it by
-diffusers in torch with the fastest attention that torch picks, the same random weights
-and inputs, run by run in turn; how far the two are apart, and one JSON file.
+"""The Wan transformer on a GPU by Longtake's object, beside diffusers in torch, of the
+same random weights.
 
     python3 benches/gpu/transformer.py [--size 81x480x832] [--layers 30] [--rounds 5]
 
-Of Wan 2.1 1.3B by default, at 81 frames of 832 x 480. Needs the object that `cargo xtask
-cuda` builds (benches/gpu/carried or --object), the driver and CUDA 13's libraries: the
-system's, or those that torch of PyPI brings. Where torch and diffusers are missing our
-own time alone is told. `--cpu` tries all of it with the object of `cargo xtask cuda
---on-cpu` and torch on the CPU, at a small size: no measurement.
+First every variant at a small size (`--only time` leaves that out): how far the velocity
+is from diffusers' in f32, beside how far diffusers' in bf16 is. Then the time of an
+evaluation of Wan 2.1 1.3B, by default at 81 frames of 832 x 480, beside torch in bf16 by
+each of its attentions, in turn; and one JSON file. `--compiled` adds torch.compile,
+`--profile` where our own time goes, kernel by kernel.
+
+Needs torch with CUDA 13, diffusers, and the object that `cargo xtask cuda` builds
+(benches/gpu/carried or --object). `--cpu` tries all of it with the object of `cargo xtask
+cuda --on-cpu`, at a size given small: no measurement. Ends with 1 where a variant is
+wrong.
 """
 
 import argparse
-import array
-import ctypes
+import contextlib
 import datetime
-import glob
 import json
 import os
-import random
 import statistics
-import struct
 import subprocess
 import sys
 import time
 
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from object import Model, Object, Weights, message, open_libraries, read_message
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-LIBRARIES = ["libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"]
-INTERFACE = 1
-F32, BF16 = 0, 2
-GIVEN = 65537  # numbers that weights repeat after: a prime, so rows differ
+BASE = {
+    "_class_name": "WanTransformer3DModel",
+    "patch_size": [1, 2, 2],
+    "num_attention_heads": 12,
+    "attention_head_dim": 128,
+    "in_channels": 16,
+    "out_channels": 16,
+    "text_dim": 4096,
+    "freq_dim": 256,
+    "ffn_dim": 8960,
+    "num_layers": 30,
+    "cross_attn_norm": True,
+    "eps": 1e-6,
+}
+IMAGE = {"image_dim": 1280, "added_kv_proj_dim": 1536, "in_channels": 36}
+VACE = {"_class_name": "WanVACETransformer3DModel", "vace_layers": [0, 2], "vace_in_channels": 96}
+WIDE = {"num_attention_heads": 40, "ffn_dim": 13824}
+MIDDLE = {"num_attention_heads": 24, "ffn_dim": 14336, "in_channels": 48, "out_channels": 48}
+# Ours may be as far from f32 as torch in bf16 is, and a little more.
+ALLOWED = 1.2
 
 
-class Bytes(ctypes.Structure):
-    _fields_ = [("data", ctypes.POINTER(ctypes.c_uint8)), ("len", ctypes.c_size_t), ("capacity", ctypes.c_size_t)]
+def random(shape, seed, device):
+    return torch.randn(shape, generator=torch.Generator(device).manual_seed(seed), device=device)
 
 
-class Given(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_size_t)]
-
-
-GET = ctypes.CFUNCTYPE(
-    ctypes.c_int32,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.POINTER(ctypes.c_size_t),
-    ctypes.c_size_t,
-    ctypes.c_uint32,
-    ctypes.POINTER(Given),
-)
-STOP = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
-
-
-def open_libraries():
-    """CUDA's libraries, for all in the process to find."""
-    folders = [p for entry in sys.path for p in glob.glob(os.path.join(entry, "nvidia", "*", "lib"))]
-    for name in LIBRARIES:
-        for path in [name] + [os.path.join(folder, name) for folder in folders]:
-            try:
-                ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
-                break
-            except OSError:
-                continue
-        else:
-            sys.exit(f"{name} was not found: install CUDA 13's libraries, or torch, which brings them")
-
-
-class Weights:
-    """Random weights by name and shape, in f32 or bf16, the same for both sides."""
-
-    def __init__(self):
-        draw = random.Random(1)
-        self.numbers = [draw.uniform(-1, 1) for _ in range(GIVEN)]
-        self.blocks = {}
-        self.shapes = {}
-
-    def block(self, by, around, kind):
-        key = (by, around, kind)
-        if key not in self.blocks:
-            values = array.array("f", [around + by * v for v in self.numbers])
-            data = values.tobytes()
-            if kind == BF16:
-                # The upper half of each number.
-                data = b"".join(data[i + 2 : i + 4] for i in range(0, len(data), 4))
-            self.blocks[key] = data
-        return self.blocks[key]
-
-    def get(self, name, shape, kind):
-        count = 1
-        for n in shape:
-            count *= n
-        self.shapes[name] = (tuple(shape), kind)
-        norm = "norm" in name and name.endswith("weight")
-        width = count // shape[0] if len(shape) > 1 else shape[-1]
-        by = 0.1 if norm else 1.7 / width**0.5
-        block = self.block(by, 1.0 if norm else 0.0, kind)
-        size = 2 if kind == BF16 else 4
-        # Each begins elsewhere in the block.
-        turn = size * (sum(name.encode()) * 7919 % GIVEN)
-        block = block[turn:] + block[:turn]
-        return (block * (count // GIVEN + 1))[: count * size]
-
-
-def message(parts):
-    """A safetensors file of f32 parts: name to shape and array."""
-    header, at = {}, 0
-    for name, (shape, values) in parts.items():
-        end = at + 4 * len(values)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, end]}
-        at = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + b"".join(values.tobytes() for _, values in parts.values())
-
-
-def read_message(data, name):
-    (length,) = struct.unpack("<Q", data[:8])
-    entry = json.loads(data[8 : 8 + length])[name]
-    first, last = entry["data_offsets"]
-    values = array.array("f")
-    values.frombytes(data[8 + length + first : 8 + length + last])
-    return values
-
-
-class Ours:
-    def __init__(self, path, config, weights, kind):
-        self.lib = ctypes.CDLL(path)
-        found = self.lib.longtake_transformer_interface()
-        if found != INTERFACE:
-            sys.exit(f"{path} speaks version {found}, this script {INTERFACE}: take both from one commit")
-        self.lib.longtake_transformer_open.restype = ctypes.c_void_p
-        self.lib.longtake_transformer_free.argtypes = [Bytes]
-        self.lib.longtake_transformer_free.restype = None
-        text = json.dumps(config).encode()
-        held = []
-
-        def get(_, name, name_bytes, shape, rank, wanted, given):
-            try:
-                name = ctypes.string_at(name, name_bytes).decode()
-                data = weights.get(name, [shape[i] for i in range(rank)], wanted)
-                held[:] = [ctypes.create_string_buffer(data, len(data))]
-                given[0] = Given(ctypes.addressof(held[0]), len(data))
-                return 0
-            except Exception as error:  # None may leave into the object.
-                print(error, file=sys.stderr)
-                return 1
-
-        failure = Bytes()
-        self.model = self.lib.longtake_transformer_open(
-            ctypes.c_size_t(0),
-            text,
-            ctypes.c_size_t(len(text)),
-            ctypes.c_uint32(kind),
-            GET(get),
-            None,
-            ctypes.byref(failure),
-        )
-        if not self.model:
-            sys.exit(f"the object takes no model: {self.taken(failure).decode()}")
-        self.never = STOP(lambda _: 0)
-
-    def taken(self, given):
-        data = ctypes.string_at(given.data, given.len) if given.data else b""
-        self.lib.longtake_transformer_free(given)
-        return data
-
-    def run(self, request):
-        reply, failure = Bytes(), Bytes()
-        answer = self.lib.longtake_transformer_run(
-            ctypes.c_void_p(self.model),
-            request,
-            ctypes.c_size_t(len(request)),
-            self.never,
-            None,
-            ctypes.byref(reply),
-            ctypes.byref(failure),
-        )
-        if answer:
-            sys.exit(f"the object failed: {self.taken(failure).decode()}")
-        return self.taken(reply)
+def inputs(config, latents, device, per_token=False):
+    """The parts of a request."""
+    tokens = latents[0] * latents[1] * latents[2] // 4
+    parts = {
+        "latents": random([1, config["in_channels"], *latents], 2, device),
+        "text": random([1, 512, config["text_dim"]], 3, device),
+        "times": torch.tensor([700.0]),
+    }
+    if per_token:
+        parts["times"] = torch.tensor([0.0, 700.0])
+        parts["token"] = (torch.arange(tokens) >= tokens // latents[0]).int()
+    if "image_dim" in config:
+        parts["image"] = random([1, 257, config["image_dim"]], 4, device)
+    if "vace_layers" in config:
+        parts["control"] = random([1, config["vace_in_channels"], *latents], 5, device)
+        parts["scales"] = torch.tensor([1.0, 0.5])[: len(config["vace_layers"])]
+    return parts
 
 
 class Theirs:
-    def __init__(self, torch, config, weights, device):
-        from diffusers import WanTransformer3DModel
+    """diffusers' model of the same weights, in `kind`."""
 
-        self.torch, self.device = torch, device
+    def __init__(self, config, weights, kind, device):
+        import diffusers
+
+        family = getattr(diffusers, config["_class_name"])
         plain = {k: v for k, v in config.items() if not k.startswith("_")}
-        kind = torch.float32 if device == "cpu" else torch.bfloat16
         with torch.device("meta"):
-            model = WanTransformer3DModel(**plain)
+            model = family(**plain)
+        # In bf16, but for what diffusers itself keeps wide.
+        wide = tuple(getattr(model, "_keep_in_fp32_modules", None) or ()) if kind != torch.float32 else ()
         state = {}
-        for name, (shape, given) in list(weights.shapes.items()):
-            data = bytearray(weights.get(name, shape, given))
-            dtype = torch.bfloat16 if given == BF16 else torch.float32
-            state[name] = torch.frombuffer(data, dtype=dtype).reshape(shape).to(device)
+        for name, value in model.state_dict().items():
+            keep = any(part in name for part in wide)
+            state[name] = weights.get(name, value.shape, torch.float32 if keep else kind).clone()
         model.load_state_dict(state, strict=True, assign=True)
         # What is no weight was made on no device.
         model.rope = type(model.rope)(config["attention_head_dim"], tuple(config["patch_size"]), 1024)
-        # In bf16, but for what diffusers itself keeps wide.
-        wide = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
-        for name, value in model.named_parameters():
-            keep = any(part in name for part in wide)
-            value.data = value.data.to(torch.float32 if keep else kind)
-        self.model = model.to(device).eval()
-        self.kind = kind
+        self.model, self.kind, self.device = model.to(device).eval(), kind, device
 
-    def run(self, parts):
-        torch = self.torch
-        tensor = lambda name: torch.tensor(parts[name][1]).reshape(parts[name][0]).to(self.device, self.kind)
-        given = [tensor("latents"), torch.tensor([parts["times"][1][0]], device=self.device), tensor("text")]
+    def prepared(self, parts):
+        """An evaluation with inputs that are there already."""
+        on = lambda name: parts[name].to(self.device, self.kind) if name in parts else None
+        times = parts["times"].to(self.device)
+        if "token" in parts:
+            times = times[parts["token"].long().to(self.device)][None]
+        given = {"hidden_states": on("latents"), "timestep": times, "encoder_hidden_states": on("text")}
+        given["encoder_hidden_states_image"] = on("image")
+        if "control" in parts:
+            given["control_hidden_states"] = on("control")
+            given["control_hidden_states_scale"] = on("scales")
 
         def once():
             with torch.no_grad():
-                out = self.model(given[0], given[1], given[2], return_dict=False)[0]
-            if self.device != "cpu":
+                return self.model(**given, return_dict=False)[0]
+
+        return once
+
+
+def apart(found, exact):
+    found, exact = found.float().cpu(), exact.float().cpu()
+    return float((found - exact).norm() / exact.norm())
+
+
+def check(owner, device, small):
+    """Every variant at a small size; true where all are right."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    bf16 = torch.bfloat16
+    variants = [
+        ("1.3B's layers", {}, bf16, False),
+        ("1.3B's layers in f16", {}, torch.float16, False),
+        ("14B's layers", WIDE, bf16, False),
+        ("TI2V 5B's layers, a time for each token", MIDDLE, bf16, True),
+        ("with an image", IMAGE, bf16, False),
+        ("VACE", VACE, bf16, False),
+    ]
+    latents, layers = ([3, 8, 12], 3) if small else ([3, 30, 52], 4)
+    right = True
+    for name, change, kind, per_token in variants:
+        config = BASE | change | {"num_layers": layers}
+        if small:
+            config |= {"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 96, "text_dim": 64}
+            config |= {"added_kv_proj_dim": 48} if "image_dim" in config else {}
+        weights = Weights(device)
+        parts = inputs(config, latents, device, per_token)
+        ours = Model(owner, config, weights, torch.float32 if small else kind)
+        found = read_message(ours.run(message(parts)), "velocity")
+        again = read_message(ours.run(message(parts)), "velocity")
+        same = bool((found == again).all())
+        line = {"same again": same}
+        line |= regions(ours, parts, found) if not per_token and not change else {}
+        ours.close()
+        exact = Theirs(config, weights, torch.float32, device).prepared(parts)()
+        line["ours"] = apart(found, exact)
+        if small:
+            good = line["ours"] < 1e-4
+        else:
+            line["torch"] = apart(Theirs(config, weights, kind, device).prepared(parts)(), exact)
+            good = line["ours"] < ALLOWED * line["torch"]
+        good = good and same and all(v for k, v in line.items() if isinstance(v, bool))
+        right = right and good
+        print("PASS" if good else "FAIL", name, line, flush=True)
+        del weights, exact
+        if device != "cpu":
+            torch.cuda.empty_cache()
+    return right
+
+
+def regions(ours, parts, plain):
+    """What regions promise: one for all changes nothing, and what a subject's text says
+    stays among its tokens."""
+    tokens = parts["latents"][0, 0].numel() // 4
+    run = lambda more: read_message(ours.run(message(parts | more)), "velocity")
+    whole = run({"members": torch.zeros(tokens, dtype=torch.int32)})
+    # Columns of tokens to the right belong to the subject.
+    columns = parts["latents"].shape[4] // 2
+    members = (torch.arange(tokens) % columns >= columns // 2).int()
+    other = random(parts["text"].shape, 7, parts["text"].device)
+    one, two = (run({"members": members, "subject0": text}) for text in (parts["text"], other))
+    outside = members.reshape(*parts["latents"].shape[2:3], -1, columns) == 0
+    outside = outside.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    differs = (one != two).any(1)[0]
+    return {
+        "a region of all": apart(whole, plain) < 0.01,
+        "outside the same": not bool((differs & outside).any()),
+        "inside another": bool((differs & ~outside).any()),
+    }
+
+
+def profiled(work):
+    """Seconds by kernel."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        work()
+        torch.cuda.synchronize()
+    print(seen.key_averages().table(sort_by="cuda_time_total", row_limit=30, max_name_column_width=90))
+
+
+def measure(owner, args, device):
+    """Times of an evaluation at full size."""
+    frames, rows, columns = map(int, args.size.split("x"))
+    latents = [(frames - 1) // 4 + 1, rows // 8, columns // 8]
+    config = BASE | {"num_layers": args.layers}
+    if args.cpu:
+        config |= {"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 96, "text_dim": 64}
+    kind = torch.float32 if args.cpu else torch.bfloat16
+    weights = Weights(device)
+    begun = time.perf_counter()
+    ours = Model(owner, config, weights, kind)
+    loading = time.perf_counter() - begun
+    parts = inputs(config, latents, device)
+    request = message(parts)
+    ways = {"longtake": lambda: ours.run(request)}
+    theirs = Theirs(config, weights, kind, device).prepared(parts)
+    backends = {} if args.cpu else {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
+
+    def by(backend, model):
+        def once():
+            with sdpa_kernel(backend) if backend else contextlib.nullcontext():
+                out = model()
+            if device != "cpu":
                 torch.cuda.synchronize()
             return out
 
         return once
+
+    for name, backend in backends.items():
+        ways[f"torch, {name}"] = by(backend, theirs)
+    if args.cpu:
+        ways["torch"] = theirs
+    if args.compiled:
+        compiled = Theirs(config, weights, kind, device)
+        compiled.model.compile_repeated_blocks(fullgraph=True)
+        ways["torch, cudnn, compiled"] = by(SDPBackend.CUDNN_ATTENTION, compiled.prepared(parts))
+    seconds = {name: [] for name in ways}
+    last = {}
+    for turn in range(args.rounds + 1):
+        for name, way in list(ways.items()):
+            begun = time.perf_counter()
+            try:
+                last[name] = way()
+            except Exception as error:
+                print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+                del ways[name], seconds[name]
+                continue
+            # The first of each warms up.
+            if turn:
+                seconds[name].append(time.perf_counter() - begun)
+    exact = next(last[name] for name in last if name != "longtake")
+    told = {
+        "seconds_of_an_evaluation": {k: statistics.median(v) for k, v in seconds.items()},
+        "all_seconds": seconds,
+        "seconds_of_loading": loading,
+        "relative_difference": apart(read_message(last["longtake"], "velocity"), exact),
+        "layers": args.layers,
+        "tokens": latents[0] * latents[1] * latents[2] // 4,
+    }
+    if args.profile:
+        profiled(lambda: ours.run(request))
+        profiled(ways.get("torch, cudnn", theirs))
+    ours.close()
+    return told
 
 
 def main():
@@ -229,85 +270,39 @@ def main():
     parser.add_argument("--size", default="81x480x832", help="frames, rows and columns")
     parser.add_argument("--layers", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=["check", "time"])
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("--cpu", action="store_true")
     args = parser.parse_args()
-    frames, rows, columns = map(int, args.size.split("x"))
-    shape = [1, 16, (frames - 1) // 4 + 1, rows // 8, columns // 8]
+    device = "cpu" if args.cpu else "cuda"
     if not args.cpu:
         open_libraries()
-    config = {
-        "_class_name": "WanTransformer3DModel",
-        "patch_size": [1, 2, 2],
-        "num_attention_heads": 12,
-        "attention_head_dim": 128,
-        "in_channels": 16,
-        "out_channels": 16,
-        "text_dim": 4096,
-        "freq_dim": 256,
-        "ffn_dim": 8960,
-        "num_layers": args.layers,
-        "cross_attn_norm": True,
-        "eps": 1e-6,
-    }
-    draw = random.Random(2)
-    normal = lambda count: array.array("f", [draw.gauss(0, 1) for _ in range(count)])
-    count = shape[1] * shape[2] * shape[3] * shape[4]
-    parts = {
-        "latents": (shape, normal(count)),
-        "text": ([1, 512, 4096], normal(GIVEN) * (512 * 4096 // GIVEN + 1)),
-        "times": ([1], array.array("f", [700.0])),
-    }
-    parts["text"] = (parts["text"][0], parts["text"][1][: 512 * 4096])
-    weights = Weights()
     where = "../../target/transformer" if args.cpu else "carried"
-    path = args.object or os.path.join(HERE, where, "liblongtake_transformer.so")
-    ours = Ours(path, config, weights, F32 if args.cpu else BF16)
-    request = message(parts)
-    ways = {"longtake": lambda: ours.run(request)}
-    theirs, versions = None, {}
-    try:
-        import diffusers
-        import torch
-
-        theirs = Theirs(torch, config, weights, "cpu" if args.cpu else "cuda")
-        ways["torch"] = theirs.run(parts)
-        versions = {"torch": torch.__version__, "diffusers": diffusers.__version__}
-    except ImportError as error:
-        print(f"beside nothing: {error}", file=sys.stderr)
-    seconds = {name: [] for name in ways}
-    last = {}
-    for turn in range(args.rounds + 1):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            last[name] = way()
-            # The first of each warms up.
-            if turn:
-                seconds[name].append(time.perf_counter() - begun)
-    apart = None
-    if theirs:
-        found = theirs.torch.tensor(read_message(last["longtake"], "velocity"))
-        exact = last["torch"].float().flatten().cpu()
-        apart = float((found - exact).norm() / exact.norm())
+    owner = Object(args.object or os.path.join(HERE, where, "liblongtake_transformer.so"))
+    right = args.only == "time" or check(owner, device, args.cpu)
+    told = {"right": right} | (measure(owner, args, device) if args.only != "check" else {})
+    told["notices"] = list(owner.notices())
     named = "no GPU, a trial"
     if not args.cpu:
         asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         named = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()[0].strip()
-    told = {
+    import diffusers
+
+    told |= {
         "command": "benches/gpu/transformer.py " + " ".join(sys.argv[1:]),
         "date": datetime.date.today().isoformat(),
         "device": named,
-        "layers": args.layers,
-        "tokens": shape[2] * shape[3] * shape[4] // 4,
-        "seconds_of_an_evaluation": {k: statistics.median(v) for k, v in seconds.items() if v},
-        "relative_difference": apart,
-        **versions,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
     }
     text = json.dumps(told, indent=2)
     print(text)
     if args.json:
         with open(args.json, "w") as file:
             file.write(text + "\n")
+    sys.exit(0 if right else 1)
 
 
 main()
