@@ -9,6 +9,8 @@ use candle_nn::VarBuilder;
 
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::transformer::Transformer;
+#[cfg(feature = "cuda")]
+use crate::engine::wan::transformer::message::values_to_bytes;
 use crate::engine::wan::transformer::message::{INTERFACE, Owned, velocity_to_bytes};
 use crate::weights::{Asker, Get, kind};
 
@@ -144,12 +146,22 @@ pub unsafe extern "C" fn longtake_transformer_run(
 
 fn run(model: &Model, request: &[u8], asked: &mut dyn FnMut() -> bool) -> Result<Vec<u8>> {
     let owned = Owned::from_bytes(request, &model.device)?;
-    let velocity = model
-        .transformer
-        .forward(&owned.inputs(), &mut |_, _| match asked() {
+    #[cfg(feature = "cuda")]
+    let mut pace = crate::pace::Pace::new(&model.device)?;
+    let velocity = model.transformer.forward(&owned.inputs(), &mut |_, _| {
+        #[cfg(feature = "cuda")]
+        pace.step()?;
+        match asked() {
             true => candle_core::bail!("stopped"),
             false => Ok(()),
-        })?;
+        }
+    })?;
+    #[cfg(feature = "cuda")]
+    if let Some(bytes) =
+        crate::pace::read(&velocity, |values| values_to_bytes(values, velocity.dims()))?
+    {
+        return bytes;
+    }
     velocity_to_bytes(&velocity)
 }
 
@@ -188,7 +200,14 @@ pub unsafe extern "C" fn longtake_transformer_close(model: *mut Model) {
     if !model.is_null() {
         // SAFETY: made by `Box::into_raw`.
         let model = unsafe { Box::from_raw(model) };
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(model)));
+        let _ = guarded(|| {
+            #[cfg(feature = "cuda")]
+            let device = model.device.clone();
+            drop(model);
+            #[cfg(feature = "cuda")]
+            crate::gpu::give_back(&device)?;
+            Ok(())
+        });
     }
 }
 

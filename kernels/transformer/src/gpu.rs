@@ -1,8 +1,12 @@
 //! The GPUs of this process.
 
+use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{Device, Result};
+use candle_core::cuda_backend::WrapErr;
+use candle_core::cuda_backend::cudarc::driver::result;
+use candle_core::cuda_backend::cudarc::driver::sys::{CUmemPool_attribute, CUmemoryPool};
+use candle_core::{CudaDevice, Device, Result};
 
 use crate::device::ops::accelerated::accelerate;
 use crate::ways::Ways;
@@ -25,8 +29,45 @@ pub fn device(ordinal: usize) -> Result<Device> {
     let cuda = device.as_cuda_device()?;
     // SAFETY: nothing of this device is ever used on another stream.
     unsafe { cuda.disable_event_tracking() };
+    keep_memory(cuda)?;
     // Those of the first GPU stay, and take no tensors of another.
     accelerate(Box::new(Ways::new(cuda)));
     open.push((ordinal, device.clone()));
     Ok(device)
+}
+
+/// Where memory comes from, where the driver has pools.
+fn pool(cuda: &CudaDevice) -> Result<Option<CUmemoryPool>> {
+    let stream = cuda.cuda_stream();
+    let context = stream.context();
+    if !context.has_async_alloc() {
+        return Ok(None);
+    }
+    // SAFETY: the device of an open context.
+    unsafe { result::device::get_default_mem_pool(context.cu_device()) }
+        .w()
+        .map(Some)
+}
+
+/// Lets memory that an evaluation freed stay for the next: otherwise the driver takes it
+/// back whenever the stream is waited for, and is asked for gigabytes again.
+fn keep_memory(cuda: &CudaDevice) -> Result<()> {
+    let Some(pool) = pool(cuda)? else {
+        return Ok(());
+    };
+    let mut all = u64::MAX;
+    let what = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the attribute is of that type.
+    unsafe { result::mem_pool::set_attribute(pool, what, (&raw mut all).cast::<c_void>()) }.w()
+}
+
+/// Gives back what no model uses, once one has ended.
+pub fn give_back(device: &Device) -> Result<()> {
+    let cuda = device.as_cuda_device()?;
+    cuda.cuda_stream().synchronize().w()?;
+    match pool(cuda)? {
+        // SAFETY: the pool is the device's own.
+        Some(pool) => unsafe { result::mem_pool::trim_to(pool, 0) }.w(),
+        None => Ok(()),
+    }
 }

@@ -17,6 +17,8 @@ mod gpu;
 mod memory;
 mod notices;
 #[cfg(feature = "cuda")]
+mod pace;
+#[cfg(feature = "cuda")]
 mod products;
 #[cfg(feature = "cuda")]
 mod rows;

@@ -2,12 +2,12 @@
 //! shared object, to which no tensor can be handed. The bytes are those of a safetensors
 //! file.
 
-use std::collections::HashMap;
-
-use candle_core::safetensors::load_buffer;
+use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Error, Result, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{Control, Inputs, Regions, Timesteps};
+use crate::device::ops::with_values;
 
 /// Changes with what the two sides say to each other.
 pub const INTERFACE: u32 = 1;
@@ -64,36 +64,31 @@ pub struct Owned {
 impl Owned {
     /// Reads `bytes`; tensors come to lie on `device`.
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self> {
-        let mut parts = load_buffer(bytes, &Device::Cpu)?;
+        let parts = SafeTensors::deserialize(bytes).map_err(Error::wrap)?;
+        let cpu = &Device::Cpu;
         let numbers = |t: Tensor| t.to_vec1::<f32>();
         let timesteps = Timesteps::told(
-            numbers(needed(&mut parts, "times")?)?,
-            match parts.remove("token") {
+            numbers(needed(&parts, "times", cpu)?)?,
+            match part(&parts, "token", cpu)? {
                 Some(token) => Some(token.to_vec1()?),
                 None => None,
             },
         )?;
-        let scales = parts.remove("scales").map(numbers).transpose()?;
-        let regions = match parts.remove("members") {
+        let scales = part(&parts, "scales", cpu)?.map(numbers).transpose()?;
+        let regions = match part(&parts, "members", cpu)? {
             Some(members) => Some(Regions::new(&members.to_vec1::<u32>()?, device)?),
             None => None,
         };
-        let mut there = |name: &str| -> Result<Option<Tensor>> {
-            let part = parts.remove(name);
-            part.map(|t| t.to_device(device)).transpose()
-        };
-        let control = there("control")?.zip(scales);
         let mut subjects = Vec::new();
-        while let Some(subject) = there(&format!("subject{}", subjects.len()))? {
+        while let Some(subject) = part(&parts, &format!("subject{}", subjects.len()), device)? {
             subjects.push(subject);
         }
-        let image = there("image")?;
         Ok(Self {
-            latents: needed(&mut parts, "latents")?.to_device(device)?,
-            text: needed(&mut parts, "text")?.to_device(device)?,
+            latents: needed(&parts, "latents", device)?,
+            text: needed(&parts, "text", device)?,
             timesteps,
-            image,
-            control,
+            image: part(&parts, "image", device)?,
+            control: part(&parts, "control", device)?.zip(scales),
             regions,
             subjects,
         })
@@ -119,17 +114,34 @@ impl Owned {
 /// A velocity as bytes.
 pub fn velocity_to_bytes(velocity: &Tensor) -> Result<Vec<u8>> {
     let wide = velocity.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
-    let parts = [("velocity", wide.contiguous()?)];
-    safetensors::serialize(parts, None).map_err(Error::wrap)
+    with_values(&wide, |values| values_to_bytes(values, velocity.dims()))?
+}
+
+/// A velocity of these values and dimensions as bytes.
+pub fn values_to_bytes(values: &[f32], dims: &[usize]) -> Result<Vec<u8>> {
+    // SAFETY: numbers have no padding, and bytes no alignment.
+    let bytes =
+        unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
+    let view = TensorView::new(Dtype::F32, dims.to_vec(), bytes).map_err(Error::wrap)?;
+    safetensors::serialize([("velocity", view)], None).map_err(Error::wrap)
 }
 
 /// A velocity that [`velocity_to_bytes`] wrote.
 pub fn velocity_from_bytes(bytes: &[u8]) -> Result<Tensor> {
-    needed(&mut load_buffer(bytes, &Device::Cpu)?, "velocity")
+    let parts = SafeTensors::deserialize(bytes).map_err(Error::wrap)?;
+    needed(&parts, "velocity", &Device::Cpu)
 }
 
-fn needed(parts: &mut HashMap<String, Tensor>, name: &str) -> Result<Tensor> {
-    match parts.remove(name) {
+/// The part `name` on `device`, if there is one.
+fn part(parts: &SafeTensors<'_>, name: &str, device: &Device) -> Result<Option<Tensor>> {
+    match parts.tensor(name) {
+        Ok(view) => view.load(device).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn needed(parts: &SafeTensors<'_>, name: &str, device: &Device) -> Result<Tensor> {
+    match part(parts, name, device)? {
         Some(part) => Ok(part),
         None => candle_core::bail!("a message to the transformer has no {name}"),
     }
