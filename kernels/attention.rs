@@ -42,7 +42,7 @@ impl Shape {
     }
 
     /// Numbers of q, k, v and the answers, gaps included.
-    fn lengths(&self) -> [usize; 4] {
+    pub fn lengths(&self) -> [usize; 4] {
         let token = self.heads * self.width;
         let of = |[batch, next]: [usize; 2], tokens: usize| match self.batch == 0 || tokens == 0 {
             true => 0,
@@ -126,7 +126,11 @@ fn kernel<T: Number>(width: usize) -> Option<&'static str> {
 /// Whether [`launch`] takes `shape` in numbers of type `T`: of 16 bits, heads of 64 or
 /// 128 channels, rows at multiples of 16 bytes.
 pub fn is_taken<T: Number>(shape: &Shape) -> bool {
-    let even = shape.strides.as_flattened().iter().all(|s| s % 8 == 0);
+    let even = shape
+        .strides
+        .as_flattened()
+        .iter()
+        .all(|s| s.is_multiple_of(8));
     kernel::<T>(shape.width).is_some() && even && shape.keys > 0
 }
 
@@ -145,7 +149,7 @@ pub fn launch<T: Number>(
         return Ok(());
     }
     let addresses = [q.address(), k.address(), v.address(), out.address()];
-    let even = addresses.iter().all(|a| a % 16 == 0);
+    let even = addresses.iter().all(|a| a.is_multiple_of(16));
     let Some(name) = kernel::<T>(shape.width).filter(|_| even && is_taken::<T>(shape)) else {
         return Err(DeviceError::missing(CALL));
     };

@@ -25,7 +25,7 @@ const ONE: usize = 91301;
 const SOFTMAX: usize = 92100;
 
 /// How attention is said to cuDNN. Engines take both; older ones the second alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// As one operation.
     One,

@@ -10,6 +10,8 @@ mod attention;
 mod device;
 #[allow(dead_code, unused_imports)]
 mod engine;
+#[cfg(feature = "cuda")]
+mod engines;
 mod face;
 #[cfg(feature = "cuda")]
 mod gpu;

@@ -31,6 +31,7 @@ pub fn address(tensor: &Tensor) -> Result<u64> {
         DType::F16 => begin::<f16>(storage, &device)?,
         DType::BF16 => begin::<bf16>(storage, &device)?,
         DType::U32 => begin::<u32>(storage, &device)?,
+        DType::U8 => begin::<u8>(storage, &device)?,
         other => candle_core::bail!("no memory of {other:?} is handed on"),
     };
     let size = tensor.dtype().size_in_bytes();

@@ -1,7 +1,5 @@
 //! Attention alone, for `benches/gpu/attention.py`: what it computes and how long it takes.
 
-use std::ffi::c_void;
-
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{DevicePtr, DevicePtrMut, DeviceRepr, result, sys};
 use candle_core::cuda_backend::{CudaDType, WrapErr};
@@ -9,21 +7,22 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Result, Shape, Storage, Tensor,
 };
 use half::bf16;
-use longtake_cudnn::attention::{Attention, K, OUT, Q, SCALE, V, Way};
-use longtake_cudnn::names::DataType;
-use longtake_cudnn::{Handle, Library, Target};
+use longtake_cudnn::attention::Way;
 
+use crate::attention::{By, FusedAttention};
 use crate::device::ops::attention;
 use crate::face::{Bytes, guarded};
+use crate::notices::told;
 
 /// What is asked for. Tensors [batch, tokens, heads · width] without gaps, at addresses
 /// in the device's memory, whose contents are there already.
 #[repr(C)]
 pub struct Asked {
     ordinal: usize,
-    /// 0: as the model has it; 1: by cuDNN as one operation; 2: as several.
+    /// 0: as the model has it; 1: by cuDNN as one operation; 2: as several; 3: by our own
+    /// kernel.
     way: u32,
-    /// 0 for f32 (the model's way alone), 2 for bf16.
+    /// 0 for f32, 2 for bf16.
     kind: u32,
     q: u64,
     k: u64,
@@ -51,11 +50,9 @@ pub unsafe extern "C" fn longtake_transformer_try_attention(
 ) -> i32 {
     // SAFETY: as the caller says.
     let asked = unsafe { &*asked };
-    let done = guarded(|| match asked.way {
-        0 if asked.kind == 0 => as_the_model::<f32>(asked),
-        0 => as_the_model::<bf16>(asked),
-        1 => by_cudnn(asked, Way::One),
-        _ => by_cudnn(asked, Way::Several),
+    let done = guarded(|| match asked.kind {
+        0 => tried::<f32>(asked),
+        _ => tried::<bf16>(asked),
     });
     match done {
         Ok(median) => {
@@ -88,58 +85,7 @@ fn timed(device: &Device, rounds: usize, mut work: impl FnMut() -> Result<()>) -
     Ok(times.get(times.len() / 2).copied().unwrap_or(0.0))
 }
 
-fn by_cudnn(asked: &Asked, way: Way) -> Result<f32> {
-    let device = crate::gpu::device(asked.ordinal)?;
-    let cuda = device.as_cuda_device()?;
-    let stream = cuda.cuda_stream();
-    stream.context().bind_to_thread().w()?;
-    let wrap = candle_core::Error::wrap;
-    let library = Library::of_process().map_err(wrap)?;
-    let handle = Handle::new(library).map_err(wrap)?;
-    // SAFETY: the stream lives as long as the device, longer than the handle.
-    unsafe { handle.on(stream.cu_stream().cast()) }.map_err(wrap)?;
-    let sides = [
-        asked.batch,
-        asked.heads,
-        asked.queries,
-        asked.keys,
-        asked.width,
-    ];
-    let [batch, heads, queries, keys, width] = sides.map(|s| s as i64);
-    let strides = |tokens: i64| [tokens * heads * width, width, heads * width];
-    let (at_queries, at_keys) = (strides(queries), strides(keys));
-    let shape = Attention {
-        kind: DataType::Bf16,
-        batch,
-        heads,
-        queries,
-        keys,
-        width,
-        strides: [at_queries, at_keys, at_keys, at_queries],
-    };
-    let plan = shape
-        .plan_by(way, library, &Target::Device(&handle))
-        .map_err(wrap)?;
-    // SAFETY: only written before it is read, by cuDNN.
-    let mut room = unsafe { cuda.alloc::<u8>(plan.workspace().max(1)) }?;
-    let (room, _guard) = room.device_ptr_mut(&stream);
-    let scale = 1.0 / (asked.width as f32).sqrt();
-    let tensors = [
-        (Q, asked.q as *mut c_void),
-        (K, asked.k as *mut c_void),
-        (V, asked.v as *mut c_void),
-        (OUT, asked.out as *mut c_void),
-        (SCALE, (&raw const scale).cast_mut().cast()),
-    ];
-    let median = timed(&device, asked.rounds, || {
-        // SAFETY: as who asks says; all is waited for below.
-        unsafe { plan.execute(&handle, &tensors, room as *mut c_void) }.map_err(wrap)
-    });
-    stream.synchronize().w()?;
-    median
-}
-
-fn as_the_model<T: CudaDType + DeviceRepr>(asked: &Asked) -> Result<f32> {
+fn tried<T: CudaDType + DeviceRepr>(asked: &Asked) -> Result<f32> {
     let device = crate::gpu::device(asked.ordinal)?;
     let stream = device.as_cuda_device()?.cuda_stream();
     let seed = Tensor::zeros(1, DType::U8, &device)?;
@@ -151,10 +97,23 @@ fn as_the_model<T: CudaDType + DeviceRepr>(asked: &Asked) -> Result<f32> {
     };
     let q = taken(asked.q, asked.queries)?;
     let (k, v) = (taken(asked.k, asked.keys)?, taken(asked.v, asked.keys)?);
+    let by = match asked.way {
+        0 => None,
+        1 => Some(By::Cudnn(Way::One)),
+        2 => Some(By::Cudnn(Way::Several)),
+        _ => Some(By::Kernel),
+    };
+    let alone = FusedAttention::new(device.as_cuda_device()?);
     let mut found = None;
     let median = timed(&device, asked.rounds, || {
-        found = Some(attention(&q, &k, &v, asked.heads)?);
-        Ok(())
+        found = match by {
+            None => Some(attention(&q, &k, &v, asked.heads)?),
+            Some(by) => alone.attend(&q, &k, &v, asked.heads, by)?,
+        };
+        match found.is_none() {
+            true => candle_core::bail!("{}", told().unwrap_or("not taken".to_owned())),
+            false => Ok(()),
+        }
     })?;
     if let Some(found) = found {
         let found = found.contiguous()?;

@@ -2,7 +2,7 @@
 
 use candle_core::{CudaDevice, DType, Result, Tensor};
 
-use crate::attention::FusedAttention;
+use crate::attention::{By, FusedAttention};
 use crate::device::ops::accelerated::Accelerated;
 use crate::device::ops::{Activation, Angles, Branch, LayerNorm};
 use crate::memory::device_of;
@@ -50,7 +50,7 @@ impl Accelerated for Ways {
         v: &Tensor,
         heads: usize,
     ) -> Result<Option<Tensor>> {
-        self.attention.attend(q, k, v, heads)
+        self.attention.attend(q, k, v, heads, By::Any)
     }
 
     fn linear(
