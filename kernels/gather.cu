@@ -462,11 +462,12 @@ static __device__ __forceinline__ void one(const Gather &a, int x, int y,
     const float alpha = a.alpha < 0 ? 1.0f : at<C>(p, a.alpha);
     if (alpha > 0.0f)
 #pragma unroll
-      for (int i = 0; i < 3; ++i)
+      for (int i = 0; i < 3; ++i) {
+        const float v = stepped(a, at<C>(p, a.colour[i]), step[i], alpha);
 #pragma unroll
         for (int c = 0; c < C; ++c)
-          if (a.colour[i] == c)
-            p.v[c] = stepped(a, p.v[c], step[i], alpha);
+          p.v[c] = a.colour[i] == c ? v : p.v[c];
+      }
   }
   if (matte < 1.0f) {
     const Pixel<C> plate = read<C>(beneath, true);
