@@ -21,7 +21,13 @@ type Plans = HashMap<(Attention, Option<Way>), Option<Plan>>;
 /// cuDNN on one GPU.
 pub struct Engines {
     device: CudaDevice,
-    state: Mutex<(Handle, Plans)>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Given up before the handle that they were made for.
+    plans: Plans,
+    handle: Handle,
 }
 
 impl Engines {
@@ -42,7 +48,10 @@ impl Engines {
         unsafe { handle.on(stream.cu_stream().cast()) }?;
         Ok(Self {
             device: device.clone(),
-            state: Mutex::new((handle, Plans::new())),
+            state: Mutex::new(State {
+                plans: Plans::new(),
+                handle,
+            }),
         })
     }
 
@@ -60,7 +69,7 @@ impl Engines {
         tensors: [(i64, u64); 4],
     ) -> Result<bool> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (handle, plans) = &mut *state;
+        let State { plans, handle } = &mut *state;
         self.device.cuda_stream().context().bind_to_thread().w()?;
         let key = (shape.clone(), way);
         if !plans.contains_key(&key) {
