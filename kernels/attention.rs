@@ -1,7 +1,10 @@
 //! Attention of tokens to tokens, head by head; the twin of `attention.cu`.
 
+use half::{bf16, f16};
+
 use crate::driver::{DeviceError, Grid, Part, PartMut, Stream};
 use crate::number::Number;
+use crate::philox::{normal, philox4x32};
 
 /// Queries of a block.
 const QUERIES: u32 = 128;
@@ -182,6 +185,46 @@ pub fn launch<T: Number>(
     unsafe { stream.launch(CALL, name, grid, &argument) }
 }
 
+/// Whether the kernels of the device give what [`attention`] gives, tried on little: to
+/// be asked before they are relied on.
+///
+/// # Errors
+/// Where the device does not take the work.
+pub fn is_right(stream: &Stream) -> Result<bool, DeviceError> {
+    for width in [64, 128] {
+        let shape = Shape::whole(2, 2, width, 131, 71);
+        if !gives::<f16>(stream, &shape, 2e-3)? || !gives::<bf16>(stream, &shape, 1.6e-2)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether every answer is within `bound` · (1 + |answer|) of the twin's.
+fn gives<T: Number>(stream: &Stream, shape: &Shape, bound: f32) -> Result<bool, DeviceError> {
+    let [of_q, of_k, of_v, of_out] = shape.lengths();
+    let numbers = |count: usize, key: u32, by: f64| -> Vec<T> {
+        let number = |i: u32| {
+            let [a, b, ..] = philox4x32([i, 0, 0, 0], [key, 0]);
+            T::narrow((normal(a, b) * by) as f32)
+        };
+        (0..count as u32).map(number).collect()
+    };
+    let (q, k, v) = (
+        numbers(of_q, 1, 2.0),
+        numbers(of_k, 2, 2.0),
+        numbers(of_v, 3, 1.0),
+    );
+    let mut twin = vec![T::default(); of_out];
+    attention(shape, &q, &k, &v, &mut twin);
+    let (q, k, v) = (stream.upload(&q)?, stream.upload(&k)?, stream.upload(&v)?);
+    let mut out = stream.upload(&vec![T::narrow(f32::NAN); of_out])?;
+    launch(stream, shape, q.part(), k.part(), v.part(), out.part_mut())?;
+    let found = stream.download(&out)?;
+    let near = |(a, b): (&T, &T)| (a.widen() - b.widen()).abs() <= bound * (1.0 + b.widen().abs());
+    Ok(found.iter().zip(&twin).all(near))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +243,6 @@ mod tests {
 
     #[test]
     fn what_no_kernel_takes_is_known_before() {
-        use half::bf16;
         assert!(is_taken::<bf16>(&Shape::whole(1, 12, 128, 5, 7)));
         assert!(!is_taken::<f32>(&Shape::whole(1, 12, 128, 5, 7)));
         assert!(!is_taken::<bf16>(&Shape::whole(1, 12, 24, 5, 7)));

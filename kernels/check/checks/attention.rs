@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use libtest_mimic::Failed;
 use longtake_kernels::Number;
-use longtake_kernels::attention::{Shape, attention, launch};
+use longtake_kernels::attention::{Shape, attention, is_right, launch};
 
 use super::Check;
 use crate::lab::{Lab, UNSEEN, near};
@@ -16,6 +16,9 @@ pub const CHECK: Check = Check {
 };
 
 fn run(lab: &mut Lab) -> Result<(), Failed> {
+    if !is_right(&lab.stream)? {
+        return Err("the trial before use finds it wrong".into());
+    }
     // Batch, heads, width, queries, keys.
     for (batch, heads, width, queries, keys) in [
         (1, 1, 64, 1, 1),

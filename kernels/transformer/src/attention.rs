@@ -1,6 +1,6 @@
 //! Attention on candle's tensors and stream: cuDNN's, else our own kernel's.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CudaDevice, DType, Layout, Result, Tensor};
 use half::{bf16, f16};
@@ -29,8 +29,9 @@ pub enum By {
 pub struct FusedAttention {
     device: CudaDevice,
     engines: Option<Engines>,
-    /// For our own kernel, in the context that candle has of the device.
-    kernels: Option<Arc<Device>>,
+    /// For our own kernel, in the context that candle has of the device; none where it
+    /// did not pass its trial. Tried when it is needed.
+    kernels: OnceLock<Option<Arc<Device>>>,
 }
 
 impl FusedAttention {
@@ -39,12 +40,38 @@ impl FusedAttention {
         let engines = Engines::new(device).map_err(|error| {
             notice(format!("attention is not cuDNN's, and slower: {error}"));
         });
-        let ordinal = device.cuda_stream().context().ordinal();
         Self {
             device: device.clone(),
             engines: engines.ok(),
-            kernels: Device::open(ordinal).ok(),
+            kernels: OnceLock::new(),
         }
+    }
+
+    /// The device, if our own kernel can be relied on there.
+    fn kernels(&self) -> Option<&Arc<Device>> {
+        let tried = || {
+            let device = Device::open(self.device.cuda_stream().context().ordinal());
+            let outcome = device.and_then(|device| {
+                let right = kernel::is_right(&Stream::new(&device)?)?;
+                Ok(right.then_some(device))
+            });
+            match outcome {
+                Ok(Some(device)) => Some(device),
+                Ok(None) => {
+                    notice(
+                        "attention is not fused, and much slower: our own kernel gives other \
+                         numbers here than on the CPU; install cuDNN 9"
+                            .to_owned(),
+                    );
+                    None
+                }
+                Err(error) => {
+                    notice(format!("attention is not fused, and much slower: {error}"));
+                    None
+                }
+            }
+        };
+        self.kernels.get_or_init(tried).as_ref()
     }
 
     /// As `Accelerated::attention`, by whoever `by` has it.
@@ -87,9 +114,6 @@ impl FusedAttention {
 
     /// Queues our own kernel. False where it is nothing for it.
     fn launch<T: Number>(&self, tensors: [&Tensor; 4], heads: usize) -> Result<bool> {
-        let Some(device) = &self.kernels else {
-            return Ok(false);
-        };
         let [q, k, v, out] = tensors;
         let (batch, queries, channels) = q.dims3()?;
         let strides = |t: &Tensor| [t.stride()[0], t.stride()[1]];
@@ -104,6 +128,9 @@ impl FusedAttention {
         if !kernel::is_taken::<T>(&shape) {
             return Ok(false);
         }
+        let Some(device) = self.kernels() else {
+            return Ok(false);
+        };
         let [of_q, of_k, of_v, of_out] = shape.lengths();
         let [q, k, v, out] = [address(q)?, address(k)?, address(v)?, address(out)?];
         // SAFETY: candle's stream, of the same context; nothing is kept of it.
