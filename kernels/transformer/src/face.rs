@@ -1,4 +1,4 @@
-//! The C interface. `src/engine/wan/on_gpu.rs` is the other side; a change here raises
+//! The C interface. `src/engine/wan/face.rs` is the other side; a change here raises
 //! `INTERFACE` in `transformer/message.rs`.
 
 use std::ffi::c_void;

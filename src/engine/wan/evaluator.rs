@@ -7,26 +7,17 @@
 //! names of their own.
 
 use std::ffi::c_void;
-use std::path::PathBuf;
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
-use libloading::Library;
 use parking_lot::Mutex;
 use safetensors::View;
 
 use super::config::TransformerConfig;
-use super::transformer::message::{INTERFACE, to_bytes, velocity_from_bytes};
+use super::face::{Bytes, Face, Given};
+use super::transformer::message::{to_bytes, velocity_from_bytes};
 use super::transformer::{Inputs, Transformer};
-use crate::device::gpu::{
-    self,
-    libraries::{self, ObjectError},
-};
-
-/// The object's file.
-const NAME: &str = "liblongtake_transformer.so";
-/// Names it where it lies elsewhere.
-const VARIABLE: &str = "LONGTAKE_TRANSFORMER";
+use crate::device::gpu::{self, libraries::ObjectError};
 
 /// A transformer, wherever it works.
 pub enum Evaluator {
@@ -62,145 +53,6 @@ impl Evaluator {
             Self::OnCpu(transformer) => transformer.forward(inputs, &mut |_, _| check()),
             Self::OnGpu(there) => there.forward(inputs, check),
         }
-    }
-}
-
-/// Bytes that the object gives, and gets back to be freed.
-#[repr(C)]
-struct Bytes {
-    data: *mut u8,
-    len: usize,
-    capacity: usize,
-}
-
-/// Numbers of a weight, which stay until the next is asked for.
-#[repr(C)]
-struct Given {
-    data: *const u8,
-    bytes: usize,
-}
-
-type Get = unsafe extern "C" fn(
-    *mut c_void,
-    *const u8,
-    usize,
-    *const usize,
-    usize,
-    u32,
-    *mut Given,
-) -> i32;
-type Stop = unsafe extern "C" fn(*mut c_void) -> i32;
-
-/// The object's functions; `kernels/transformer/src/face.rs` has them.
-#[derive(Clone, Copy)]
-struct Face {
-    open: unsafe extern "C" fn(
-        usize,
-        *const u8,
-        usize,
-        u32,
-        Get,
-        *mut c_void,
-        *mut Bytes,
-    ) -> *mut c_void,
-    run: unsafe extern "C" fn(
-        *const c_void,
-        *const u8,
-        usize,
-        Stop,
-        *mut c_void,
-        *mut Bytes,
-        *mut Bytes,
-    ) -> i32,
-    free: unsafe extern "C" fn(Bytes),
-    close: unsafe extern "C" fn(*mut c_void),
-    /// Older objects have nothing to say.
-    notice: Option<unsafe extern "C" fn() -> Bytes>,
-}
-
-impl Face {
-    /// The object, opened at first use.
-    fn of_process() -> std::result::Result<Self, ObjectError> {
-        static OPEN: Mutex<Option<Face>> = Mutex::new(None);
-        let mut open = OPEN.lock();
-        if let Some(face) = *open {
-            return Ok(face);
-        }
-        let path = libraries::find(NAME, VARIABLE)?;
-        let object = libraries::open(&path)?;
-        let face = Self::of(object, path)?;
-        *open = Some(face);
-        Ok(face)
-    }
-
-    fn of(object: &'static Library, path: PathBuf) -> std::result::Result<Self, ObjectError> {
-        let foreign = |why: String| ObjectError::Foreign {
-            path: path.clone(),
-            why,
-        };
-        /// A function of the object by its name.
-        ///
-        /// # Safety
-        /// It is of that kind.
-        unsafe fn get<F: Copy>(object: &Library, name: &str) -> std::result::Result<F, String> {
-            // SAFETY: as the caller says.
-            let symbol = unsafe { object.get::<F>(name.as_bytes()) };
-            symbol.map(|s| *s).map_err(|e| e.to_string())
-        }
-        type Interface = extern "C" fn() -> u32;
-        // SAFETY: the one function that is the same in all versions.
-        let interface: Interface =
-            unsafe { get(object, "longtake_transformer_interface") }.map_err(foreign)?;
-        let found = interface();
-        if found != INTERFACE {
-            let why = format!("it speaks version {found}, {INTERFACE} is needed");
-            return Err(foreign(why));
-        }
-        // SAFETY: of that version these are the functions' kinds.
-        unsafe {
-            Ok(Self {
-                open: get(object, "longtake_transformer_open").map_err(foreign)?,
-                run: get(object, "longtake_transformer_run").map_err(foreign)?,
-                free: get(object, "longtake_transformer_free").map_err(foreign)?,
-                close: get(object, "longtake_transformer_close").map_err(foreign)?,
-                notice: get(object, "longtake_transformer_notice").ok(),
-            })
-        }
-    }
-
-    /// Passes on what the object has to say to the artist.
-    fn pass_notices_on(&self) {
-        let Some(notice) = self.notice else { return };
-        // SAFETY: takes nothing; gives bytes as the others do.
-        let next = || Some(self.text(unsafe { notice() })).filter(|text| !text.is_empty());
-        let all: Vec<String> = std::iter::from_fn(next).collect();
-        if !all.is_empty() {
-            gpu::tell(all.join("; "));
-        }
-    }
-
-    /// The text that the object gave.
-    fn text(&self, bytes: Bytes) -> String {
-        String::from_utf8_lossy(&self.taken(bytes)).into_owned()
-    }
-
-    fn taken(&self, bytes: Bytes) -> Vec<u8> {
-        if bytes.data.is_null() {
-            return Vec::new();
-        }
-        // SAFETY: as the object gave them.
-        let copy = unsafe { std::slice::from_raw_parts(bytes.data, bytes.len) }.to_vec();
-        // SAFETY: given once, and not used any more.
-        unsafe { (self.free)(bytes) };
-        copy
-    }
-}
-
-fn nothing() -> Bytes {
-    Bytes {
-        data: std::ptr::null_mut(),
-        len: 0,
-        capacity: 0,
     }
 }
 
@@ -249,7 +101,7 @@ impl OnGpu {
             weights: vb,
             held: Vec::new(),
         };
-        let mut failure = nothing();
+        let mut failure = Bytes::nothing();
         // SAFETY: all that is handed over lives until it returns.
         let model = unsafe {
             (face.open)(
@@ -280,7 +132,7 @@ impl OnGpu {
     ) -> Result<Tensor> {
         let request = to_bytes(inputs)?;
         let mut asking = Asking { check, error: None };
-        let (mut reply, mut failure) = (nothing(), nothing());
+        let (mut reply, mut failure) = (Bytes::nothing(), Bytes::nothing());
         let _busy = self.busy.lock();
         // SAFETY: the model is open; all that is handed over lives until it returns.
         let answer = unsafe {
@@ -294,7 +146,9 @@ impl OnGpu {
                 &mut failure,
             )
         };
-        self.face.pass_notices_on();
+        if let Some(text) = self.face.notices() {
+            gpu::tell(text);
+        }
         match (answer, asking.error) {
             (0, _) => velocity_from_bytes(&self.face.taken(reply)),
             (_, Some(error)) => Err(error),

@@ -18,6 +18,7 @@ mod encode;
 mod engine;
 mod error;
 pub mod evaluator;
+mod face;
 mod fit;
 mod identity;
 mod length;
