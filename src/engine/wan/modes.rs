@@ -74,6 +74,7 @@ pub fn modes(path: &Path) -> Result<Vec<ModeMemory>, CheckpointError> {
             &part.config,
             [canvas[0], canvas[1], size[2]],
             model.loaded_bytes(),
+            model.values(),
         );
         for mode in modes {
             let plain = kind != Kind::Vace && *mode == "generate";

@@ -23,6 +23,8 @@ pub struct Needs {
     /// Bytes of memory at most: of the stage that needs most, beside what the program
     /// itself and its cache of results take.
     pub memory: u64,
+    /// Bytes of a GPU's memory at most, where that does what it can.
+    pub on_gpu: u64,
     /// Bytes that the store has to hold so that nothing is made twice, at most.
     pub store: u64,
 }
@@ -52,7 +54,9 @@ impl WanEngine {
         for (shot, scheme) in &schemes {
             let latents = shot.latents();
             let at_once = latents.min(settings.latents_at_once());
-            sampling = sampling.max(studio.sampling_bytes(canvas, at_once + references));
+            let needed = studio.sampling(canvas, at_once + references);
+            sampling = sampling.max(needed.weights + needed.working);
+            needs.on_gpu = needs.on_gpu.max(needed.on_gpu);
             // Where nothing is given but the ends, little differs between them.
             let differ = match settings.way {
                 Way::Frames => latents.min(vae.encoder_reach()) as u64,
@@ -103,6 +107,8 @@ impl WanEngine {
         };
         needs.store += frames;
         needs.memory = held + kept + sampling.max(decoding).max(encoding);
+        // The decoder takes no more of it there than here.
+        needs.on_gpu = needs.on_gpu.max(decoding);
         Ok(needs)
     }
 }

@@ -323,25 +323,30 @@ impl Studio {
                 config.rope_max_seq_len
             )));
         }
+        if self.device == Choice::Gpu {
+            // Weights go there one by one, and it says itself what it has no room for.
+            return Ok(());
+        }
         let available = system::available();
         let needed = memory(
             config,
             [canvas[0], canvas[1], (frames - 1) * 4 + 1],
             self.model.held_bytes(available),
+            self.model.values(),
         );
         enough(&needed, available)
     }
 
-    /// Bytes that sampling works in: the weights of all transformers and one evaluation,
-    /// of `latents` latent frames of a picture `canvas` wide and high.
-    pub fn sampling_bytes(&self, canvas: [usize; 2], latents: usize) -> u64 {
+    /// What sampling works in: the weights of all transformers and one evaluation, of
+    /// `latents` latent frames of a picture `canvas` wide and high.
+    pub fn sampling(&self, canvas: [usize; 2], latents: usize) -> Memory {
         let frames = (latents.max(1) - 1) * 4 + 1;
-        let needed = memory(
+        memory(
             &self.model.parts[0].config,
             [canvas[0], canvas[1], frames],
             self.model.loaded_bytes(),
-        );
-        needed.weights + needed.working
+            self.model.values(),
+        )
     }
 
     /// The embeddings of `texts`, [1, tokens, width] each.
@@ -468,6 +473,7 @@ mod tests {
             tokens: 32_760,
             weights: 2_800_000_000,
             working: 1_600_000_000,
+            on_gpu: 0,
         };
         assert!(enough(&needed, None).is_ok());
         assert!(enough(&needed, Some(4_400_000_000)).is_ok());

@@ -152,8 +152,7 @@ impl Scope<'_> {
                     let plate = if words { 0 } else { plate.min(self.memory) };
                     let plate = plate + threads * PICTURES * picture;
                     let kept = needs.store.min(RESULTS);
-                    // The GPU has the transformer; no more of it than the CPU would.
-                    let there = on_gpu(engine.device, needs.memory);
+                    let there = on_gpu(engine.device, needs.on_gpu);
                     (Some(BASE + plate + kept + needs.memory), there, needs.store)
                 }
                 Err(_) => (None, on_gpu(engine.device, 0), 0),

@@ -63,6 +63,12 @@ impl Part {
             .sum()
     }
 
+    /// Values in all its weights.
+    pub fn values(&self) -> u64 {
+        let values = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64;
+        expected(&self.config).values().map(values).sum()
+    }
+
     /// Bytes that it takes where its blocks are read one at a time.
     pub fn opened_bytes(&self) -> u64 {
         let (mut ends, mut blocks) = (0, BTreeMap::new());
@@ -219,6 +225,11 @@ impl Model {
     /// Bytes that all transformers take once they are loaded.
     pub fn loaded_bytes(&self) -> u64 {
         self.parts.iter().map(Part::loaded_bytes).sum()
+    }
+
+    /// Values in all transformers' weights.
+    pub fn values(&self) -> u64 {
+        self.parts.iter().map(Part::values).sum()
     }
 
     /// Bytes that transformers take at once, where `available` can be had: all of them

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::error::{CheckpointError, Mismatch};
 use super::folder::{Model, Part};
-use super::weights::expected;
 use crate::engine::wan::config::TransformerConfig;
 use crate::sampler::Method;
 
@@ -51,7 +50,7 @@ pub struct PartInspection {
     pub mismatch: Mismatch,
 }
 
-/// The memory of one run on the CPU, beside VAE and text encoder.
+/// The memory of one run, beside VAE and text encoder.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Memory {
     /// Picture size and frames.
@@ -63,7 +62,13 @@ pub struct Memory {
     /// Bytes that one evaluation works in, estimated from the sizes of what a block
     /// holds at once.
     pub working: u64,
+    /// Bytes of a GPU's memory where the transformers work there: all weights and one
+    /// evaluation, likewise estimated.
+    pub on_gpu: u64,
 }
+
+/// What the GPU's libraries work in.
+const LIBRARIES: u64 = 256 << 20;
 
 /// Looks at what lies at `path`. Weights that do not fit are part of the answer, not
 /// an error.
@@ -71,10 +76,11 @@ pub fn inspect(path: &Path) -> Result<Inspection, CheckpointError> {
     let model = Model::open(path)?;
     let transformers: Vec<_> = model.parts.iter().map(part).collect();
     let weights = transformers.iter().map(|t| t.loaded_bytes).sum();
+    let values = model.values();
     let memory = match model.parts.first() {
         Some(part) => [[832, 480, 81], [1280, 720, 81]]
             .into_iter()
-            .map(|size| memory(&part.config, size, weights))
+            .map(|size| memory(&part.config, size, weights, values))
             .collect(),
         None => Vec::new(),
     };
@@ -112,12 +118,10 @@ fn layout(model: &Model) -> &'static str {
 
 fn part(part: &Part) -> PartInspection {
     let kinds = part.weights.kinds();
-    let wanted = expected(&part.config);
-    let values = |shape: &[usize]| shape.iter().product::<usize>() as u64;
     let config = &part.config;
     PartInspection {
         name: part.name,
-        parameters: wanted.values().map(|shape| values(shape)).sum(),
+        parameters: part.values(),
         stored: kinds
             .into_iter()
             .map(|(kind, (values, _))| (kind.name(), values))
@@ -160,8 +164,9 @@ fn describe(model: &Model, transformers: &[PartInspection]) -> String {
     format!("{task}, {size}")
 }
 
-/// What a run of `size` (width, height, frames) needs under `config`.
-pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64) -> Memory {
+/// What a run of `size` (width, height, frames) needs under `config`: `weights` are the
+/// bytes of all transformers' weights on the CPU, `values` how many there are.
+pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64, values: u64) -> Memory {
     let [width, height, frames] = size;
     // The VAE that goes with 48 channels halves twice as often.
     let by = if config.out_channels == 48 { 16 } else { 8 };
@@ -177,11 +182,46 @@ pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64) -> Mem
     let hints = config.vace.as_ref().map_or(0, |v| v.layers.len()) as u64;
     let attention = tokens * 8 * dim;
     let feed_forward = tokens * 3 * dim + 2 * dim * config.ffn_dim as u64;
-    let values = attention.max(feed_forward) + tokens * hints * dim;
+    let at_once = attention.max(feed_forward) + tokens * hints * dim;
+    // On a GPU in bytes of a token. Through attention the trunk in f32, and in 16 bits
+    // what went in, query, key and value, one of them before it was normed, and what was
+    // found, gathered once more where there are regions; through the feed-forward layer
+    // what lies between its matrices, in 16 bits. The rest are the tokens' angles.
+    let ffn = config.ffn_dim as u64;
+    let part = (20 * dim).max(8 * dim + 2 * ffn) + 2 * hints * dim;
+    let part = part + 4 * config.attention_head_dim as u64;
     Memory {
         size,
         tokens,
         weights,
-        working: values * 4,
+        working: at_once * 4,
+        // Matrices are of 16 bits there, however few they have in their file; the vectors
+        // beside them, in f32, are less than a fiftieth.
+        on_gpu: 2 * values + values / 50 + tokens * part + LIBRARIES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_holds_matrices_of_16_bits_whatever_the_file_has() {
+        let config = TransformerConfig::from_json(
+            r#"{"_class_name": "WanTransformer3DModel", "num_attention_heads": 12,
+                "ffn_dim": 8960, "num_layers": 30}"#,
+        )
+        .unwrap();
+        let values = 1_419_000_000;
+        let of = |weights| memory(&config, [832, 480, 81], weights, values);
+        let (few_bits, wide) = (of(values / 2), of(4 * values));
+        assert_eq!(few_bits.tokens, 32_760);
+        assert_eq!(few_bits.on_gpu, wide.on_gpu);
+        assert!(few_bits.weights < 2 * values && few_bits.on_gpu > 2 * values);
+        // Half as wide as on the CPU, but for the trunk.
+        let working = few_bits.on_gpu - 2 * values;
+        assert!(working < few_bits.working && working > few_bits.working / 2);
+        let larger = memory(&config, [1280, 720, 81], 0, values);
+        assert!(larger.on_gpu > few_bits.on_gpu + working);
     }
 }
