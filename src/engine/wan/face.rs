@@ -145,6 +145,7 @@ impl Face {
         String::from_utf8_lossy(&self.taken(bytes)).into_owned()
     }
 
+    /// A copy of what the object gave, which is given back.
     pub fn taken(&self, bytes: Bytes) -> Vec<u8> {
         if bytes.data.is_null() {
             return Vec::new();
