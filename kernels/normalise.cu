@@ -23,6 +23,9 @@ struct Normalise {
   u32 positions, channels, silu, lanes;
   // How x lies: 0 as trunk; 1 doubled; 2 two frames of one. Of what comes out.
   u32 walk, height, width;
+  // Positions of a row of out where one more lies before it and one behind,
+  // which are not written; 0 where rows lie side by side.
+  u32 fenced;
 };
 
 // Numbers that are read and written at once.
@@ -70,7 +73,8 @@ static __device__ __forceinline__ void run(const Normalise &a) {
   const Numbers *x = (const Numbers *)a.x + from * runs;
   const Numbers *branch = (const Numbers *)a.branch + (u64)p * runs;
   Numbers *trunk = (Numbers *)a.trunk + (u64)p * runs;
-  Numbers *out = (Numbers *)a.out + (u64)p * runs;
+  const u64 to = a.fenced ? p + 2 * (u64)(p / a.fenced) + 1 : p;
+  Numbers *out = (Numbers *)a.out + to * runs;
   float v[RUNS][WIDE], sum = 0.0f;
 #pragma unroll
   for (int i = 0; i < RUNS; ++i) {

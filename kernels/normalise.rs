@@ -96,6 +96,32 @@ pub struct Scale<F> {
     pub gain: F,
     /// Whether SiLU follows.
     pub silu: bool,
+    /// Positions of a row where each row of what is written has one position more before
+    /// it and one behind, which are left as they are; none where rows lie side by side.
+    pub fenced: Option<usize>,
+}
+
+impl<F> Scale<F> {
+    /// Positions that are there for so many that are written; none where these are no
+    /// whole rows.
+    fn places(&self, positions: usize) -> Option<usize> {
+        match self.fenced {
+            None => Some(positions),
+            Some(0) => None,
+            Some(row) if !positions.is_multiple_of(row) => None,
+            Some(row) => Some(positions + 2 * (positions / row)),
+        }
+    }
+
+    /// In which of them position `p` lies.
+    fn place(&self, p: usize) -> usize {
+        self.fenced.map_or(p, |row| p + 2 * (p / row) + 1)
+    }
+
+    /// How many positions are written where there are so many.
+    fn positions(&self, places: usize) -> usize {
+        self.fenced.map_or(places, |row| places / (row + 2) * row)
+    }
 }
 
 /// `v = x + branch + bias` at each position of `channels` channels goes to `trunk`, and
@@ -109,11 +135,11 @@ pub fn normalise<T: Number>(
     trunk: Option<&mut [T]>,
     out: Option<(Scale<&[f32]>, &mut [T])>,
 ) {
-    let written = trunk
-        .as_ref()
-        .or(out.as_ref().map(|(_, o)| o))
-        .map(|t| t.len());
-    let positions = written.unwrap_or(0) / channels;
+    let positions = match (&trunk, &out) {
+        (Some(trunk), _) => trunk.len() / channels,
+        (None, Some((scale, out))) => scale.positions(out.len() / channels),
+        (None, None) => 0,
+    };
     assert_eq!(sum.walk.places(positions), Some(sum.x.len() / channels));
     let mut values = vec![0.0; positions * channels];
     for (p, v) in values.chunks_exact_mut(channels).enumerate() {
@@ -138,8 +164,9 @@ pub fn normalise<T: Number>(
     let Some((scale, out)) = out else {
         return;
     };
-    let rows = values.chunks_exact(channels);
-    for (v, out) in rows.zip(out.chunks_exact_mut(channels)) {
+    assert_eq!(scale.places(positions), Some(out.len() / channels));
+    for (p, v) in values.chunks_exact(channels).enumerate() {
+        let out = &mut out[scale.place(p) * channels..][..channels];
         let length = v.iter().map(|v| v * v).sum::<f32>().sqrt();
         let by = 1.0 / length.max(1e-12);
         for (c, out) in out.iter_mut().enumerate() {
@@ -169,6 +196,7 @@ struct Arguments {
     walk: u32,
     height: u32,
     width: u32,
+    fenced: u32,
 }
 
 /// Numbers of 16 bytes that a lane holds at most.
@@ -185,19 +213,23 @@ pub fn launch<T: Number>(
     out: Option<(Scale<Part<'_, f32>>, PartMut<'_, T>)>,
 ) -> Result<(), DeviceError> {
     const CALL: &str = "normalise";
-    let written = trunk
-        .as_ref()
-        .or(out.as_ref().map(|(_, o)| o))
-        .map(PartMut::len);
-    let count = written.unwrap_or(0);
-    if count == 0 {
+    let places = match (&trunk, &out) {
+        (Some(trunk), _) => trunk.len(),
+        (None, Some((_, out))) => out.len(),
+        (None, None) => 0,
+    };
+    if places == 0 {
         return Ok(());
     }
     let missing = || DeviceError::missing(CALL);
-    if channels == 0 || !count.is_multiple_of(channels) {
+    if channels == 0 || !places.is_multiple_of(channels) {
         return Err(missing());
     }
-    let positions = count / channels;
+    let positions = match (&trunk, &out) {
+        (None, Some((scale, _))) => scale.positions(places / channels),
+        _ => places / channels,
+    };
+    let count = positions * channels;
     let places = sum.walk.places(positions).ok_or_else(missing)?;
     sum.x.check(CALL, places * channels)?;
     let mut argument = Arguments {
@@ -214,6 +246,7 @@ pub fn launch<T: Number>(
         walk: 0,
         height: 1,
         width: 1,
+        fenced: 0,
     };
     if let Some(branch) = &sum.branch {
         branch.check(CALL, count)?;
@@ -228,8 +261,10 @@ pub fn launch<T: Number>(
         argument.trunk = trunk.address();
     }
     if let Some((scale, out)) = &out {
-        out.check(CALL, count)?;
+        let places = scale.places(positions).ok_or_else(missing)?;
+        out.check(CALL, places * channels)?;
         scale.gain.check(CALL, channels)?;
+        argument.fenced = scale.fenced.unwrap_or(0) as u32;
         argument.out = out.address();
         argument.gain = scale.gain.address();
         argument.silu = u32::from(scale.silu);
@@ -282,10 +317,20 @@ mod tests {
         let scale = Scale {
             gain: &[10.0, 5.0][..],
             silu: false,
+            fenced: None,
         };
         normalise(&sum, 2, Some(&mut trunk), Some((scale, &mut out)));
         assert_eq!(trunk, [3.0, 4.0, 1.0, 1.0]);
         assert!((out[0] - 6.0).abs() < 1e-6 && (out[1] - 4.0).abs() < 1e-6);
+        // Two rows of one position, each with one before and one behind.
+        let mut fenced = [9.0; 12];
+        let scale = Scale {
+            fenced: Some(1),
+            ..scale
+        };
+        normalise(&sum, 2, None, Some((scale, &mut fenced)));
+        let [a, b] = [&out[..2], &out[2..]];
+        assert_eq!(fenced[..], [&[9.0; 2], a, &[9.0; 4], b, &[9.0; 2]].concat());
     }
 
     #[test]

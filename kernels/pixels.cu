@@ -1,10 +1,11 @@
 // What a VAE's last convolution gave as pixels: a bias is added, squares of
 // pixels that are channels of a position are laid out, and each number is held
-// to -1 to 1.
+// to -1 to 1. And pixels as what its first convolution reads: the way back,
+// with channels of zeros behind.
 //
 // Reads and writes each number once: 8 channels of bf16 to 3 of f32 are 28
-// bytes a pixel. Bound by memory. The same bits as the twin. Its check alone:
-// longtake-kernels-check pixels
+// bytes a pixel, as is the way back. Bound by memory. The same bits as the
+// twins. Its check alone: longtake-kernels-check pixels
 
 #include "number.cuh"
 
@@ -35,6 +36,33 @@ template <class T> static __device__ __forceinline__ void run(const Pixels &a) {
   }
 }
 
+struct Channels {
+  const float *x; // [frames, height, width, 3]
+  void *out;      // [frames, height / patch, width / patch, channels]
+  u32 positions, channels;
+  u32 height, width, patch;
+};
+
+template <class T>
+static __device__ __forceinline__ void turn(const Channels &a) {
+  const u64 position = thread_index();
+  if (position >= a.positions)
+    return;
+  const u32 p = (u32)position, wide = a.width / a.patch;
+  const u32 tall = a.height / a.patch;
+  const u32 column = p % wide, row = p / wide % tall, frame = p / wide / tall;
+  T *out = (T *)a.out + position * a.channels;
+  for (u32 i = 0; i < a.channels; ++i) {
+    const u32 c = i / (a.patch * a.patch), across = i / a.patch % a.patch;
+    const u64 line = (u64)frame * a.height + row * a.patch + i % a.patch;
+    const u64 at = (line * a.width + column * a.patch + across) * 3 + c;
+    narrow(out + i, c < 3 ? a.x[at] : 0.0f);
+  }
+}
+
+KERNEL void channels_f32(Channels a) { turn<float>(a); }
+KERNEL void channels_f16(Channels a) { turn<Half>(a); }
+KERNEL void channels_bf16(Channels a) { turn<Brain>(a); }
 KERNEL void pixels_f32(Pixels a) { run<float>(a); }
 KERNEL void pixels_f16(Pixels a) { run<Half>(a); }
 KERNEL void pixels_bf16(Pixels a) { run<Brain>(a); }

@@ -1,4 +1,4 @@
-//! A VAE's output as pixels; the twin of `pixels.cu`.
+//! A VAE's output as pixels, and pixels as its input; the twin of `pixels.cu`.
 
 use crate::driver::{DeviceError, Grid, Part, PartMut, Stream};
 use crate::number::{Number, pick};
@@ -105,6 +105,67 @@ pub fn launch<T: Number>(
     unsafe { stream.launch(CALL, name, Grid::over(count, 256), &argument) }
 }
 
+/// The channels, [frames, height / patch, width / patch, channels], of RGB, [frames,
+/// height, width, 3]; zeros behind those that are pixels.
+///
+/// # Panics
+/// Where the lengths do not go together.
+pub fn channels<T: Number>(x: &[f32], of: &Patches, out: &mut [T]) {
+    let count = of.pixels(out.len()).expect("whole frames");
+    assert_eq!(x.len(), 3 * count);
+    let (patch, wide, tall) = (of.patch, of.width / of.patch, of.height / of.patch);
+    for (p, out) in out.chunks_exact_mut(of.channels).enumerate() {
+        let (column, row, frame) = (p % wide, p / wide % tall, p / wide / tall);
+        for (i, out) in out.iter_mut().enumerate() {
+            let (c, across) = (i / (patch * patch), i / patch % patch);
+            let line = frame * of.height + row * patch + i % patch;
+            let at = (line * of.width + column * patch + across) * 3 + c;
+            *out = T::narrow(if c < 3 { x[at] } else { 0.0 });
+        }
+    }
+}
+
+/// As the kernel has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Turned {
+    x: u64,
+    out: u64,
+    positions: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    patch: u32,
+}
+
+/// Queues [`channels`] on a device.
+pub fn launch_channels<T: Number>(
+    stream: &Stream,
+    x: Part<'_, f32>,
+    of: &Patches,
+    out: PartMut<'_, T>,
+) -> Result<(), DeviceError> {
+    let missing = || DeviceError::missing("channels");
+    let count = of.pixels(out.len()).ok_or_else(missing)?;
+    x.check("channels", 3 * count)?;
+    if count == 0 {
+        return Ok(());
+    }
+    let positions = out.len() / of.channels;
+    let argument = Turned {
+        x: x.address(),
+        out: out.address(),
+        positions: u32::try_from(positions).map_err(|_| missing())?,
+        channels: of.channels as u32,
+        height: of.height as u32,
+        width: of.width as u32,
+        patch: of.patch as u32,
+    };
+    let name = pick::<T>(["channels_f32", "channels_f16", "channels_bf16"]);
+    // SAFETY: a thread for each position; lengths were checked.
+    unsafe { stream.launch("pixels", name, Grid::over(positions, 256), &argument) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +184,9 @@ mod tests {
         // Of channel c, column x and row y number (2 c + x) · 2 + y.
         let expected = [0, 4, 8, 2, 6, 10, 1, 5, 9, 3, 7, 11].map(|i| i as f32 / 16.0);
         assert_eq!(out, expected);
+        let mut back = [9.0; 13];
+        channels(&out, &of, &mut back);
+        assert_eq!((&back[..12], back[12]), (&x[..12], 0.0));
         pixels(&x, &of, &[-2.0; 12], &mut out);
         assert_eq!(out, [-1.0; 12]);
     }

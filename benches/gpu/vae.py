@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The decoder of Wan 2.1's VAE on a GPU by Longtake and by diffusers in torch (bf16, as it
+"""Wan 2.1's VAE on a GPU, its decoder and its encoder, by Longtake and by diffusers in torch (bf16, as it
 is and channels_last_3d), the same random weights and latents, run by run in turn; how far
 each is from torch in f32 at a small size, and one JSON file.
 
@@ -7,7 +7,7 @@ each is from torch in f32 at a small size, and one JSON file.
 
 Needs the program that `benches/gpu/carry.sh` lays into benches/gpu/carried (or --program),
 the driver and cuDNN 9: the system's, or those that torch of PyPI brings. Longtake's seconds
-end when all frames are in host memory, torch's when they are on the device.
+begin and end in host memory, torch's on the device.
 """
 
 import argparse
@@ -93,9 +93,6 @@ class Theirs:
         state = {}
         for name, value in vae.state_dict().items():
             shape = tuple(value.shape)
-            if not (name.startswith("decoder.") or name.startswith("post_quant_conv.")):
-                state[name] = torch.zeros(shape, device=device)
-                continue
             drawn = numbers(torch, name, shape, device)
             if name.endswith("gamma"):
                 drawn = 1 + 0.1 * drawn
@@ -123,6 +120,24 @@ class Theirs:
         spread = lambda name: self.torch.tensor(getattr(self.config, name), device=self.device).view(1, z, 1, 1, 1)
         latents = (drawn * spread("latents_std") + spread("latents_mean")).to(kind)
         return latents.to(memory_format=self.torch.channels_last_3d) if last else latents
+
+    def video(self, size, kind, last):
+        frames, rows, columns = size
+        drawn = [numbers(self.torch, f"frame{i}", (rows, columns, 3), self.device) for i in range(frames)]
+        video = self.torch.stack(drawn).permute(3, 0, 1, 2)[None].contiguous().to(kind)
+        return video.to(memory_format=self.torch.channels_last_3d) if last else video
+
+    def encode(self, vae, video):
+        torch = self.torch
+        with torch.no_grad():
+            out = vae.encode(video, return_dict=False)[0].mode()
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+        return out
+
+    def normalised(self, latents):
+        spread = lambda name: self.torch.tensor(getattr(self.config, name), device=self.device).view(1, -1, 1, 1, 1)
+        return (latents.float() - spread("latents_mean")) / spread("latents_std")
 
     def decode(self, vae, latents):
         torch = self.torch
@@ -179,25 +194,39 @@ def main():
         wide = theirs.model(torch.float32, False)
         exact = theirs.decode(wide, theirs.latents(small, torch.float32, False)).clamp(-1, 1)
         told["relative_difference_to_f32"] = {"longtake": apart(found, exact)}
+        ours.seconds(f"encode {args.small} {file}")
+        with open(file, "rb") as kept:
+            coded = torch.frombuffer(bytearray(kept.read()), dtype=torch.float32)
+        coded = coded.reshape(-1, small[1] // 8, small[2] // 8, theirs.config.z_dim).permute(3, 0, 1, 2)[None].to(theirs.device)
+        right = theirs.normalised(theirs.encode(wide, theirs.video(small, torch.float32, False)))
+        told["relative_difference_to_f32"]["longtake, encoded"] = apart(coded, right)
+        print(f"longtake, encoded, is {apart(coded, right):.5f} from torch in f32", flush=True)
         print(f"longtake is {apart(found, exact):.5f} from torch in f32", flush=True)
         begins = [apart(found[:, :, i], exact[:, :, i]) for i in range(small[0])]
         print("frame by frame:", " ".join(f"{v:.4f}" for v in begins), flush=True)
         plain = theirs.model(torch.bfloat16, False)
         near = theirs.decode(plain, theirs.latents(small, torch.bfloat16, False)).clamp(-1, 1)
         told["relative_difference_to_f32"]["torch"] = apart(near, exact)
+        near_coded = theirs.normalised(theirs.encode(plain, theirs.video(small, torch.bfloat16, False)))
+        told["relative_difference_to_f32"]["torch, encoded"] = apart(near_coded, right)
+        print(f"torch in bf16, encoded, is {apart(near_coded, right):.5f} from torch in f32", flush=True)
         print(f"torch in bf16 is {apart(near, exact):.5f} from torch in f32", flush=True)
     os.remove(file)
-    ways = {"longtake": lambda: ours.seconds(f"decode {args.size}")}
+    ways = {
+        "longtake": lambda: ours.seconds(f"decode {args.size}"),
+        "longtake, encoded": lambda: ours.seconds(f"encode {args.size}"),
+    }
 
-    def timed(last, tuned):
+    def timed(last, tuned, encodes=False):
         def once():
             vae = theirs.model(torch.bfloat16, last)
-            latents = theirs.latents(size, torch.bfloat16, last)
+            make, run = (theirs.video, theirs.encode) if encodes else (theirs.latents, theirs.decode)
+            given = make(size, torch.bfloat16, last)
             torch.backends.cudnn.benchmark = tuned
             if not args.cpu:
                 torch.cuda.synchronize()
             begun = time.perf_counter()
-            theirs.decode(vae, latents)
+            run(vae, given)
             return time.perf_counter() - begun
 
         return once
@@ -206,6 +235,8 @@ def main():
         ways["torch"] = timed(False, False)
         ways["torch channels_last_3d"] = timed(True, False)
         ways["torch channels_last_3d, cudnn.benchmark"] = timed(True, True)
+        ways["torch, encoded"] = timed(False, False, True)
+        ways["torch channels_last_3d, encoded"] = timed(True, False, True)
     seconds = {name: [] for name in ways}
     for turn in range(args.rounds + 1):
         for name, way in list(ways.items()):
@@ -226,7 +257,8 @@ def main():
     told["not_by_cudnn"] = ours.texts("refused")
     print("\n".join(told["not_by_cudnn"]), flush=True)
     if args.engines:
-        print("\n".join(ours.texts("engines")), flush=True)
+        told["engines"] = ours.texts("engines")
+        print("\n".join(told["engines"]), flush=True)
     text = json.dumps(told, indent=2)
     print(text)
     if args.json:

@@ -1,9 +1,11 @@
-//! Wan 2.1's decoder on a GPU, with random weights, told by lines what to do: the one side
-//! of `benches/gpu/vae.py`, which runs torch as the other, in turn.
+//! Wan 2.1's VAE on a GPU, with random weights, told by lines what to do: the one side of
+//! `benches/gpu/vae.py`, which runs torch as the other, in turn.
 //!
 //! ```text
 //! decode FRAMESxROWSxCOLUMNS          prints the seconds until all frames are handed over
 //! save FRAMESxROWSxCOLUMNS FILE       the same, and keeps the frames: f32, RGB
+//! encode FRAMESxROWSxCOLUMNS [FILE]   prints the seconds until all latents are handed
+//!                                     over, and keeps them: f32, channels last
 //! engines                             times what cuDNN proposes for each kind of layer
 //! ```
 
@@ -15,8 +17,9 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use half::bf16;
 use longtake::device::Task;
+use longtake::device::ops::FeatureMap;
 use longtake::engine::wan::vae::VaeConfig;
-use longtake::engine::wan::vae::on_gpu::GpuDecoder;
+use longtake::engine::wan::vae::on_gpu::{GpuDecoder, GpuEncoder};
 use longtake_kernels::convolutions::Convolutions;
 use longtake_kernels::convolve::Convolution;
 use longtake_kernels::driver;
@@ -62,7 +65,9 @@ impl SimpleBackend for Random {
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        name.starts_with("post_quant_conv") || name.starts_with("decoder")
+        ["post_quant_conv", "quant_conv", "decoder", "encoder"]
+            .iter()
+            .any(|part| name.starts_with(part))
     }
 }
 
@@ -72,6 +77,7 @@ fn main() -> std::result::Result<(), Failure> {
     let vb = VarBuilder::from_backend(Box::new(Random), DType::F32, Device::Cpu);
     let begun = Instant::now();
     let decoder = GpuDecoder::<bf16>::load(&device, &config, &vb)?;
+    let encoder = GpuEncoder::<bf16>::load(&device, &config, &vb)?;
     println!("device {}", device.name());
     println!("loaded {:.3}", begun.elapsed().as_secs_f64());
     println!(
@@ -90,6 +96,16 @@ fn main() -> std::result::Result<(), Failure> {
             ["save", size, file] => {
                 let (seconds, frames) = decode(&decoder, &config, size, true)?;
                 let bytes: Vec<u8> = frames.iter().flat_map(|v| v.to_le_bytes()).collect();
+                std::fs::write(file, bytes)?;
+                println!("seconds {seconds:.6}");
+            }
+            ["encode", size] => {
+                let (seconds, _) = encode(&encoder, size)?;
+                println!("seconds {seconds:.6}");
+            }
+            ["encode", size, file] => {
+                let (seconds, latents) = encode(&encoder, size)?;
+                let bytes: Vec<u8> = latents.iter().flat_map(|v| v.to_le_bytes()).collect();
                 std::fs::write(file, bytes)?;
                 println!("seconds {seconds:.6}");
             }
@@ -112,6 +128,35 @@ fn main() -> std::result::Result<(), Failure> {
     Ok(())
 }
 
+/// Frames, rows and columns.
+fn three(size: &str) -> std::result::Result<[usize; 3], Failure> {
+    let numbers: Vec<usize> = size
+        .split('x')
+        .map(str::parse)
+        .collect::<std::result::Result<_, _>>()?;
+    let three = <[usize; 3]>::try_from(numbers);
+    three.map_err(|_| "a size is FRAMESxROWSxCOLUMNS".into())
+}
+
+/// Seconds of a video's encoding, and its latents.
+fn encode(encoder: &GpuEncoder, size: &str) -> std::result::Result<(f64, Vec<f32>), Failure> {
+    let [frames, rows, columns] = three(size)?;
+    let frame = |i: usize| {
+        let values = numbers(&format!("frame{i}"), rows * columns * 3);
+        FeatureMap::from_rows(rows, columns, 3, values)
+    };
+    let video: Vec<FeatureMap> = (0..frames).map(frame).collect();
+    let mut latents = Vec::new();
+    let mut encoding = encoder.begin();
+    let begun = Instant::now();
+    for frame in &video {
+        if let Some(latent) = encoding.push(frame, Task::quiet())? {
+            latents.extend(latent.rows().flatten());
+        }
+    }
+    Ok((begun.elapsed().as_secs_f64(), latents))
+}
+
 /// Seconds of a video's decoding, and its frames where they are kept.
 fn decode(
     decoder: &GpuDecoder,
@@ -119,13 +164,7 @@ fn decode(
     size: &str,
     keep: bool,
 ) -> std::result::Result<(f64, Vec<f32>), Failure> {
-    let size: Vec<usize> = size
-        .split('x')
-        .map(str::parse)
-        .collect::<std::result::Result<_, _>>()?;
-    let [frames, rows, columns] = size[..] else {
-        return Err("a size is FRAMESxROWSxCOLUMNS".into());
-    };
+    let [frames, rows, columns] = three(size)?;
     let shape = [config.z_dim, (frames - 1) / 4 + 1, rows / 8, columns / 8];
     let values = numbers("latents", shape.iter().product());
     let values: Vec<f32> = values.iter().map(|v| 1.7 * v).collect();
@@ -151,13 +190,16 @@ fn engines(device: &std::sync::Arc<driver::Device>) -> std::result::Result<(), F
     let mut convolutions = Convolutions::new(&stream);
     for (size, channels, outputs, kernel, zeros, wide) in [
         ([6, 480, 832], 96, 96, [3, 3, 3], 1, false),
+        ([6, 480, 417], 192, 192, [3, 3, 2], 1, false),
         ([6, 240, 416], 192, 192, [3, 3, 3], 1, false),
         ([4, 120, 208], 384, 384, [3, 3, 3], 1, false),
         ([3, 60, 104], 384, 384, [3, 3, 3], 1, false),
         ([4, 240, 416], 192, 384, [1, 2, 2], 1, false),
         ([4, 120, 208], 384, 768, [1, 2, 2], 1, false),
         ([6, 480, 832], 96, 8, [3, 3, 3], 1, true),
+        ([6, 480, 417], 192, 16, [3, 3, 2], 1, true),
         ([6, 480, 832], 96, 8, [3, 3, 3], 1, false),
+        ([6, 480, 832], 8, 96, [3, 3, 3], 1, false),
         ([1, 1, 6240], 384, 6240, [1, 1, 1], 0, true),
         ([1, 1, 6240], 6240, 384, [1, 1, 1], 0, false),
     ] {
@@ -167,7 +209,11 @@ fn engines(device: &std::sync::Arc<driver::Device>) -> std::result::Result<(), F
             outputs,
             kernel,
             step: [1; 3],
-            zeros: [[zeros; 2]; 2],
+            // Pairs of columns have theirs in memory.
+            zeros: match kernel {
+                [3, 3, 2] => [[1; 2], [0; 2]],
+                _ => [[zeros; 2]; 2],
+            },
         };
         let [read, weights, made] = of.lengths();
         let narrow = |name: &str, count| -> Vec<bf16> {

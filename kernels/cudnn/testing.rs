@@ -80,34 +80,53 @@ fn convolutions_of_a_vae_are_taken_for_an_h100() {
     let library = library();
     let target = Target::Described(device(library));
     let (bf16, f32) = (DataType::Bf16, DataType::F32);
-    for (gives, size, [channels, outputs], kernel, zeros) in [
-        (bf16, [6, 480, 832], [96, 96], [3, 3, 3], 1),
-        (bf16, [6, 240, 416], [192, 192], [3, 3, 3], 1),
-        (bf16, [4, 120, 208], [384, 384], [3, 3, 3], 1),
-        (bf16, [3, 60, 104], [384, 384], [3, 3, 3], 1),
-        (bf16, [3, 60, 104], [16, 384], [3, 3, 3], 1),
-        (bf16, [3, 60, 104], [384, 768], [3, 1, 1], 0),
-        (bf16, [4, 240, 416], [192, 384], [1, 2, 2], 1),
-        (bf16, [2, 120, 208], [192, 384], [1, 1, 1], 0),
-        (f32, [6, 480, 832], [96, 8], [3, 3, 3], 1),
-        (bf16, [6, 480, 832], [96, 8], [3, 3, 3], 1),
+    let (one, halved, slower) = ([1; 3], [1, 2, 2], [2, 1, 1]);
+    let (none, around, behind) = ([0, 0], [1, 1], [0, 1]);
+    for (gives, size, [channels, outputs], kernel, step, zeros) in [
+        (bf16, [6, 480, 832], [96, 96], [3, 3, 3], one, around),
+        (bf16, [6, 480, 417], [192, 192], [3, 3, 2], one, around),
+        (f32, [6, 480, 417], [192, 16], [3, 3, 2], one, around),
+        (bf16, [6, 240, 416], [192, 192], [3, 3, 3], one, around),
+        (bf16, [4, 120, 208], [384, 384], [3, 3, 3], one, around),
+        (bf16, [3, 60, 104], [384, 384], [3, 3, 3], one, around),
+        (bf16, [3, 60, 104], [16, 384], [3, 3, 3], one, around),
+        (bf16, [3, 60, 104], [384, 768], [3, 1, 1], one, none),
+        (bf16, [4, 240, 416], [192, 384], [1, 2, 2], one, around),
+        (bf16, [2, 120, 208], [192, 384], [1, 1, 1], one, none),
+        (f32, [6, 480, 832], [96, 8], [3, 3, 3], one, around),
+        (bf16, [6, 480, 832], [96, 8], [3, 3, 3], one, around),
+        // Of the encoder.
+        (bf16, [6, 480, 832], [8, 96], [3, 3, 3], one, around),
+        (bf16, [4, 480, 832], [96, 96], [1, 3, 3], halved, behind),
+        (bf16, [5, 120, 208], [192, 192], [3, 1, 1], slower, none),
+        (f32, [3, 60, 104], [384, 32], [3, 3, 3], one, around),
         // Of attention.
-        (bf16, [1, 1, 6240], [384, 384], [1, 1, 1], 0),
-        (f32, [1, 1, 6240], [384, 6240], [1, 1, 1], 0),
-        (bf16, [1, 1, 6240], [6240, 384], [1, 1, 1], 0),
-        (bf16, [1, 1, 384], [384, 6240], [1, 1, 1], 0),
+        (bf16, [1, 1, 6240], [384, 384], [1, 1, 1], one, none),
+        (f32, [1, 1, 6240], [384, 6240], [1, 1, 1], one, none),
+        (bf16, [1, 1, 6240], [6240, 384], [1, 1, 1], one, none),
+        (bf16, [1, 1, 384], [384, 6240], [1, 1, 1], one, none),
     ] {
-        let around: [i64; 3] = [0, zeros, zeros];
+        // Pairs of columns have theirs in memory.
+        let columns = if kernel[2] == 2 && kernel[1] == 3 {
+            none
+        } else {
+            zeros
+        };
+        let zeros: [[i64; 2]; 3] = [none, zeros, columns];
+        let made = |i: usize| {
+            let room: i64 = size[i] + zeros[i][0] + zeros[i][1] - kernel[i];
+            room / step[i] + 1
+        };
         let convolution = Convolution {
             kind: bf16,
             gives,
             size,
-            made: std::array::from_fn(|i| size[i] + 2 * around[i] + 1 - kernel[i]),
+            made: std::array::from_fn(made),
             channels,
             outputs,
             kernel,
-            step: [1; 3],
-            zeros: around.map(|z| [z, z]),
+            step,
+            zeros,
         };
         let told = format!("{size:?}, {channels} to {outputs}, {kernel:?}, {gives:?}");
         let plan = convolution.plan(library, &target);

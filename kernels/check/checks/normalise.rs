@@ -50,11 +50,17 @@ fn check<T: Number + PartialEq>(
     let (places, count) = (walk.places(positions).unwrap(), positions * channels);
     let x = lab.tensor::<T>(places * channels);
     let gain = lab.numbers(channels);
-    let scale = |gain, silu| Scale { gain, silu };
+    // Rows of three, where there are such.
+    let fenced = (positions % 3 == 0).then_some(3);
+    let places_out = positions + 2 * fenced.map_or(0, |row| positions / row);
+    let unseen = T::narrow(UNSEEN);
     for (joins, silu) in [(true, true), (true, false), (false, true)] {
         let branch = joins.then(|| lab.tensor::<T>(count));
         let bias = joins.then(|| lab.numbers(walk.biases() * channels));
-        let (mut trunk, mut out) = (vec![T::default(); count], vec![T::default(); count]);
+        let (mut trunk, mut out) = (
+            vec![T::default(); count],
+            vec![unseen; places_out * channels],
+        );
         let sum = Sum {
             x: &x[..],
             walk,
@@ -65,7 +71,11 @@ fn check<T: Number + PartialEq>(
             &sum,
             channels,
             has_trunk.then_some(&mut trunk[..]),
-            has_out.then_some((scale(&gain[..], silu), &mut out[..])),
+            has_out.then(|| {
+                let gain = &gain[..];
+                let scale = Scale { gain, silu, fenced };
+                (scale, &mut out[..])
+            }),
         );
         let nan = T::narrow(f32::NAN);
         let on_x = lab.guarded(&x, nan)?;
@@ -73,7 +83,7 @@ fn check<T: Number + PartialEq>(
         let on_bias = bias.map(|b| lab.guarded(&b, f32::NAN)).transpose()?;
         let on_gain = lab.guarded(&gain, f32::NAN)?;
         let mut on_trunk = lab.room(count, T::narrow(UNSEEN))?;
-        let mut on_out = lab.room(count, T::narrow(UNSEEN))?;
+        let mut on_out = lab.room(places_out * channels, unseen)?;
         let sum = Sum {
             x: on_x.part(),
             walk,
@@ -88,7 +98,8 @@ fn check<T: Number + PartialEq>(
             has_trunk.then(|| on_trunk.part_mut()),
             has_out.then(|| {
                 let gain = on_gain.part();
-                (Scale { gain, silu }, on_out.part_mut())
+                let scale = Scale { gain, silu, fenced };
+                (scale, on_out.part_mut())
             }),
         )?;
         if has_trunk {
@@ -124,7 +135,11 @@ fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
                 bias: Some(bias.part()),
             };
             let gain = gain.part();
-            let scale = Scale { gain, silu: true };
+            let scale = Scale {
+                gain,
+                silu: true,
+                fenced: None,
+            };
             launch(
                 &lab.stream,
                 &sum,

@@ -3,10 +3,10 @@
 use half::{bf16, f16};
 use libtest_mimic::Failed;
 use longtake_kernels::Number;
-use longtake_kernels::pixels::{Patches, launch, pixels};
+use longtake_kernels::pixels::{Patches, channels, launch, launch_channels, pixels};
 
 use super::Check;
-use crate::lab::{Lab, UNSEEN, same};
+use crate::lab::{Lab, UNSEEN, equal, same};
 use crate::rate::Rate;
 
 pub const CHECK: Check = Check {
@@ -35,7 +35,11 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-fn check<T: Number + PartialEq>(lab: &mut Lab, frames: usize, of: &Patches) -> Result<(), Failed> {
+fn check<T: Number + PartialEq + std::fmt::Debug>(
+    lab: &mut Lab,
+    frames: usize,
+    of: &Patches,
+) -> Result<(), Failed> {
     let pixels_of = frames * of.height * of.width;
     let x = lab.tensor::<T>(pixels_of / (of.patch * of.patch) * of.channels);
     let bias = lab.numbers(3 * of.patch * of.patch);
@@ -47,6 +51,17 @@ fn check<T: Number + PartialEq>(lab: &mut Lab, frames: usize, of: &Patches) -> R
     launch(&lab.stream, x.part(), of, bias.part(), out.part_mut())?;
     same(
         &format!("{frames} of {of:?}, {}", T::NAME),
+        &lab.read(&out)?,
+        &twin,
+    )?;
+    let pictures = lab.numbers(3 * pixels_of);
+    let mut twin = vec![T::default(); pixels_of / (of.patch * of.patch) * of.channels];
+    channels(&pictures, of, &mut twin);
+    let pictures = lab.guarded(&pictures, f32::NAN)?;
+    let mut out = lab.room(twin.len(), T::narrow(UNSEEN))?;
+    launch_channels(&lab.stream, pictures.part(), of, out.part_mut())?;
+    equal(
+        &format!("back, {of:?}, {}", T::NAME),
         &lab.read(&out)?,
         &twin,
     )

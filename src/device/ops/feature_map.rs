@@ -90,6 +90,11 @@ impl FeatureMap {
         (0..self.height).map(|y| self.row(y))
     }
 
+    /// All numbers in the order of positions, where there is no border.
+    pub fn values(&self) -> Option<&[f32]> {
+        (self.border == 0).then_some(&self.data[..])
+    }
+
     /// The numbers of the position `(y, x)`.
     pub fn at(&self, y: usize, x: usize) -> &[f32] {
         &self.row(y)[x * self.channels..][..self.channels]

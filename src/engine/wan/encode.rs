@@ -4,13 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use longtake_kernels::driver::DeviceError;
 
 use super::error::WanError;
 use super::fit::Fit;
 use super::shot::STEP;
 use super::studio::Studio;
 use super::track::Part;
+use super::vae::on_gpu::GpuEncoder;
 use super::vae::{self, EncoderTile, Tiling, VaeConfig, VaeEncoder, VaeError};
+use crate::device::gpu::{self, Choice};
 use crate::device::ops::FeatureMap;
 use crate::device::{Task, stoppable};
 
@@ -24,6 +27,8 @@ pub struct Encoder<'a> {
     /// The model.
     pub studio: &'a Studio,
     loaded: Option<VaeEncoder>,
+    /// The same on a GPU, if it was asked for and has one.
+    on_gpu: Option<Option<GpuEncoder>>,
     /// The terms of the work.
     pub task: Task<'a>,
     working: u64,
@@ -127,6 +132,7 @@ impl<'a> Encoder<'a> {
         Self {
             studio,
             loaded: None,
+            on_gpu: None,
             task,
             working: WORKING,
             waiting: WAITING,
@@ -152,6 +158,22 @@ impl<'a> Encoder<'a> {
         if range.is_empty() {
             return Ok(());
         }
+        let (task, [width, height]) = (self.task, fit.canvas);
+        let blank = FeatureMap::zeros(height, width, 3, 0);
+        let config = self.studio.vae();
+        let reach = config.encoder_reach();
+        self.load_on_gpu()?;
+        if let Some(Some(encoder)) = &self.on_gpu
+            && encoder.has_room(fit.canvas, streams)?
+        {
+            let stream = || {
+                let mut encoding = encoder.begin();
+                let encode = move |f: &FeatureMap| Ok(encoding.push(f, task)?.map(|l| planar(&l)));
+                Stream::new(&blank, reach, encode)
+            };
+            let all = (0..streams).map(|_| stream()).collect();
+            return whole(all, range, reach, task, frames, take);
+        }
         let encoder = match self.loaded.take() {
             Some(encoder) => encoder,
             None => {
@@ -160,9 +182,6 @@ impl<'a> Encoder<'a> {
             }
         };
         let encoder = &*self.loaded.insert(encoder);
-        let config = self.studio.vae();
-        let (task, [width, height]) = (self.task, fit.canvas);
-        let blank = FeatureMap::zeros(height, width, 3, 0);
         let (tiling, _) = config.encoding(fit.canvas, streams, self.working);
         if tiling != Tiling::Whole {
             let tiled = Tiled {
@@ -176,25 +195,40 @@ impl<'a> Encoder<'a> {
             };
             return tiled.run(range, streams, frames, take);
         }
-        let reach = config.encoder_reach();
         let stream = || {
             let mut encoding = encoder.begin();
             let encode = move |f: &FeatureMap| Ok(encoding.push(f, task)?.map(|l| planar(&l)));
             Stream::new(&blank, reach, encode)
         };
-        let mut all: Vec<_> = (0..streams).map(|_| stream()).collect();
-        let (first, end) = (begin(range.start, reach), (range.end - 1) * STEP + 1);
-        for index in first..end {
-            task.step("Encoding frames", index - first, end - first)?;
-            for (stream, frame) in all.iter_mut().zip(frames(index)?) {
-                stream.push(index - first, frame)?;
-            }
-            if index % STEP == 0 && range.contains(&(index / STEP)) {
-                let made = all.iter().map(|s| s.last.clone());
-                let made = made.collect::<Option<Vec<_>>>();
-                take(index / STEP, made.ok_or_else(nothing)?)?;
-            }
+        let all = (0..streams).map(|_| stream()).collect();
+        whole(all, range, reach, task, frames, take)
+    }
+
+    /// Loads the encoder onto a GPU where that alone is chosen; what keeps it off is told
+    /// as a notice, and the CPU encodes.
+    fn load_on_gpu(&mut self) -> Result<(), WanError> {
+        if self.on_gpu.is_some() || self.studio.device() != Choice::Gpu {
+            return Ok(());
         }
+        let (config, vb) = vae::open(self.studio.vae_path())?;
+        let load = || -> Result<GpuEncoder, VaeError> {
+            let device = gpu::with(Choice::Gpu, |gpu| Ok(gpu.stream().device().clone()))?;
+            GpuEncoder::load(&device.ok_or(DeviceError::NoDevice)?, &config, &vb)
+        };
+        let loaded = match stoppable(self.task.cancel, load) {
+            Ok(encoder) => {
+                if let Some(why) = encoder.lacks() {
+                    gpu::tell(format!("frames are encoded without tensor cores: {why}"));
+                }
+                Some(encoder)
+            }
+            Err(VaeError::Cancelled(cancelled)) => return Err(cancelled.into()),
+            Err(error) => {
+                gpu::tell(format!("frames are encoded on the CPU: {error}"));
+                None
+            }
+        };
+        self.on_gpu = Some(loaded);
         Ok(())
     }
 
@@ -214,6 +248,30 @@ impl<'a> Encoder<'a> {
         let shape = (1, self.studio.vae().z_dim, 1, rows, columns);
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }
+}
+
+/// Frames that are encoded whole, one after the other.
+fn whole(
+    mut all: Vec<Stream<'_, Part>>,
+    range: Range<usize>,
+    reach: usize,
+    task: Task<'_>,
+    frames: &mut Frames<'_>,
+    take: &mut dyn FnMut(usize, Vec<Part>) -> Result<(), WanError>,
+) -> Result<(), WanError> {
+    let (first, end) = (begin(range.start, reach), (range.end - 1) * STEP + 1);
+    for index in first..end {
+        task.step("Encoding frames", index - first, end - first)?;
+        for (stream, frame) in all.iter_mut().zip(frames(index)?) {
+            stream.push(index - first, frame)?;
+        }
+        if index % STEP == 0 && range.contains(&(index / STEP)) {
+            let made = all.iter().map(|s| s.last.clone());
+            let made = made.collect::<Option<Vec<_>>>();
+            take(index / STEP, made.ok_or_else(nothing)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Frames that are encoded in tiles: some latent frames at a time, of these one tile

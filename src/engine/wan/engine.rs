@@ -460,6 +460,11 @@ impl Engine for WanEngine {
         let held: Vec<bool> = held.collect();
         let sources = self.sources_key();
         let told = format!("2 {way:?} {size:?} {shots:?} {held:?} {sources}");
+        let told = match self.device {
+            // A GPU encodes to other bits than the CPU.
+            Choice::Gpu => format!("{told} on a GPU"),
+            _ => told,
+        };
         match (&self.settings.colour, &self.settings.guide_colour) {
             (None, None) => told,
             colours => format!("{told} {colours:?}"),

@@ -136,7 +136,7 @@ impl Studio {
         Ok(opened)
     }
 
-    /// The same with its transformers and its VAE's decoder on `device`.
+    /// The same with its transformers and its VAE on `device`.
     pub fn on(self, device: Choice) -> Self {
         Self { device, ..self }
     }

@@ -114,38 +114,12 @@ impl VaeEncoder {
 
     /// Refuses frames that cannot be encoded.
     fn check(&self, frame: &FeatureMap) -> Result<(), VaeError> {
-        let config = &self.config;
-        let factor = config.spatial_factor();
-        let (height, width) = (frame.height(), frame.width());
-        let whole = height % factor == 0 && width % factor == 0;
-        if frame.channels() != 3 || height < factor || width < factor {
-            return Err(VaeError::Size(format!(
-                "frames of {width} × {height} with {} channels cannot be encoded; the VAE takes \
-                 RGB of at least {factor} × {factor}",
-                frame.channels()
-            )));
-        }
-        if config.is_residual && !whole {
-            return Err(VaeError::Size(format!(
-                "frames of {width} × {height} cannot be encoded; this VAE takes whole multiples \
-                 of {factor}: pad them first"
-            )));
-        }
-        Ok(())
+        check_frame(&self.config, frame)
     }
 
     /// The mean of a latent's moments, normalised as the transformer knows it.
     fn latent(&self, moments: &FeatureMap) -> FeatureMap {
-        let config = &self.config;
-        let mut latent = moments.channel_range(0, config.z_dim);
-        for y in 0..latent.height() {
-            for at in latent.row_mut(y).chunks_exact_mut(config.z_dim) {
-                for (c, v) in at.iter_mut().enumerate() {
-                    *v = (*v - config.latents_mean[c]) / config.latents_std[c];
-                }
-            }
-        }
-        latent
+        mean_of(&self.config, moments)
     }
 }
 
@@ -389,6 +363,40 @@ impl<D: Deref<Target = VaeDecoder>> Decoding<D> {
             &mut emit,
         )?)
     }
+}
+
+/// Refuses frames that cannot be encoded.
+fn check_frame(config: &VaeConfig, frame: &FeatureMap) -> Result<(), VaeError> {
+    let factor = config.spatial_factor();
+    let (height, width) = (frame.height(), frame.width());
+    let whole = height % factor == 0 && width % factor == 0;
+    if frame.channels() != 3 || height < factor || width < factor {
+        return Err(VaeError::Size(format!(
+            "frames of {width} × {height} with {} channels cannot be encoded; the VAE takes \
+             RGB of at least {factor} × {factor}",
+            frame.channels()
+        )));
+    }
+    if config.is_residual && !whole {
+        return Err(VaeError::Size(format!(
+            "frames of {width} × {height} cannot be encoded; this VAE takes whole multiples \
+             of {factor}: pad them first"
+        )));
+    }
+    Ok(())
+}
+
+/// The mean of a latent's moments, normalised as the transformer knows it.
+fn mean_of(config: &VaeConfig, moments: &FeatureMap) -> FeatureMap {
+    let mut latent = moments.channel_range(0, config.z_dim);
+    for y in 0..latent.height() {
+        for at in latent.row_mut(y).chunks_exact_mut(config.z_dim) {
+            for (c, v) in at.iter_mut().enumerate() {
+                *v = (*v - config.latents_mean[c]) / config.latents_std[c];
+            }
+        }
+    }
+    latent
 }
 
 /// A latent as the VAE knows it.

@@ -37,7 +37,7 @@ impl Fixture {
         VaeDecoder::load(&self.config, &self.weights).unwrap()
     }
 
-    fn encoder(&self) -> VaeEncoder {
+    pub(super) fn encoder(&self) -> VaeEncoder {
         VaeEncoder::load(&self.config, &self.weights).unwrap()
     }
 
@@ -46,7 +46,7 @@ impl Fixture {
     }
 
     /// A stored video of bytes as the reference was given it.
-    fn video(&self, name: &str) -> Vec<FeatureMap> {
+    pub(super) fn video(&self, name: &str) -> Vec<FeatureMap> {
         let mut frames = self.frames(name);
         for frame in &mut frames {
             for y in 0..frame.height() {

@@ -11,8 +11,8 @@ use longtake_kernels::Number;
 use longtake_kernels::driver::Buffer;
 use longtake_kernels::softmax;
 
-use super::layers::{Norm, Sum, numbers};
 use super::queue::{Kernels, Queue};
+use super::sum::{Norm, Sum, numbers};
 use crate::engine::wan::vae::VaeError;
 
 type Result<T> = std::result::Result<T, VaeError>;

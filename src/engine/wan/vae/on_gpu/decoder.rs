@@ -5,29 +5,25 @@ use longtake_kernels::Number;
 use longtake_kernels::driver::Buffer;
 use longtake_kernels::pixels::{self, Patches};
 
-use super::attention::Attention;
-use super::layers::{Causal, Grow, GrowPast, Norm, Past, Residual, Size, Sum, numbers};
+use super::causal::{Causal, Past};
+use super::middle::{Middle, MiddlePast};
 use super::queue::Queue;
+use super::residual::Residual;
+use super::resize::{Grow, GrowPast};
+use super::sum::{Norm, Size, Sum};
+use super::{WHOLE, refuse_shortcuts};
 use crate::device::{Cancel, Cancelled};
 use crate::engine::wan::vae::{VaeConfig, VaeError};
 
 type Result<T> = std::result::Result<T, VaeError>;
 
-/// Channels of the last convolution are made a multiple of so many, as tensor cores want
-/// it.
-const WHOLE: usize = 8;
-
 /// The decoder's weights, behind the convolution of 1 × 1 that latents go through first.
 pub struct Decoder<T: Number> {
     first: Causal<T>,
-    before: Residual<T>,
-    attention: Attention<T>,
-    after: Residual<T>,
+    middle: Middle<T>,
     levels: Vec<Level<T>>,
     norm: Norm,
     last: Causal<T>,
-    /// Of the last.
-    bias: Buffer<f32>,
     patch: usize,
 }
 
@@ -41,8 +37,7 @@ struct Level<T: Number> {
 pub struct Memory<T: Number> {
     size: [usize; 2],
     first: Past<T>,
-    before: [Past<T>; 2],
-    after: [Past<T>; 2],
+    middle: MiddlePast<T>,
     levels: Vec<LevelPast<T>>,
     last: Past<T>,
 }
@@ -53,14 +48,9 @@ struct LevelPast<T: Number> {
 }
 
 impl<T: Number> Decoder<T> {
-    /// Hands the weights to the device. Latents of Wan 2.2's VAE, with shortcuts around its
-    /// levels, are not for it.
+    /// Hands the weights to the device.
     pub fn load(queue: &Queue<T>, vb: &VarBuilder<'_>, config: &VaeConfig) -> Result<Self> {
-        if config.is_residual {
-            return Err(VaeError::Config(
-                "has shortcuts around its levels, which are not made on a GPU yet".to_owned(),
-            ));
-        }
+        refuse_shortcuts(config)?;
         let vb = vb.pp("decoder");
         let base = config.decoder_dim();
         let dims: Vec<usize> = config.dim_mult.iter().rev().map(|m| m * base).collect();
@@ -86,23 +76,15 @@ impl<T: Number> Decoder<T> {
             let grow = grow.transpose()?;
             levels.push(Level { residuals, grow });
         }
-        let middle = vb.pp("mid_block");
-        let residual = |i: usize| {
-            let vb = middle.pp("resnets").pp(i);
-            Residual::load(queue, &vb, widest, widest)
-        };
-        let (end, outputs) = (vb.pp("conv_out"), config.out_channels);
-        let padded = [from, outputs, outputs.next_multiple_of(WHOLE)];
-        let z = config.z_dim;
+        let (z, outputs) = (config.z_dim, config.out_channels);
+        let (read, pixels) = ([z, widest], [from, outputs]);
+        let padded = outputs.next_multiple_of(WHOLE);
         Ok(Self {
-            first: Causal::load(queue, &vb.pp("conv_in"), [z, widest, widest], 3)?,
-            before: residual(0)?,
-            attention: Attention::load(queue, &middle.pp("attentions").pp(0), widest)?,
-            after: residual(1)?,
+            first: Causal::load(queue, &vb.pp("conv_in"), read, read, 3)?,
+            middle: Middle::load(queue, &vb.pp("mid_block"), widest)?,
             levels,
             norm: Norm::load(queue, &vb.pp("norm_out"), from, 3)?,
-            last: Causal::load(queue, &end, padded, 3)?,
-            bias: queue.stream().upload(&numbers(&end, &[outputs], "bias")?)?,
+            last: Causal::load_normed(queue, &vb.pp("conv_out"), pixels, padded)?,
             patch: config.patch(),
         })
     }
@@ -111,8 +93,7 @@ impl<T: Number> Decoder<T> {
     pub fn memory(&self, queue: &Queue<T>, [height, width]: [usize; 2]) -> Result<Memory<T>> {
         let mut size: Size = [1, height, width];
         let first = self.first.past(queue, size)?;
-        let before = self.before.past(queue, size)?;
-        let after = self.after.past(queue, size)?;
+        let middle = self.middle.past(queue, size)?;
         let mut levels = Vec::new();
         for level in &self.levels {
             let residuals = level.residuals.iter().map(|r| r.past(queue, size));
@@ -131,8 +112,7 @@ impl<T: Number> Decoder<T> {
         Ok(Memory {
             size: [height, width],
             first,
-            before,
-            after,
+            middle,
             levels,
             last: self.last.past(queue, size)?,
         })
@@ -152,9 +132,7 @@ impl<T: Number> Decoder<T> {
         memory.first.lay(queue, latent)?;
         let x = self.first.step(queue, &mut memory.first, size)?;
         let mut x = Sum::of(x, &self.first.bias, size);
-        x = self.before.step(queue, x, &mut memory.before)?;
-        x = self.attention.step(queue, x)?;
-        x = self.after.step(queue, x, &mut memory.after)?;
+        x = self.middle.step(queue, x, &mut memory.middle)?;
         for (level, past) in self.levels.iter().zip(&mut memory.levels) {
             for (residual, past) in level.residuals.iter().zip(&mut past.residuals) {
                 if cancel.is_cancelled() {
@@ -182,7 +160,13 @@ impl<T: Number> Decoder<T> {
         for i in 0..frames {
             let mut out = queue.take_wide(height * width * 3)?;
             let x = made.part_of(i * each, each);
-            pixels::launch(queue.stream(), x, &of, self.bias.part(), out.part_mut())?;
+            pixels::launch(
+                queue.stream(),
+                x,
+                &of,
+                self.last.bias.part(),
+                out.part_mut(),
+            )?;
             all.push(out);
         }
         queue.wide.give(made);

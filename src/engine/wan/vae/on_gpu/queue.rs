@@ -46,6 +46,42 @@ pub struct Kernels<T: Number> {
     pub size: [usize; 3],
 }
 
+/// How a convolution walks over frames.
+#[derive(Clone, Copy)]
+pub struct Way {
+    /// From one window to the next: frames, rows, columns.
+    step: [usize; 3],
+    /// Rows of zeros in front and behind, and columns.
+    zeros: [[usize; 2]; 2],
+}
+
+impl Way {
+    /// A window at each second position, the first at the first.
+    pub const HALVED: Self = Self {
+        step: [1, 2, 2],
+        zeros: [[0, 1]; 2],
+    };
+    /// A window at each second frame.
+    pub const SLOWER: Self = Self {
+        step: [2, 1, 1],
+        zeros: [[0; 2]; 2],
+    };
+
+    /// Windows over pairs of columns that have a column of zeros before and behind.
+    pub const PAIRED: Self = Self {
+        step: [1; 3],
+        zeros: [[1; 2], [0; 2]],
+    };
+
+    /// A window at each position, with `zeros` around a frame.
+    pub fn around(zeros: usize) -> Self {
+        Self {
+            step: [1; 3],
+            zeros: [[zeros; 2]; 2],
+        }
+    }
+}
+
 impl<T: Number> Queue<T> {
     /// On `stream`.
     pub fn new(stream: &Stream) -> Self {
@@ -88,16 +124,15 @@ impl<T: Number> Queue<T> {
         self.stream().upload(&values)
     }
 
-    /// The convolution of `x`, [frames, rows, columns] of `size`, with `zeros` around each
-    /// frame: rows in front and behind, and columns.
+    /// The convolution of `x`, [frames, rows, columns] of `size`.
     pub fn convolve(
         &mut self,
         kernels: &Kernels<T>,
         size: [usize; 3],
-        zeros: [[usize; 2]; 2],
+        way: Way,
         x: Part<'_, T>,
     ) -> Result<Buffer<T>, DeviceError> {
-        let of = kernels.over(size, zeros);
+        let of = kernels.over(size, way);
         let [_, _, made] = of.lengths();
         let mut y = self.take(made)?;
         let weight = kernels.buffer.part();
@@ -110,10 +145,10 @@ impl<T: Number> Queue<T> {
         &mut self,
         kernels: &Kernels<T>,
         size: [usize; 3],
-        zeros: [[usize; 2]; 2],
+        way: Way,
         x: Part<'_, T>,
     ) -> Result<Buffer<f32>, DeviceError> {
-        let of = kernels.over(size, zeros);
+        let of = kernels.over(size, way);
         let [_, _, made] = of.lengths();
         let mut y = self.take_wide(made)?;
         let weight = kernels.buffer.part();
@@ -181,6 +216,36 @@ impl<T: Number> Kernels<T> {
         Self::of_values(queue, &summed, [4 * outputs, channels], [1, 2, 2])
     }
 
+    /// Of a convolution of 3 columns: as one of two pairs of columns, of which the first
+    /// begins a column earlier, that gives a pair. A quarter of its weights are zeros.
+    pub fn paired(queue: &Queue<T>, weight: &Tensor) -> Result<Self, VaeError> {
+        let weight = five(weight)?;
+        let (outputs, channels, frames, rows, columns) = weight.dims5()?;
+        if columns != 3 {
+            return Err(VaeError::Config(format!(
+                "has kernels of {columns} columns; 3 are known"
+            )));
+        }
+        let values = weight.flatten_all()?.to_vec1::<f32>()?;
+        let places = frames * rows;
+        let mut paired = vec![0f32; 2 * outputs * places * 2 * 2 * channels];
+        let each = paired.chunks_exact_mut(channels.max(1)).enumerate();
+        for (i, to) in each {
+            // [2, outputs, frames, rows, pairs, 2], and channels.
+            let (read, rest) = (i % 4, i / 4);
+            let (place, rest) = (rest % places, rest / places);
+            let (output, made) = (rest % outputs, rest / outputs);
+            let Some(column) = read.checked_sub(made).filter(|column| *column < 3) else {
+                continue;
+            };
+            for (c, to) in to.iter_mut().enumerate() {
+                *to = values[((output * channels + c) * places + place) * 3 + column];
+            }
+        }
+        let both = [2 * outputs, 2 * channels];
+        Self::of_values(queue, &paired, both, [frames, rows, 2])
+    }
+
     /// Of numbers that lie [outputs, frames, rows, columns, channels].
     pub fn of_values(
         queue: &Queue<T>,
@@ -201,13 +266,13 @@ impl<T: Number> Kernels<T> {
         self.buffer.part()
     }
 
-    fn over(&self, size: [usize; 3], zeros: [[usize; 2]; 2]) -> Convolution {
+    fn over(&self, size: [usize; 3], Way { step, zeros }: Way) -> Convolution {
         Convolution {
             size,
             channels: self.channels,
             outputs: self.outputs,
             kernel: self.size,
-            step: [1; 3],
+            step,
             zeros,
         }
     }

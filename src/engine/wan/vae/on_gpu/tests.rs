@@ -7,8 +7,14 @@ use std::process::Command;
 use half::bf16;
 use longtake_kernels::driver::DeviceError;
 
+use longtake_kernels::Number;
+use longtake_kernels::driver::Device;
+
 use super::*;
 use crate::device::Cancel;
+use crate::device::Task;
+use crate::device::ops::FeatureMap;
+use crate::engine::wan::vae::Piece;
 use crate::engine::wan::vae::tests::{error, fixture, some_latents, tensor};
 
 const AGAIN: &str = "LONGTAKE_TEST_EMULATED";
@@ -26,7 +32,7 @@ fn emulated(name: &str) -> bool {
         .args([&path, "--exact", "--nocapture"])
         .env("LD_LIBRARY_PATH", folder)
         .env(AGAIN, "1")
-        .env("LONGTAKE_EMULATION_MEMORY", "1000000000")
+        .env("LONGTAKE_EMULATION_MEMORY", "3000000000")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -107,6 +113,48 @@ fn frames_are_numbered_from_where_latents_begin() {
     assert!(matches!(from((0, 0), task), Err(VaeError::Cancelled(_))));
 }
 
+fn encoded<T: Number>(encoder: &GpuEncoder<T>, frames: &[FeatureMap]) -> Vec<FeatureMap> {
+    let mut encoding = encoder.begin();
+    let push = |f: &FeatureMap| encoding.push(f, Task::quiet()).unwrap();
+    frames.iter().filter_map(push).collect()
+}
+
+#[test]
+fn frames_become_the_latents_of_the_reference() {
+    if !emulated("frames_become_the_latents_of_the_reference") {
+        return;
+    }
+    let fixture = fixture("vae-2.1");
+    let device = Device::open(0).unwrap();
+    let (config, vb) = (&fixture.config, &fixture.weights);
+    let wide = GpuEncoder::<f32>::load(&device, config, vb).unwrap();
+    let short = GpuEncoder::<bf16>::load(&device, config, vb).unwrap();
+    let (video, latents) = (
+        fixture.video("encode.9.in"),
+        fixture.frames("encode.9.latents"),
+    );
+    let found = error(&encoded(&wide, &video), &latents);
+    assert!(found < 1e-4, "{found}");
+    let found = error(&encoded(&short, &video), &latents);
+    assert!(found > 1e-4 && found < 3e-2, "{found}");
+    // An odd size loses its last row, as on the CPU.
+    let odd: Vec<FeatureMap> = some_latents(5, (9, 19), 3);
+    let (cpu, mut exact) = (fixture.encoder(), Vec::new());
+    let mut encoding = cpu.begin();
+    for frame in &odd {
+        exact.extend(encoding.push(frame, Task::quiet()).unwrap());
+    }
+    let found = encoded(&wide, &odd);
+    assert_eq!((found.len(), found[1].width()), (2, 2));
+    assert!(error(&found, &exact) < 1e-4);
+    let mut encoding = wide.begin();
+    encoding.push(&odd[0], Task::quiet()).unwrap();
+    let refused = encoding.push(&FeatureMap::zeros(9, 20, 3, 0), Task::quiet());
+    let text = refused.err().unwrap().to_string();
+    assert!(text.contains("20 × 9 follows others of 19 × 9"), "{text}");
+    assert!(wide.has_room([64, 64], 1).unwrap() && !wide.has_room([6400, 6400], 1).unwrap());
+}
+
 #[test]
 fn what_a_gpu_has_no_room_for_is_told() {
     if !emulated("what_a_gpu_has_no_room_for_is_told") {
@@ -115,7 +163,7 @@ fn what_a_gpu_has_no_room_for_is_told() {
     let fixture = fixture("vae-2.1");
     let device = Device::open(0).unwrap();
     let decoder = GpuDecoder::<bf16>::load(&device, &fixture.config, &fixture.weights).unwrap();
-    let large = some_latents(1, (400, 400), fixture.config.z_dim);
+    let large = some_latents(1, (700, 700), fixture.config.z_dim);
     let pushed = decoder.begin().push(&large[0], Task::quiet(), &mut |_| ());
     let error = pushed.unwrap_err();
     let VaeError::Device(DeviceError::OutOfMemory { .. }) = error else {
