@@ -16,12 +16,11 @@ mkdir -p "$out"
 date=$(date -u +%F)
 LONGTAKE_BENCH_DATE=$date "$program" --rate --json "$out/gpu-${name:-unknown}-$date.json"
 echo "$out/gpu-${name:-unknown}-$date.json"
-if [ -f carried/liblongtake_transformer.so ]; then
-    "${LONGTAKE_PYTHON:-python3}" transformer.py --json "$out/transformer-${name:-unknown}-$date.json"
-    if "${LONGTAKE_PYTHON:-python3}" -c 'import torch' 2>/dev/null; then
-        "${LONGTAKE_PYTHON:-python3}" attention.py --json "$out/attention-${name:-unknown}-$date.json"
-    fi
+python=${LONGTAKE_PYTHON:-python3}
+if [ -f carried/liblongtake_transformer.so ] && "$python" -c 'import torch' 2>/dev/null; then
+    "$python" transformer.py --json "$out/transformer-${name:-unknown}-$date.json"
+    "$python" attention.py --json "$out/attention-${name:-unknown}-$date.json"
 fi
 if [ -x carried/gpu_vae ]; then
-    "${LONGTAKE_PYTHON:-python3}" vae.py --json "$out/vae-${name:-unknown}-$date.json"
+    "$python" vae.py --json "$out/vae-${name:-unknown}-$date.json"
 fi

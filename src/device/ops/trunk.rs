@@ -90,7 +90,7 @@ impl Trunk {
     }
 
     /// The trunk, and it in the type `kind`.
-    pub fn as_it_is(self, kind: DType) -> Result<(Self, Tensor)> {
+    pub fn unnormed(self, kind: DType) -> Result<(Self, Tensor)> {
         let x = self.joined()?;
         let narrow = x.to_dtype(kind)?;
         Ok((Self::new(x), narrow))

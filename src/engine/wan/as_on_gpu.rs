@@ -170,6 +170,14 @@ impl Case {
     /// With narrow branches and without: how far the velocities are apart, and what was
     /// asked.
     fn compare(self, members: Option<&[u32]>) -> (f32, BTreeMap<&'static str, usize>) {
+        let twins = Arc::new(Twins::default());
+        let apart = self.apart(members, twins.clone());
+        let counts = twins.0.lock().unwrap().clone();
+        (apart, counts)
+    }
+
+    /// How far the velocities are apart where a device has these ways.
+    fn apart(self, members: Option<&[u32]>, ways: Arc<dyn Accelerated>) -> f32 {
         let times = self.parts["timestep"].flatten_all().unwrap();
         let timesteps = match &times.to_vec1::<f32>().unwrap()[..] {
             [time] => Timesteps::whole(*time),
@@ -196,16 +204,11 @@ impl Case {
         };
         let exact = self.model.forward(&inputs, &mut |_, _| Ok(())).unwrap();
         let model = self.model.with_branches(NARROW);
-        let twins = Arc::new(Twins::default());
-        let found = stand_in::with(twins.clone(), || {
-            model.forward(&inputs, &mut |_, _| Ok(())).unwrap()
-        });
+        let found = stand_in::with(ways, || model.forward(&inputs, &mut |_, _| Ok(())).unwrap());
         assert_eq!(found.dtype(), WIDE);
         let norm = |t: Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>();
         let (apart, whole) = ((found - &exact).unwrap(), exact);
-        let apart = (norm(apart).unwrap() / norm(whole).unwrap()).sqrt();
-        let counts = twins.0.lock().unwrap().clone();
-        (apart, counts)
+        (norm(apart).unwrap() / norm(whole).unwrap()).sqrt()
     }
 }
 
@@ -245,4 +248,17 @@ fn regions_are_gathered_from_branches_of_16_bits() {
     let (apart, asked) = case.compare(Some(&members));
     assert!(apart > 0.0 && apart < BOUND, "{apart}");
     assert!(asked["linear"] > 0);
+}
+
+/// A GPU that has no ways of its own.
+struct Bare;
+
+impl Accelerated for Bare {}
+
+#[test]
+fn without_ways_of_its_own_a_device_gives_the_same() {
+    for name in ["i2v", "ti2v", "vace"] {
+        let apart = Case::new(name).apart(None, Arc::new(Bare));
+        assert!(apart > 0.0 && apart < BOUND, "{name}: {apart}");
+    }
 }

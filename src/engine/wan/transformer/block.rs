@@ -82,7 +82,7 @@ impl Block {
         let trunk = trunk.join(found, Some(time.part(2)?))?;
         let (trunk, x) = match &self.across_norm {
             Some(norm) => trunk.normed(norm, kind)?,
-            None => trunk.as_it_is(kind)?,
+            None => trunk.unnormed(kind)?,
         };
         let (texts, image) = (&context.texts, context.image.as_ref());
         let found = self.across.across(&x, texts, image, regions)?;

@@ -83,7 +83,7 @@ impl Vace {
         for (i, block) in self.blocks.iter().enumerate() {
             let (next, hint) = block.with(|(block, out)| {
                 let trunk = block.forward(trunk, context)?;
-                let (trunk, state) = trunk.as_it_is(context.branches)?;
+                let (trunk, state) = trunk.unnormed(context.branches)?;
                 Ok((trunk, out.forward(&state)?))
             })?;
             trunk = next;
