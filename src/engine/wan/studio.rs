@@ -1,5 +1,6 @@
 //! A model whose parts have been looked at, and none of them loaded.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -40,6 +41,8 @@ pub struct Studio {
     vae: VaeConfig,
     vae_path: PathBuf,
     tiny_path: Option<PathBuf>,
+    /// What a place of a latent comes to with the tiny decoder.
+    tiny_work: Option<Work>,
     image_path: Option<PathBuf>,
     device: Choice,
 }
@@ -111,7 +114,7 @@ impl Studio {
             shift: if kind == Kind::Tokens { 5. } else { 3. },
             train_steps: 1000,
         });
-        let opened = Self {
+        let mut opened = Self {
             model,
             kind,
             prompts,
@@ -120,6 +123,7 @@ impl Studio {
             vae,
             vae_path,
             tiny_path: files.tiny.clone(),
+            tiny_work: None,
             image_path,
             device: Choice::Auto,
         };
@@ -132,6 +136,7 @@ impl Studio {
                     path.display()
                 )));
             }
+            opened.tiny_work = Some(tiny.work());
         }
         Ok(opened)
     }
@@ -207,6 +212,20 @@ impl Studio {
     /// Where the tiny decoder lies, if frames are to be decoded by one.
     pub fn tiny_path(&self) -> Option<&Path> {
         self.tiny_path.as_deref()
+    }
+
+    /// What it comes to to make frames from `first` on of the latent frames `latents`, of
+    /// `rows` × `columns`, by the decoder that is chosen.
+    pub fn decoder_work(
+        &self,
+        [rows, columns]: [usize; 2],
+        latents: Range<usize>,
+        first: usize,
+    ) -> Work {
+        match self.tiny_work {
+            Some(work) => work * (rows * columns * latents.len()) as f64,
+            None => self.vae.decoder_work([rows, columns], latents.end, first),
+        }
     }
 
     /// Where the image encoder lies, if the model has one.

@@ -183,7 +183,7 @@ impl WanEngine {
                     evaluations += taken(strength);
                     work.sampling += sampled(shot.latents() + references, size, strength);
                 }
-                work.decoding += vae.decoder_work(size, shot.latents(), 0);
+                work.decoding += studio.decoder_work(size, 0..shot.latents(), 0);
             }
         }
         let catalogue = stages(&schemes);
@@ -246,14 +246,13 @@ impl WanEngine {
     }
 
     fn run_work(&self, studio: &super::studio::Studio, scheme: &Scheme, run: usize) -> Work {
-        let vae = studio.vae();
         let range = scheme.decoded(run);
         let Some(part) = scheme.runs.parts.get(run) else {
             return Work::default();
         };
         let first = *Shot::of_latent(part.start).start();
         let mut work = Work::default();
-        let mut add = |size| work += vae.decoder_work(size, range.end, first);
+        let mut add = |size| work += studio.decoder_work(size, range.clone(), first);
         match &scheme.grid {
             Some(grid) => {
                 for (i, down) in grid.rows.parts.iter().enumerate() {

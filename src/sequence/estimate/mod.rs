@@ -185,7 +185,8 @@ impl Scope<'_> {
     }
 
     /// How long it takes on `machine`, where a plate frame is read in `reading` seconds;
-    /// `None` where a model cannot be opened, or `machine` was measured for another engine.
+    /// `None` where a model cannot be opened or is to work on a GPU, whose speed nobody
+    /// measured, or `machine` was measured for another engine.
     pub fn time(
         &self,
         machine: &Machine,
@@ -211,6 +212,9 @@ impl Scope<'_> {
         known: Known,
         output: &Output<'_>,
     ) -> Option<Time> {
+        if engine.device == gpu::Choice::Gpu {
+            return None;
+        }
         let known = (known.analysis || known.take, known.take);
         let work = engine.work(self.timeline, self.plate, output.frames, known);
         let work = work.ok()?;

@@ -14,6 +14,7 @@ use crate::device::ops::FeatureMap;
 use crate::device::ops::conv3d::{Conv3d, Walk};
 use crate::device::{Cancel, Cancelled, Task};
 use crate::engine::wan::checkpoint::Weights;
+use crate::engine::wan::work::Work;
 
 type Step<T> = std::result::Result<T, Cancelled>;
 
@@ -24,6 +25,7 @@ pub struct PreviewDecoder {
     levels: Vec<Level>,
     last: Conv3d,
     patch: usize,
+    work: Work,
 }
 
 /// Blocks that remember a frame, then twice the size, and the frames that one
@@ -111,6 +113,9 @@ impl PreviewDecoder {
         let (mut width, channels) = sides("1")?;
         let first = conv(&vb.pp(1), &[width, channels, 3, 3], Walk::Same)?;
         let mut levels = Vec::new();
+        let mut work = Work::convolving(1., 9, channels, width);
+        // Places of all frames that come of one place of a latent.
+        let mut places = 1.;
         for start in [3, 9, 15] {
             let blocks = (start..start + 3)
                 .map(|i| Block::load(&vb.pp(i), width))
@@ -130,6 +135,13 @@ impl PreviewDecoder {
                 .collect::<Loaded<_>>()?;
             let (to, _) = sides(&format!("{}", start + 5))?;
             let grow = conv(&vb.pp(start + 5), &[to, width, 3, 3], Walk::Double)?;
+            // A block's first convolution sees two frames.
+            work += Work::convolving(3. * places, 18 + 9 + 9, width, width);
+            places *= (wide / width) as f64;
+            work += Work::convolving(places, 1, width, width);
+            places *= 4.;
+            // Doubled, of its nine places four are different.
+            work += Work::convolving(places, 4, width, to);
             width = to;
             levels.push(Level {
                 blocks,
@@ -143,10 +155,12 @@ impl PreviewDecoder {
             12 => 2,
             other => bail!("decoder.22 gives {other} channels; a preview has 3 or 12"),
         };
+        work += Work::convolving(places, 9, width, outputs);
         Ok(Self {
             channels,
             first,
             levels,
+            work,
             last: conv(&vb.pp(22), &[outputs, width, 3, 3], Walk::Same)?,
             patch,
         })
@@ -160,6 +174,11 @@ impl PreviewDecoder {
     /// The same, for a video that outlives whoever begins it.
     pub fn begin_shared(self: Arc<Self>) -> Previewing<Arc<Self>> {
         Previewing::new(self)
+    }
+
+    /// What one place of a latent frame comes to: of the first as of the others.
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// Channels of the latents that it takes, and whether it gives four frames for each
@@ -297,6 +316,36 @@ mod tests {
             let wrong = FeatureMap::zeros(2, 2, 5, 0);
             let refused = previewing.push(&wrong, task, &mut |_| ()).unwrap_err();
             assert!(refused.to_string().contains("5 channels"));
+        }
+    }
+
+    #[test]
+    fn its_work_is_that_of_its_weights() {
+        for layout in ["2.1", "2.2"] {
+            let path = fixture(&format!("{layout}.safetensors"));
+            let weights = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+            let count = |layer: String| {
+                let of = weights.iter().filter(|(name, _)| {
+                    name.starts_with(&format!("decoder.{layer}.")) && name.ends_with("weight")
+                });
+                of.map(|(_, w)| w.elem_count()).sum::<usize>() as f64
+            };
+            let (mut places, mut expected) = (1., count("1".into()));
+            for start in [3, 9, 15] {
+                for block in start..start + 3 {
+                    expected += places * count(block.to_string());
+                }
+                let frames = &weights[&format!("decoder.{}.conv.weight", start + 4)];
+                expected += places * frames.elem_count() as f64;
+                places *= (frames.dims()[0] / frames.dims()[1]) as f64;
+                // Of the nine places of a doubled picture four are different, and it has
+                // four times as many.
+                expected += places * 4. * 4. / 9. * count((start + 5).to_string());
+                places *= 4.;
+            }
+            expected += places * count("22".into());
+            let found = PreviewDecoder::open(&path).unwrap().work().convolution;
+            assert!((found / (2. * expected) - 1.).abs() < 1e-9, "{layout}");
         }
     }
 
