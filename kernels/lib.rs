@@ -21,6 +21,7 @@ pub mod pixels;
 pub mod rms_norm;
 mod rows;
 pub mod sampler_step;
+pub mod shortcut;
 pub mod softmax;
 
 pub use number::Number;

@@ -12,6 +12,7 @@ mod normalise;
 mod pixels;
 mod rms_norm;
 mod sampler_step;
+mod shortcut;
 mod softmax;
 
 use libtest_mimic::Failed;
@@ -43,5 +44,6 @@ pub static CHECKS: &[Check] = &[
     pixels::CHECK,
     rms_norm::CHECK,
     sampler_step::CHECK,
+    shortcut::CHECK,
     softmax::CHECK,
 ];

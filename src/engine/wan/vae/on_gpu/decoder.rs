@@ -4,14 +4,15 @@ use candle_nn::VarBuilder;
 use longtake_kernels::Number;
 use longtake_kernels::driver::Buffer;
 use longtake_kernels::pixels::{self, Patches};
+use longtake_kernels::shortcut::{Direction, Shortcut};
 
+use super::WHOLE;
 use super::causal::{Causal, Past};
 use super::middle::{Middle, MiddlePast};
 use super::queue::Queue;
 use super::residual::Residual;
 use super::resize::{Grow, GrowPast};
 use super::sum::{Norm, Size, Sum};
-use super::{WHOLE, refuse_shortcuts};
 use crate::device::{Cancel, Cancelled};
 use crate::engine::wan::vae::{VaeConfig, VaeError};
 
@@ -31,6 +32,9 @@ pub struct Decoder<T: Number> {
 struct Level<T: Number> {
     residuals: Vec<Residual<T>>,
     grow: Option<Grow<T>>,
+    /// Frames that one becomes on the way around the level, channels that are read and
+    /// channels that are given; Wan 2.2 alone has such a way.
+    around: Option<[usize; 3]>,
 }
 
 /// What the decoder remembers of earlier frames, of one size.
@@ -45,12 +49,12 @@ pub struct Memory<T: Number> {
 struct LevelPast<T: Number> {
     residuals: Vec<[Past<T>; 2]>,
     grow: Option<GrowPast<T>>,
+    begun: bool,
 }
 
 impl<T: Number> Decoder<T> {
     /// Hands the weights to the device.
     pub fn load(queue: &Queue<T>, vb: &VarBuilder<'_>, config: &VaeConfig) -> Result<Self> {
-        refuse_shortcuts(config)?;
         let vb = vb.pp("decoder");
         let base = config.decoder_dim();
         let dims: Vec<usize> = config.dim_mult.iter().rev().map(|m| m * base).collect();
@@ -68,13 +72,27 @@ impl<T: Number> Decoder<T> {
             // The decoder walks the encoder's steps backwards.
             let times = &config.temperal_downsample;
             let time = times.len().checked_sub(i + 1).map(|i| times[i]);
-            from = if time.is_some() { to / 2 } else { to };
+            let nested = config.is_residual;
+            let frames = time.map(|time| 1 + usize::from(time));
+            let around = frames.filter(|_| nested).map(|frames| [frames, from, to]);
+            from = if time.is_some() && !nested {
+                to / 2
+            } else {
+                to
+            };
             let grow = time.map(|time| {
-                let vb = vb.pp("upsamplers").pp(0);
+                let vb = match nested {
+                    true => vb.pp("upsampler"),
+                    false => vb.pp("upsamplers").pp(0),
+                };
                 Grow::load(queue, &vb, [to, from], time)
             });
             let grow = grow.transpose()?;
-            levels.push(Level { residuals, grow });
+            levels.push(Level {
+                residuals,
+                grow,
+                around,
+            });
         }
         let (z, outputs) = (config.z_dim, config.out_channels);
         let (read, pixels) = ([z, widest], [from, outputs]);
@@ -107,6 +125,7 @@ impl<T: Number> Decoder<T> {
             levels.push(LevelPast {
                 residuals,
                 grow: past,
+                begun: false,
             });
         }
         Ok(Memory {
@@ -134,6 +153,22 @@ impl<T: Number> Decoder<T> {
         let mut x = Sum::of(x, &self.first.bias, size);
         x = self.middle.step(queue, x, &mut memory.middle)?;
         for (level, past) in self.levels.iter().zip(&mut memory.levels) {
+            let begun = std::mem::replace(&mut past.begun, true);
+            let mut around = None;
+            if let Some([pair, from, to]) = level.around {
+                x = x.added(queue, None)?;
+                let of = Shortcut {
+                    direction: Direction::Up,
+                    size: x.size,
+                    from,
+                    to,
+                    side: 2,
+                    pair,
+                    // The first frame is the last of those that it would become.
+                    missing: if begun { 0 } else { pair - 1 },
+                };
+                around = Some(queue.around(&of, x.part())?);
+            }
             for (residual, past) in level.residuals.iter().zip(&mut past.residuals) {
                 if cancel.is_cancelled() {
                     return Err(Cancelled.into());
@@ -143,6 +178,7 @@ impl<T: Number> Decoder<T> {
             if let (Some(grow), Some(past)) = (&level.grow, &mut past.grow) {
                 x = grow.step(queue, x, past)?;
             }
+            x = x.joined(queue, around)?;
         }
         let size = x.size;
         memory.last.lay_normed(queue, x, &self.norm)?;

@@ -4,14 +4,15 @@ use candle_nn::VarBuilder;
 use longtake_kernels::Number;
 use longtake_kernels::driver::Buffer;
 use longtake_kernels::pixels::{Patches, launch_channels};
+use longtake_kernels::shortcut::{Direction, Shortcut};
 
+use super::WHOLE;
 use super::causal::{Causal, Past};
 use super::middle::{Middle, MiddlePast};
 use super::queue::Queue;
 use super::residual::Residual;
 use super::resize::{Shrink, ShrinkPast};
 use super::sum::{Norm, Size, Sum};
-use super::{WHOLE, refuse_shortcuts};
 use crate::device::{Cancel, Cancelled};
 use crate::engine::wan::vae::{VaeConfig, VaeError};
 
@@ -35,6 +36,9 @@ pub struct Encoder<T: Number> {
 struct Level<T: Number> {
     residuals: Vec<Residual<T>>,
     shrink: Option<Shrink<T>>,
+    /// Pixels of a side and frames that become one on the way around the level, channels
+    /// that are read and channels that are given; Wan 2.2 alone has such a way.
+    around: Option<[usize; 4]>,
 }
 
 /// What the encoder remembers of earlier frames, of one size.
@@ -50,32 +54,46 @@ pub struct Memory<T: Number> {
 struct LevelPast<T: Number> {
     residuals: Vec<[Past<T>; 2]>,
     shrink: Option<ShrinkPast<T>>,
+    begun: bool,
 }
 
 impl<T: Number> Encoder<T> {
     /// Hands the weights to the device.
     pub fn load(queue: &Queue<T>, vb: &VarBuilder<'_>, config: &VaeConfig) -> Result<Self> {
-        refuse_shortcuts(config)?;
         let vb = vb.pp("encoder");
         let base = config.base_dim;
         let (mut from, mut layer) = (base, 0);
-        // The layers of all levels are counted through.
-        let mut next = || {
-            layer += 1;
-            vb.pp("down_blocks").pp(layer - 1)
-        };
+        let nested = config.is_residual;
         let mut levels = Vec::new();
         for (i, mult) in config.dim_mult.iter().enumerate() {
             let to = mult * base;
+            let (blocks, time) = (config.num_res_blocks, config.temperal_downsample.get(i));
+            // Without shortcuts the layers of all levels are counted through.
+            let mut next = |block: usize| {
+                layer += 1;
+                let vb = vb.pp("down_blocks");
+                match nested {
+                    false => vb.pp(layer - 1),
+                    true if block == blocks => vb.pp(i).pp("downsampler"),
+                    true => vb.pp(i).pp("resnets").pp(block),
+                }
+            };
+            let around = nested.then(|| {
+                let pair = 1 + usize::from(time == Some(&true));
+                [1 + usize::from(time.is_some()), pair, from, to]
+            });
             let mut residuals = Vec::new();
-            for _ in 0..config.num_res_blocks {
-                residuals.push(Residual::load(queue, &next(), from, to)?);
+            for block in 0..blocks {
+                residuals.push(Residual::load(queue, &next(block), from, to)?);
                 from = to;
             }
-            let time = config.temperal_downsample.get(i);
-            let shrink = time.map(|time| Shrink::load(queue, &next(), from, *time));
+            let shrink = time.map(|time| Shrink::load(queue, &next(blocks), from, *time));
             let shrink = shrink.transpose()?;
-            levels.push(Level { residuals, shrink });
+            levels.push(Level {
+                residuals,
+                shrink,
+                around,
+            });
         }
         let inputs = config.in_channels.next_multiple_of(WHOLE);
         let read = [config.in_channels, base];
@@ -105,6 +123,7 @@ impl<T: Number> Encoder<T> {
             levels.push(LevelPast {
                 residuals,
                 shrink: past,
+                begun: false,
             });
         }
         Ok(Memory {
@@ -142,6 +161,22 @@ impl<T: Number> Encoder<T> {
         let x = self.first.step(queue, &mut memory.first, size)?;
         let mut x = Sum::of(x, &self.first.bias, size);
         for (level, past) in self.levels.iter().zip(&mut memory.levels) {
+            let begun = std::mem::replace(&mut past.begun, true);
+            let mut around = None;
+            if let Some([side, pair, from, to]) = level.around {
+                x = x.added(queue, None)?;
+                let of = Shortcut {
+                    direction: Direction::Down,
+                    size: x.size,
+                    from,
+                    to,
+                    side,
+                    pair,
+                    // The first frame has one of zeros before it.
+                    missing: if begun { 0 } else { pair - 1 },
+                };
+                around = Some(queue.around(&of, x.part())?);
+            }
             for (residual, past) in level.residuals.iter().zip(&mut past.residuals) {
                 if cancel.is_cancelled() {
                     return Err(Cancelled.into());
@@ -151,6 +186,7 @@ impl<T: Number> Encoder<T> {
             if let (Some(shrink), Some(past)) = (&level.shrink, &mut past.shrink) {
                 x = shrink.step(queue, x, past)?;
             }
+            x = x.joined(queue, around)?;
         }
         x = self.middle.step(queue, x, &mut memory.middle)?;
         let size = x.size;

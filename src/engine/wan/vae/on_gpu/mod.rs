@@ -19,20 +19,8 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
-use super::{VaeConfig, VaeError};
-
 pub use decoding::{GpuDecoder, GpuDecoding};
 pub use encoding::{GpuEncoder, GpuEncoding};
 
 /// Channels that are read or given are made a multiple of so many, as tensor cores want it.
 const WHOLE: usize = 8;
-
-/// Wan 2.2's VAE, with shortcuts around its levels, is not for it.
-fn refuse_shortcuts(config: &VaeConfig) -> Result<(), VaeError> {
-    if config.is_residual {
-        return Err(VaeError::Config(
-            "has shortcuts around its levels, which are not made on a GPU yet".to_owned(),
-        ));
-    }
-    Ok(())
-}

@@ -5,6 +5,7 @@ use longtake_kernels::Number;
 use longtake_kernels::convolutions::Convolutions;
 use longtake_kernels::convolve::Convolution;
 use longtake_kernels::driver::{Buffer, DeviceError, Part, PartMut, Plain, Stream};
+use longtake_kernels::shortcut::{self, Shortcut};
 
 use crate::engine::wan::vae::VaeError;
 
@@ -154,6 +155,18 @@ impl<T: Number> Queue<T> {
         let weight = kernels.buffer.part();
         self.convolutions.run(&of, x, weight, y.part_mut())?;
         Ok(y)
+    }
+
+    /// What `x` becomes on the way around a level.
+    pub fn around(&mut self, of: &Shortcut, x: Part<'_, T>) -> Result<Buffer<T>, DeviceError> {
+        let missing = || DeviceError::Refused {
+            call: "shortcut",
+            code: format!("{of:?}"),
+        };
+        let [_, made] = of.lengths().ok_or_else(missing)?;
+        let mut out = self.take(made)?;
+        shortcut::launch(self.stream(), of, x, out.part_mut())?;
+        Ok(out)
     }
 
     /// `y = a · bᵀ` of matrices that lie row by row, `width` numbers a row.

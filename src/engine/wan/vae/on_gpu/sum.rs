@@ -93,6 +93,18 @@ impl<'a, T: Number> Sum<'a, T> {
         self.x.part_of(first, len)
     }
 
+    /// The same with another branch still to be added.
+    pub fn joined(self, queue: &mut Queue<T>, branch: Option<Buffer<T>>) -> Result<Self> {
+        let mut sum = match (&self.branch, &branch) {
+            (Some(_), Some(_)) => self.added(queue, None)?,
+            _ => self,
+        };
+        if branch.is_some() {
+            sum.branch = branch;
+        }
+        Ok(sum)
+    }
+
     /// Adds up, and norms into `out`.
     pub fn added<'b>(
         self,
