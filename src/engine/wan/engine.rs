@@ -14,30 +14,26 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use parking_lot::Mutex;
 
-use super::array::Array;
 use super::compose::composed;
-use super::conditions::{self, Conditions, Given, Lesson, Told};
-use super::develop::{Desk, Exposed, Latents, Wanted};
+use super::conditions::{self, Conditions, Lesson, Told};
+use super::develop::{Desk, Latents, Wanted};
 use super::error::WanError;
+use super::expose::read_noise;
 use super::fit::Fit;
-use super::identity::identity;
 use super::length::{Bench, Making, Scheme, Sizes, stages};
-use super::sampling::{Sampling, Scene};
-use super::settings::{Settings, SubjectMatte};
-use super::shot::{STEP, Shot};
+use super::naming::{VERSION, names};
+use super::settings::Settings;
+use super::shot::Shot;
 use super::studio::Studio;
 use crate::device::Task;
 use crate::device::gpu::Choice;
-use crate::device::ops::plainly;
 use crate::engine::{Engine, EngineError, Keep, Sources, Stage, Timeline};
-use crate::frame::{FilePlate, Picture, PlateInfo, PlateOptions, Window};
-use crate::sampler::{Place, noise};
+use crate::frame::{Picture, PlateInfo, Window};
 
 /// The engine, with the settings it works under.
 #[derive(Clone)]
@@ -46,7 +42,7 @@ pub struct WanEngine {
     pub settings: Settings,
     /// Where the transformers work.
     pub device: Choice,
-    keep: Arc<dyn Keep>,
+    pub(super) keep: Arc<dyn Keep>,
     /// Opened when it is first needed, shared by clones.
     studio: Arc<Mutex<Option<Arc<Studio>>>>,
     desk: Arc<Desk>,
@@ -85,181 +81,6 @@ impl WanEngine {
 
     fn shots(&self, timeline: &Timeline) -> Vec<Shot> {
         Shot::all(timeline, self.settings.way, self.settings.overlap)
-    }
-
-    /// Names the numbers of the files that conditions depend on.
-    fn sources_key(&self) -> String {
-        let files = &self.settings.files;
-        let parts = [&files.vae, &files.image_encoder].into_iter().flatten();
-        let paths = [&files.model].into_iter().chain(parts);
-        let references = self.settings.all_references();
-        let owners: Vec<_> = references.map(|(_, owner)| owner).collect();
-        let references = self.settings.all_references().map(|(path, _)| path);
-        let mattes = self.settings.subjects.iter();
-        let mattes = mattes.map(|s| match &s.matte {
-            SubjectMatte::File(path) => matte_name(path),
-            // Whose pixels it has the plate's own name tells.
-            SubjectMatte::Clip(clip) => format!("clip {clip}"),
-        });
-        let mattes: Vec<_> = mattes.collect();
-        let files = names(paths.chain(references).map(PathBuf::as_path));
-        match mattes.is_empty() {
-            true => files,
-            false => format!("{files} {owners:?} {mattes:?}"),
-        }
-    }
-
-    /// A text that tells `settings` from others, whatever the place of files.
-    fn key_of(&self, settings: &Settings) -> String {
-        let Settings { files, noise, .. } = settings;
-        // What files hold counts, not where they lie.
-        let told = Settings {
-            files: Default::default(),
-            references: Vec::new(),
-            subjects: Vec::new(),
-            noise: None,
-            ..settings.clone()
-        };
-        let prompts: Vec<_> = settings.subjects.iter().map(|s| &s.prompt).collect();
-        let more = [&files.low, &files.text_encoder, &files.tokenizer, noise];
-        let more = more.into_iter().flatten();
-        let loras = files.loras.iter().map(|l| &l.path);
-        let how: Vec<_> = files.loras.iter().map(|l| (l.strength, l.part)).collect();
-        let key = format!(
-            "{told:?} {} {} {how:?} {prompts:?}",
-            self.sources_key(),
-            names(more.chain(loras).map(PathBuf::as_path))
-        );
-        match self.device {
-            // What a GPU makes is not to the bit what the CPU makes.
-            Choice::Gpu => format!("{key} on a GPU"),
-            _ => key,
-        }
-    }
-
-    /// The latents of all shots that are made at once, and of others how they are made.
-    fn expose(
-        &self,
-        conditions: &Conditions,
-        timeline: &Timeline,
-        task: Task<'_>,
-    ) -> Result<Latents, WanError> {
-        let settings = &self.settings;
-        let studio = self.studio()?;
-        let sizes = Sizes::new(&studio, settings, conditions.shape);
-        let vae = names([studio.vae_path()].into_iter());
-        let made_from = |settings: &Settings| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(VERSION.as_bytes());
-            hasher.update(&conditions.name);
-            hasher.update(self.key_of(settings).as_bytes());
-            hasher.update(vae.as_bytes());
-            hasher.finalize()
-        };
-        let mut sampling = None;
-        let mut shots = Vec::new();
-        let mut cached = None;
-        for given in &conditions.shots {
-            let scheme = Scheme::new(&given.shot, settings, &sizes, studio.vae());
-            let number = shots.len();
-            let place = place(&given.shot, timeline);
-            let latents = if scheme.is_decided() {
-                let shape = shape(&studio, conditions.fit, given);
-                let noise = match &settings.noise {
-                    Some(path) => read_noise(path, shape)?,
-                    None => {
-                        let place = Place {
-                            frame: place - given.references.len() as i32,
-                            ..Place::default()
-                        };
-                        noise(settings.seed, place, shape, &Device::Cpu)?
-                    }
-                };
-                let mut hasher = blake3::Hasher::new();
-                hasher.update(b"wan exposed 1 ");
-                hasher.update(made_from(settings).as_bytes());
-                hasher.update(&(number as u64).to_le_bytes());
-                let key = hasher.finalize();
-                let known = self.keep.get(&key);
-                let known = known.and_then(|b| postcard::from_bytes::<Array>(&b).ok());
-                // What decodes them may be another now.
-                if let Some(known) = known.filter(|k| k.shape[2..] == noise.dims()[2..]) {
-                    Some(known)
-                } else {
-                    let sampling = match &mut sampling {
-                        Some(sampling) => sampling,
-                        none => none.insert(Sampling::open(&studio, settings, task)?),
-                    };
-                    let places: Vec<usize> = (0..given.shot.latents()).collect();
-                    let mut lesson = Lesson {
-                        studio: &studio,
-                        settings,
-                        keep: &*self.keep,
-                        sources: None,
-                    };
-                    let told = conditions.told(number, &places, &mut lesson, task)?;
-                    let scene = Scene {
-                        given,
-                        told: &told,
-                        places: &places,
-                        anchors: None,
-                        noise: &noise,
-                    };
-                    let made = sampling.make(&scene, settings, task)?;
-                    cached = made.cached.or(cached);
-                    let made = Array::of(&made.latents)?;
-                    if let Ok(bytes) = postcard::to_stdvec(&made) {
-                        self.keep.put(&key, &bytes);
-                    }
-                    Some(made)
-                }
-            } else {
-                None
-            };
-            shots.push(Exposed {
-                shot: given.shot.clone(),
-                place,
-                scheme,
-                latents,
-            });
-        }
-        let mut hasher = blake3::Hasher::new();
-        for shot in &shots {
-            match &shot.latents {
-                Some(made) => {
-                    for value in &made.values {
-                        hasher.update(&value.to_le_bytes());
-                    }
-                }
-                None => {
-                    hasher.update(made_from(settings).as_bytes());
-                    hasher.update(&shot.place.to_le_bytes());
-                }
-            }
-        }
-        hasher.update(vae.as_bytes());
-        let mut unrefined = blake3::Hasher::new();
-        unrefined.update(made_from(&settings.unrefined()).as_bytes());
-        for shot in &shots {
-            unrefined.update(&shot.place.to_le_bytes());
-        }
-        let name = hasher.finalize();
-        let shown = match studio.tiny_path() {
-            Some(path) => {
-                let decoder = names([path].into_iter());
-                blake3::keyed_hash(name.as_bytes(), decoder.as_bytes())
-            }
-            // A GPU decodes to other bits than the CPU.
-            None if self.device == Choice::Gpu => blake3::keyed_hash(name.as_bytes(), b"GPU"),
-            None => name,
-        };
-        Ok(Latents {
-            shots,
-            cached,
-            name: *name.as_bytes(),
-            shown: *shown.as_bytes(),
-            unrefined: *unrefined.finalize().as_bytes(),
-        })
     }
 
     /// Refuses, by headers alone, what cannot be made.
@@ -559,90 +380,10 @@ impl Engine for WanEngine {
     }
 }
 
-/// Name and version, as of every engine.
-pub const VERSION: &str = "wan 2";
-
-impl WanEngine {
-    /// Names the numbers of the model and of what changes them, wherever the files lie.
-    pub fn weights(&self) -> String {
-        let files = &self.settings.files;
-        let parts = [
-            &files.low,
-            &files.vae,
-            &files.text_encoder,
-            &files.image_encoder,
-            &files.tiny,
-        ];
-        let more = parts.into_iter().flatten();
-        let loras = files.loras.iter().map(|l| &l.path);
-        let all = [&files.model].into_iter().chain(more).chain(loras);
-        let named = names(all.map(PathBuf::as_path));
-        blake3::hash(named.as_bytes()).to_hex()[..32].to_owned()
-    }
-}
-
 /// A stop inside a model may come out as an error of another kind.
 fn stopped_or<T>(result: Result<T, WanError>, task: Task<'_>) -> Result<T, EngineError> {
     result.map_err(|error| match task.check() {
         Err(cancelled) => cancelled.into(),
         Ok(()) => error.into(),
     })
-}
-
-/// Names the numbers in files; one that cannot be read, by its path: the error comes
-/// where it is opened.
-fn names<'a>(paths: impl Iterator<Item = &'a Path>) -> String {
-    let name = |path: &Path| match identity(path) {
-        Ok(hash) => hash.to_hex().to_string(),
-        Err(_) => path.display().to_string(),
-    };
-    paths.map(name).collect::<Vec<_>>().join(" ")
-}
-
-/// Names a matte's pixels, wherever its files lie.
-fn matte_name(path: &Path) -> String {
-    let options = PlateOptions::default();
-    match FilePlate::open(path, &options).and_then(|matte| matte.key()) {
-        Ok(key) => key.to_hex().to_string(),
-        Err(_) => path.display().to_string(),
-    }
-}
-
-/// Channels, frames, rows and columns of a shot's latents.
-fn shape(studio: &Studio, fit: Fit, given: &Given) -> [usize; 4] {
-    let [rows, columns] = studio.latent_size(fit.canvas);
-    let frames = given.shot.latents() + given.references.len();
-    [studio.vae().z_dim, frames, rows, columns]
-}
-
-/// Where a shot's noise is drawn: by its place in the take, in latent frames, so that
-/// shots do not repeat one another.
-fn place(shot: &Shot, timeline: &Timeline) -> i32 {
-    let after = i64::from(shot.frames.first) - i64::from(timeline.out.first);
-    after.div_euclid(STEP as i64) as i32
-}
-
-/// The tensor `latents` of the file at `path`, which must be [1, channels, frames, rows,
-/// columns].
-fn read_noise(path: &Path, shape: [usize; 4]) -> Result<Tensor, WanError> {
-    let refuse = |why: String| {
-        WanError::Model(format!(
-            "{} cannot be read as latents: {why}",
-            path.display()
-        ))
-    };
-    let bytes = std::fs::read(path).map_err(|e| refuse(e.to_string()))?;
-    let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-    let mut found = found.map_err(|e| refuse(plainly(&e)))?;
-    let latents = found.remove("latents");
-    let latents = latents.ok_or_else(|| refuse("it has no tensor 'latents'".to_owned()))?;
-    let [c, t, h, w] = shape;
-    if latents.dims() != [1, c, t, h, w] {
-        return Err(WanError::Request(format!(
-            "the latents in {} are {:?}, where [1, {c}, {t}, {h}, {w}] goes with this size",
-            path.display(),
-            latents.dims()
-        )));
-    }
-    Ok(latents.to_dtype(DType::F32)?)
 }
