@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Wan 2.1's VAE on a GPU, its decoder and its encoder, by Longtake and by diffusers in torch (bf16, as it
+"""Wan 2.1's VAE, or 2.2's (--newer), on a GPU, its decoder and its encoder, by Longtake and by diffusers in torch (bf16, as it
 is and channels_last_3d), the same random weights and latents, run by run in turn; how far
 each is from torch in f32 at a small size, and one JSON file.
 
@@ -23,15 +23,30 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+# Of Wan 2.2.
+NEWER = {
+    "base_dim": 160,
+    "decoder_base_dim": 256,
+    "z_dim": 48,
+    "is_residual": True,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "scale_factor_spatial": 16,
+    "latents_mean": [-0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.1570, -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322, 0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.1230, -0.0313, -0.1649, 0.0117, 0.0723, -0.2839, -0.2083, -0.0520, 0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667],
+    "latents_std": [0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901, 0.6885, 0.6165, 0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659, 0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744],
+}
+
+
 class Ours:
     """The program, told by lines what to do."""
 
-    def __init__(self, program, libraries):
+    def __init__(self, program, libraries, newer):
         folders = [p for entry in sys.path for p in glob.glob(os.path.join(entry, "nvidia", "*", "lib"))]
         before = os.environ.get("LD_LIBRARY_PATH", "")
         path = ":".join(libraries + [before] * bool(before) + folders)
         self.process = subprocess.Popen(
-            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "LD_LIBRARY_PATH": path}
+            [program] + ["2.2"] * newer, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "LD_LIBRARY_PATH": path}
         )
         self.told = {}
         for line in self.lines("ready"):
@@ -83,12 +98,13 @@ def numbers(torch, name, shape, device):
 
 
 class Theirs:
-    def __init__(self, torch, device):
+    def __init__(self, torch, device, newer):
         from diffusers import AutoencoderKLWan
 
         self.torch, self.device = torch, device
+        self.by = 16 if newer else 8
         with torch.device("meta"):
-            vae = AutoencoderKLWan()
+            vae = AutoencoderKLWan(**(NEWER if newer else {}))
         self.config = vae.config
         state = {}
         for name, value in vae.state_dict().items():
@@ -115,7 +131,7 @@ class Theirs:
     def latents(self, size, kind, last):
         frames, rows, columns = size
         z = self.config.z_dim
-        shape = (1, z, (frames - 1) // 4 + 1, rows // 8, columns // 8)
+        shape = (1, z, (frames - 1) // 4 + 1, rows // self.by, columns // self.by)
         drawn = 1.7 * numbers(self.torch, "latents", shape, self.device)
         spread = lambda name: self.torch.tensor(getattr(self.config, name), device=self.device).view(1, z, 1, 1, 1)
         latents = (drawn * spread("latents_std") + spread("latents_mean")).to(kind)
@@ -159,13 +175,14 @@ def main():
     parser.add_argument("--size", default="81x480x832", help="frames, rows and columns")
     parser.add_argument("--small", default="9x96x160", help="at which numbers are compared")
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--newer", action="store_true", help="Wan 2.2's")
     parser.add_argument("--engines", action="store_true", help="also what each of cuDNN's engines takes")
     parser.add_argument("--patience", type=float, default=15, help="seconds of a first run, beyond which there are no more")
     parser.add_argument("--json")
     parser.add_argument("--cpu", action="store_true", help="a trial without a GPU")
     args = parser.parse_args()
     size, small = ([int(n) for n in s.split("x")] for s in (args.size, args.small))
-    ours = Ours(args.program, args.library)
+    ours = Ours(args.program, args.library, args.newer)
     told = {
         "command": "benches/gpu/vae.py " + " ".join(sys.argv[1:]),
         "date": datetime.date.today().isoformat(),
@@ -180,7 +197,7 @@ def main():
         import diffusers
         import torch
 
-        theirs = Theirs(torch, "cpu" if args.cpu else "cuda")
+        theirs = Theirs(torch, "cpu" if args.cpu else "cuda", args.newer)
         told |= {"torch": torch.__version__, "diffusers": diffusers.__version__}
         told["cudnn_of_torch"] = torch.backends.cudnn.version()
     except ImportError as error:
@@ -197,7 +214,7 @@ def main():
         ours.seconds(f"encode {args.small} {file}")
         with open(file, "rb") as kept:
             coded = torch.frombuffer(bytearray(kept.read()), dtype=torch.float32)
-        coded = coded.reshape(-1, small[1] // 8, small[2] // 8, theirs.config.z_dim).permute(3, 0, 1, 2)[None].to(theirs.device)
+        coded = coded.reshape(-1, small[1] // theirs.by, small[2] // theirs.by, theirs.config.z_dim).permute(3, 0, 1, 2)[None].to(theirs.device)
         right = theirs.normalised(theirs.encode(wide, theirs.video(small, torch.float32, False)))
         told["relative_difference_to_f32"]["longtake, encoded"] = apart(coded, right)
         print(f"longtake, encoded, is {apart(coded, right):.5f} from torch in f32", flush=True)

@@ -1,4 +1,4 @@
-//! Wan 2.1's VAE on a GPU, with random weights, told by lines what to do: the one side of
+//! Wan 2.1's VAE, or with the argument `2.2` that one's, on a GPU, with random weights, told by lines what to do: the one side of
 //! `benches/gpu/vae.py`, which runs torch as the other, in turn.
 //!
 //! ```text
@@ -73,7 +73,10 @@ impl SimpleBackend for Random {
 
 fn main() -> std::result::Result<(), Failure> {
     let device = driver::Device::open(0)?;
-    let config = VaeConfig::default();
+    let config = match std::env::args().any(|a| a == "2.2") {
+        true => VaeConfig::of_2_2(),
+        false => VaeConfig::default(),
+    };
     let vb = VarBuilder::from_backend(Box::new(Random), DType::F32, Device::Cpu);
     let begun = Instant::now();
     let decoder = GpuDecoder::<bf16>::load(&device, &config, &vb)?;
@@ -165,7 +168,8 @@ fn decode(
     keep: bool,
 ) -> std::result::Result<(f64, Vec<f32>), Failure> {
     let [frames, rows, columns] = three(size)?;
-    let shape = [config.z_dim, (frames - 1) / 4 + 1, rows / 8, columns / 8];
+    let by = config.spatial_factor();
+    let shape = [config.z_dim, (frames - 1) / 4 + 1, rows / by, columns / by];
     let values = numbers("latents", shape.iter().product());
     let values: Vec<f32> = values.iter().map(|v| 1.7 * v).collect();
     let latents = Tensor::from_vec(values, &shape[..], &Device::Cpu)?;
