@@ -1,7 +1,7 @@
 // A convolution over frames, height and width of numbers that have the channels
 // of a position side by side: the sum over a kernel's places and the channels.
-// For a GPU whose libraries lack one, and for the check of those: it takes no
-// tensor cores and is some twenty times slower than what does.
+// For a GPU whose libraries lack one, and for the emulation: it takes no tensor
+// cores, so it is slower than what does.
 //
 // 2 * places * channels * outputs operations a position, in tiles of 64
 // positions by 64 outputs; bound by arithmetic in f32. Sums are of f32 in

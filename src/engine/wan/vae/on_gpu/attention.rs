@@ -36,6 +36,7 @@ pub struct Attention<T: Number> {
 }
 
 impl<T: Number> Attention<T> {
+    /// Hands the weights to the device.
     pub fn load(queue: &Queue<T>, vb: &VarBuilder<'_>, channels: usize) -> Result<Self> {
         let (both, proj) = (vb.pp("to_qkv"), vb.pp("proj"));
         let weight = both.get((3 * channels, channels, 1, 1), "weight")?;

@@ -22,6 +22,7 @@ pub struct Middle<T: Number> {
 pub struct MiddlePast<T: Number>([[Past<T>; 2]; 2]);
 
 impl<T: Number> Middle<T> {
+    /// Hands the weights to the device.
     pub fn load(queue: &Queue<T>, vb: &VarBuilder<'_>, channels: usize) -> Result<Self> {
         let residual = |i: usize| {
             let vb = vb.pp("resnets").pp(i);

@@ -21,6 +21,7 @@ pub struct Residual<T: Number> {
 }
 
 impl<T: Number> Residual<T> {
+    /// Hands the weights to the device.
     pub fn load(queue: &Queue<T>, vb: &VarBuilder<'_>, from: usize, to: usize) -> Result<Self> {
         let mut bias = numbers(&vb.pp("conv2"), &[to], "bias")?;
         let mut shortcut = None;
@@ -52,6 +53,7 @@ impl<T: Number> Residual<T> {
         Ok([one.past(queue, size)?, two.past(queue, size)?])
     }
 
+    /// What becomes of the frames `x`.
     pub fn step<'a>(
         &'a self,
         queue: &mut Queue<T>,

@@ -26,6 +26,7 @@ pub struct GrowPast<T: Number> {
 }
 
 impl<T: Number> Grow<T> {
+    /// Hands the weights to the device.
     pub fn load(
         queue: &Queue<T>,
         vb: &VarBuilder<'_>,
@@ -106,6 +107,7 @@ pub struct ShrinkPast<T: Number> {
 }
 
 impl<T: Number> Shrink<T> {
+    /// Hands the weights to the device.
     pub fn load(
         queue: &Queue<T>,
         vb: &VarBuilder<'_>,

@@ -165,6 +165,7 @@ impl Norm {
         Ok(Self(queue.stream().upload(&gain)?))
     }
 
+    /// As [`Sum::write`] takes it, for rows that lie side by side.
     pub fn scale(&self, silu: bool) -> Scale<Part<'_, f32>> {
         let gain = self.0.part();
         Scale {
