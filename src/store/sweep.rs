@@ -24,6 +24,9 @@ const SLACK: u64 = 16;
 /// A part that nobody holds and that did not change for this long is left over
 /// from a process that was killed.
 const STALE: Duration = Duration::from_secs(600);
+/// How often a lock is asked for that another holds, and how long between.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// Notes that `size` bytes were added, and sweeps when it is time to.
 pub(super) fn after_growth(folder: &Path, size: u64, bound: u64) {
@@ -74,13 +77,25 @@ pub(super) fn clear(folder: &Path) -> (usize, u64) {
     gone
 }
 
+/// Whether `lock` could be had, now or in a moment: a program that another thread starts
+/// has a copy of what was open here, a lock that was given up too, until it runs.
+fn taken(lock: &File) -> bool {
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            _ => return true,
+        }
+    }
+    false
+}
+
 fn sweep(folder: &Path, target: u64) {
     // One process at a time is enough. Where locks do not work several sweep,
     // which is a waste and no more.
     let Ok(lock) = File::create(folder.join(LOCK)) else {
         return;
     };
-    if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
+    if !taken(&lock) {
         return;
     }
     // From here on, what is added counts toward the next sweep.
