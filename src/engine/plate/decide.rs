@@ -14,6 +14,7 @@ use super::fill::{Covered, fill};
 use super::jumps::Jumps;
 use super::parts::{Again, Free, Mattes, Parts, put};
 use super::plan::Stretch;
+use super::score::calmest;
 use super::settings::Settings;
 use super::solve::{Ground, solve};
 use crate::device::Task;
@@ -328,6 +329,7 @@ pub(super) fn make_ready(
     fine.own.trust = trust;
     let jumps = Jumps::new(&coarse.features, window, fps, left_out, None, choice, task)?;
     Ok(Ground {
+        calmest: calmest(&coarse.features, window),
         fine,
         coarse,
         jumps,

@@ -73,7 +73,7 @@ impl Judge {
             end: None,
             closed: false,
         };
-        let style = Style::new(settings, &self.ground.jumps, self.ground.fps, number);
+        let style = Style::new(settings, &self.ground.jumps, &self.ground, number);
         // The stretch is the second span of the timeline.
         let mut rng = Philox::new(settings.seed, [1, number, 0]);
         let plan = plan(

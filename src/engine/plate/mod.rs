@@ -126,7 +126,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 8"
+        "plate 9"
     }
 
     fn settings_key(&self) -> String {

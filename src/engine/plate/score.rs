@@ -113,6 +113,27 @@ impl Spread {
     }
 }
 
+/// The deviation in time of the calmest stretch of `window` frames over the mean of all
+/// such: 1 where a plate is alike throughout, .9 and more for most, .75 where it is calm
+/// for a while.
+pub(super) fn calmest(f: &Features, window: usize) -> f64 {
+    let cells = f.cells();
+    let window = window.clamp(2, f.frames.max(2));
+    let deviation = |first: usize| {
+        let mut spread = Spread::new(cells);
+        for t in first..(first + window).min(f.frames) {
+            let frame = &f.luma[t * cells..(t + 1) * cells];
+            spread.add(frame.iter().map(|l| i32::from(*l)));
+        }
+        spread.mean()
+    };
+    let firsts = (0..=f.frames.saturating_sub(window)).step_by((window / 4).max(1));
+    let all: Vec<f64> = firsts.map(deviation).collect();
+    let mean = all.iter().sum::<f64>() / all.len().max(1) as f64;
+    let least = all.iter().copied().fold(f64::MAX, f64::min);
+    (least / mean.max(1e-3)).min(1.0)
+}
+
 /// What a plate frame looks like; nothing if none is given.
 fn lumas(f: &Features, frame: Option<usize>) -> Vec<i16> {
     let cells = f.cells();
@@ -332,8 +353,8 @@ impl Marks {
         let beyond = |value: f64, limit: f64| (value - limit).max(0.0);
         26.0 * own.trust * beyond(self.most, 0.97 * own.most)
             + 8.0 * beyond(own.least, self.least)
-            + 8.0 * beyond(0.97, self.spread)
-            + 15.0 * beyond(0.9, self.spread)
+            + 20.0 * beyond(0.97, self.spread)
+            + 30.0 * beyond(0.9, self.spread)
             + 0.4 * beyond((self.luma - 1.0).abs(), 0.005) / 0.001
             + 40.0 * beyond(0.995, self.gradient)
             + 0.7 * self.torn

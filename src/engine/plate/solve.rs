@@ -25,6 +25,9 @@ pub(super) struct Ground {
     pub(super) coarse: Level,
     pub(super) jumps: Jumps,
     pub(super) fps: f64,
+    /// How much calmer than usual the plate's calmest stretch is, see
+    /// [`calmest`](super::score::calmest).
+    pub(super) calmest: f64,
     /// Where costs are counted.
     pub(super) choice: Choice,
 }
@@ -52,7 +55,7 @@ pub(super) struct Style {
 }
 
 impl Style {
-    pub(super) fn new(settings: &Settings, jumps: &Jumps, fps: f64, plan: u32) -> Self {
+    pub(super) fn new(settings: &Settings, jumps: &Jumps, ground: &Ground, plan: u32) -> Self {
         let novelty = settings.novelty.clamp(0.0, 1.0);
         // Novelty comes from changing clip more often first: asides tear more
         // for the same. They come in above the middle of the control.
@@ -65,15 +68,16 @@ impl Style {
                 eager,
                 shortest: libm::rint(jumps.window as f64 * least).max(3.0) as usize,
                 copied: 0.72 - 0.37 * novelty,
-                half: 0.5 * fps,
+                half: 0.5 * ground.fps,
                 vary: 0.8,
                 // A jump that does not come back costs seams and steps: only above
                 // the middle of the control.
                 back: 3.0 * (2.0 * novelty - 1.0).max(0.0),
                 // Of a plate that is calm for a while and wild for another, plans that
-                // change often keep to where it is calm: half of them are kept from it.
+                // change often keep to where it is calm: half of them are kept from it,
+                // the more so the calmer it gets there.
                 cover: if half == 1 && novelty >= 0.25 {
-                    2.0
+                    2.0 + 4.0 * ((0.9 - ground.calmest) / 0.035).clamp(0.0, 1.0)
                 } else {
                     0.4
                 },
@@ -111,7 +115,7 @@ pub(super) fn solve(
             .into_par_iter()
             .map(|q| {
                 let streams = |k: u32| Philox::new(settings.seed, [place, q, k]);
-                let style = Style::new(settings, &ground.jumps, ground.fps, q);
+                let style = Style::new(settings, &ground.jumps, ground, q);
                 let plan = plan(
                     stretch,
                     &ground.jumps,

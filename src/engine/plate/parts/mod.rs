@@ -177,7 +177,7 @@ impl Parts {
         for (k, (seed, place)) in self.seeded.iter().enumerate() {
             let window = ground.jumps.window;
             let jumps = place.jumps(ground, window, left_out, task)?;
-            let style = Style::new(settings, &jumps, ground.fps, 1);
+            let style = Style::new(settings, &jumps, ground, 1);
             for (i, free) in frees.iter_mut().enumerate() {
                 let streams = |n: u32| Philox::new(*seed, [i as u32, k as u32, n]);
                 let look = &ground.coarse.features;

@@ -356,7 +356,7 @@ impl Again<'_> {
             end: None,
             closed: false,
         };
-        let style = Style::new(self.settings, &jumps, ground.fps, 1);
+        let style = Style::new(self.settings, &jumps, ground, 1);
         let streams = |n: u32| Philox::new(seed, [PLACE + number, 2, n]);
         let mut plan = plan(
             &stretch,
