@@ -11,7 +11,7 @@ use super::causal::{Causal, Past};
 use super::middle::{Middle, MiddlePast};
 use super::queue::Queue;
 use super::residual::Residual;
-use super::resize::{Grow, GrowPast};
+use super::resize::{Grow, ResizePast};
 use super::sum::{Norm, Size, Sum};
 use crate::device::{Cancel, Cancelled};
 use crate::engine::wan::vae::{VaeConfig, VaeError};
@@ -48,7 +48,7 @@ pub struct Memory<T: Number> {
 
 struct LevelPast<T: Number> {
     residuals: Vec<[Past<T>; 2]>,
-    grow: Option<GrowPast<T>>,
+    grow: Option<ResizePast<T>>,
     begun: bool,
 }
 

@@ -11,7 +11,7 @@ use super::causal::{Causal, Past};
 use super::middle::{Middle, MiddlePast};
 use super::queue::Queue;
 use super::residual::Residual;
-use super::resize::{Shrink, ShrinkPast};
+use super::resize::{ResizePast, Shrink};
 use super::sum::{Norm, Size, Sum};
 use crate::device::{Cancel, Cancelled};
 use crate::engine::wan::vae::{VaeConfig, VaeError};
@@ -53,7 +53,7 @@ pub struct Memory<T: Number> {
 
 struct LevelPast<T: Number> {
     residuals: Vec<[Past<T>; 2]>,
-    shrink: Option<ShrinkPast<T>>,
+    shrink: Option<ResizePast<T>>,
     begun: bool,
 }
 

@@ -19,10 +19,22 @@ pub struct Grow<T: Number> {
     time: Option<Causal<T>>,
 }
 
-/// What [`Grow`] remembers.
-pub struct GrowPast<T: Number> {
+/// What a change of size remembers: whether it has seen a frame, and what its change of
+/// frame rate looks back to.
+pub struct ResizePast<T: Number> {
     begun: bool,
     frames: Option<Past<T>>,
+}
+
+impl<T: Number> ResizePast<T> {
+    /// Before a video, where `time` is fed frames of `size`.
+    fn new(time: Option<&Causal<T>>, queue: &Queue<T>, size: Size) -> Result<Self> {
+        let frames = time.map(|time| time.past(queue, size));
+        Ok(Self {
+            begun: false,
+            frames: frames.transpose()?,
+        })
+    }
 }
 
 impl<T: Number> Grow<T> {
@@ -53,12 +65,8 @@ impl<T: Number> Grow<T> {
     }
 
     /// Before a video.
-    pub fn past(&self, queue: &Queue<T>, size: Size) -> Result<GrowPast<T>> {
-        let frames = self.time.as_ref().map(|time| time.past(queue, size));
-        Ok(GrowPast {
-            begun: false,
-            frames: frames.transpose()?,
-        })
+    pub fn past(&self, queue: &Queue<T>, size: Size) -> Result<ResizePast<T>> {
+        ResizePast::new(self.time.as_ref(), queue, size)
     }
 
     /// The frames that `x` becomes: of each two where the frame rate is doubled, but one
@@ -67,7 +75,7 @@ impl<T: Number> Grow<T> {
         &'a self,
         queue: &mut Queue<T>,
         x: Sum<'_, T>,
-        past: &mut GrowPast<T>,
+        past: &mut ResizePast<T>,
     ) -> Result<Sum<'a, T>> {
         let mut size = x.size;
         let begun = std::mem::replace(&mut past.begun, true);
@@ -100,12 +108,6 @@ pub struct Shrink<T: Number> {
     time: Option<Causal<T>>,
 }
 
-/// What [`Shrink`] remembers.
-pub struct ShrinkPast<T: Number> {
-    begun: bool,
-    frames: Option<Past<T>>,
-}
-
 impl<T: Number> Shrink<T> {
     /// Hands the weights to the device.
     pub fn load(
@@ -135,13 +137,9 @@ impl<T: Number> Shrink<T> {
     }
 
     /// Before a video.
-    pub fn past(&self, queue: &Queue<T>, [frames, height, width]: Size) -> Result<ShrinkPast<T>> {
+    pub fn past(&self, queue: &Queue<T>, [frames, height, width]: Size) -> Result<ResizePast<T>> {
         let size = [frames, height / 2, width / 2];
-        let frames = self.time.as_ref().map(|time| time.past(queue, size));
-        Ok(ShrinkPast {
-            begun: false,
-            frames: frames.transpose()?,
-        })
+        ResizePast::new(self.time.as_ref(), queue, size)
     }
 
     /// What `x` becomes: the first frame one of its own, then each two frames one.
@@ -149,7 +147,7 @@ impl<T: Number> Shrink<T> {
         &'a self,
         queue: &mut Queue<T>,
         x: Sum<'_, T>,
-        past: &mut ShrinkPast<T>,
+        past: &mut ResizePast<T>,
     ) -> Result<Sum<'a, T>> {
         let x = x.added(queue, None)?;
         let [frames, height, width] = x.size;
