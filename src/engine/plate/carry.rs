@@ -4,11 +4,12 @@
 use super::asides::field;
 use super::edit_list::{Event, Kind, NEVER};
 use super::features::{Features, NATURAL};
+use super::ground::Ground;
 use super::parts::{Mask, groups};
 use super::plan::{Change, Plan, Stretch};
 use super::playing::Playing;
 use super::score::{Load, Marker, Own, load};
-use super::solve::{Ground, Solution, Style};
+use super::solve::{Solution, Style};
 use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;

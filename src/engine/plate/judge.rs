@@ -2,13 +2,13 @@
 //! carry a plan out can be compared under equal terms.
 
 use super::analysis::Analysis;
-use super::decide::make_ready;
 use super::edit_list::Event;
+use super::ground::Ground;
 use super::plan::{Stretch, plan};
 use super::playing::Playing;
 use super::score::Marker;
 use super::settings::{Settings, Steady};
-use super::solve::{Ground, Style};
+use super::solve::Style;
 use crate::device::Task;
 use crate::device::gpu::Choice;
 use crate::engine::{EngineError, Timeline};
@@ -37,7 +37,7 @@ impl Judge {
             ));
         };
         Ok(Self {
-            ground: make_ready(
+            ground: Ground::new(
                 analysis,
                 timeline,
                 analysis.steadied(Steady::Auto).is_some(),

@@ -20,6 +20,7 @@ mod exposure;
 mod features;
 mod fill;
 mod gather;
+mod ground;
 mod judge;
 mod jumps;
 mod landings;

@@ -6,31 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::carry::{Carrier, Level};
+use super::carry::Carrier;
 use super::edit_list::Event;
+use super::ground::Ground;
 use super::jumps::Jumps;
 use super::plan::{Stretch, Taste, plan};
 use super::playing::Playing;
 use super::score::Marks;
 use super::settings::Settings;
-use crate::device::gpu::Choice;
 use crate::device::{self, Cancelled, Task};
 use crate::sampler::Philox;
-
-/// A plate made ready for deciding.
-pub(super) struct Ground {
-    /// On the grid of the edit list.
-    pub(super) fine: Level,
-    /// On the grid of the plan.
-    pub(super) coarse: Level,
-    pub(super) jumps: Jumps,
-    pub(super) fps: f64,
-    /// How much calmer than usual the plate's calmest stretch is, see
-    /// [`calmest`](super::score::calmest).
-    pub(super) calmest: f64,
-    /// Where costs are counted.
-    pub(super) choice: Choice,
-}
 
 /// Events that make a stretch.
 pub(super) struct Solution {

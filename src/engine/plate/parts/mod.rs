@@ -18,10 +18,11 @@ use self::regions::GROW;
 use super::analysis::Analysis;
 use super::camera::Pose;
 use super::edit_list::{Area, EditList, Event};
+use super::ground::Ground;
 use super::jumps::Jumps;
 use super::plan::{Change, Plan, Stretch, plan};
 use super::settings::Settings;
-use super::solve::{Ground, Style};
+use super::solve::Style;
 use crate::device::{Cancelled, Task};
 use crate::engine::{EngineError, Timeline};
 use crate::sampler::Philox;
@@ -68,6 +69,13 @@ impl Free {
 struct Place {
     fine: Mask,
     coarse: Mask,
+}
+
+/// A plate made ready for deciding, and the parts of it that are treated apart.
+pub(super) struct Ready {
+    pub(super) ground: Ground,
+    pub(super) parts: Parts,
+    pub(super) left_out: Vec<bool>,
 }
 
 /// The parts of a take.

@@ -6,14 +6,13 @@
 use super::mattes::{Mattes, Sight};
 use super::overlay::{Cells, Part, overlay};
 use super::regions::{Mask, groups, grown};
-use super::{Free, RING};
+use super::{Free, RING, Ready};
 use crate::device::{Cancelled, Task};
 use crate::engine::EngineError;
 use crate::engine::plate::analysis::Analysis;
 use crate::engine::plate::asides::field;
 use crate::engine::plate::camera::Pose;
 use crate::engine::plate::cells::occupied;
-use crate::engine::plate::decide::Ready;
 use crate::engine::plate::edit_list::{Area, EditList, Event, Kind, Layer, NEVER};
 use crate::engine::plate::jumps::Jumps;
 use crate::engine::plate::plan::{Stretch, plan};
