@@ -1,16 +1,27 @@
 #!/usr/bin/env bash
 # Builds what benches/gpu/run.sh needs on a machine with a GPU into
-# benches/gpu/carried (not in the repository, some 50 MB): a program with all kernels
-# in it, one with the VAE's decoder, and the transformer's object, which takes ten minutes the first time.
+# benches/gpu/carried (not in the repository, less than 64 MB as an archive): the checks
+# with all kernels in them, the transformer's object, which takes ten minutes the first
+# time, the VAE's program, the command line, the bundle and a host for it, and a plate.
+# ffmpeg makes the plate.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+target=${CARGO_TARGET_DIR:-target}
+to=benches/gpu/carried
 cargo xtask kernels
 cargo build --release --package longtake-kernels-check
-mkdir -p benches/gpu/carried
-cp "${CARGO_TARGET_DIR:-target}/release/longtake-kernels-check" benches/gpu/carried/
+cargo build --release --bin longtake
 program=$(cargo bench --bench gpu_vae --no-run 2>&1 | sed -n 's/.*(\(.*gpu_vae-[^)]*\)).*/\1/p')
-cp "$program" benches/gpu/carried/gpu_vae
 object=$(cargo xtask cuda | tail -n 1)
-cp "$object" benches/gpu/carried/
-strip benches/gpu/carried/*
-du -sh benches/gpu/carried
+cargo xtask bundle
+cargo xtask host
+rm -rf "$to"
+mkdir -p "$to/lib" "$to/plate"
+cp "$target"/release/{longtake,longtake-kernels-check} "$target/host/longtake-host" "$object" "$to"
+cp "$program" "$to/gpu_vae"
+cp -r "$target/bundle/Longtake.ofx.bundle" "$to"
+# What the host needs beside the C and C++ libraries.
+ldd "$to/longtake-host" | grep -oE '/[^ ]*lib(OpenEXR|Imath|IlmThread|Iex|png16|expat)[^ ]*' | xargs -I{} cp -L {} "$to/lib"
+strip "$to"/{longtake*,gpu_vae,*.so} "$to"/Longtake.ofx.bundle/Contents/Linux-x86-64/*
+ffmpeg -v error -i examples/plates/stream-of-water.mp4 -vf scale=480:-2 -frames:v 48 -start_number 1001 "$to/plate/p.%04d.png"
+du -sh "$to"
