@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::{Device, Tensor};
 use longtake::engine::wan::checkpoint::Model;
 use longtake::engine::wan::clip::ImageEncoder;
 use longtake::engine::wan::text::{Prompts, TextEncoder};
@@ -56,10 +58,15 @@ fn spoilt(bytes: &[u8], seed: u64) -> Vec<u8> {
     out
 }
 
-/// Opens the folder `from` with each of `files` spoilt in turn.
+/// Opens the fixture `from` with each of `files` spoilt in turn.
 fn fuzz(from: &str, files: &[&str], open: impl Fn(&Path) -> Result<(), String>) {
+    fuzz_folder(&fixture(from), files, open);
+}
+
+/// The same of the folder `from`.
+fn fuzz_folder(from: &Path, files: &[&str], open: impl Fn(&Path) -> Result<(), String>) {
     let folder = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(fixture(from)).unwrap() {
+    for entry in std::fs::read_dir(from).unwrap() {
         let from = entry.unwrap().path();
         if from.is_file() {
             std::fs::copy(&from, folder.path().join(from.file_name().unwrap())).unwrap();
@@ -114,6 +121,59 @@ fn a_damaged_text_encoder_ends_in_a_sentence() {
                 .map_err(|e| e.to_string())
         },
     );
+}
+
+/// A text encoder of two blocks as llama.cpp names its parts, in blocks of eight bits
+/// where rows are long enough.
+fn text_encoder_in_gguf(path: &Path) {
+    let mut shapes = vec![
+        ("token_embd".to_owned(), vec![97, 64]),
+        ("enc.output_norm".to_owned(), vec![64]),
+    ];
+    for block in 0..2 {
+        let mut part = |name: &str, shape: &[usize]| {
+            shapes.push((format!("enc.blk.{block}.{name}"), shape.to_vec()));
+        };
+        for name in ["attn_q", "attn_k", "attn_v", "attn_o"] {
+            part(name, &[64, 64]);
+        }
+        part("attn_rel_b", &[32, 2]);
+        part("attn_norm", &[64]);
+        part("ffn_norm", &[64]);
+        part("ffn_gate", &[96, 64]);
+        part("ffn_up", &[96, 64]);
+        part("ffn_down", &[64, 96]);
+    }
+    let tensors: Vec<(String, QTensor)> = shapes
+        .into_iter()
+        .map(|(name, shape)| {
+            let count: usize = shape.iter().product();
+            let values: Vec<f32> = (0..count as u64)
+                .map(|i| f32::from(mixed(i) as u8) / 400.0)
+                .collect();
+            let values = Tensor::from_vec(values, shape.clone(), &Device::Cpu).unwrap();
+            let kind = match shape[..] {
+                [_, columns] if columns % 32 == 0 => GgmlDType::Q8_0,
+                _ => GgmlDType::F32,
+            };
+            let tensor = QTensor::quantize(&values, kind).unwrap();
+            (format!("{name}.weight"), tensor)
+        })
+        .collect();
+    let listed: Vec<_> = tensors.iter().map(|(n, t)| (&n[..], t)).collect();
+    let mut file = std::fs::File::create(path).unwrap();
+    gguf_file::write(&mut file, &[], &listed).unwrap();
+}
+
+#[test]
+fn a_damaged_text_encoder_in_gguf_ends_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    text_encoder_in_gguf(&folder.path().join("text.gguf"));
+    fuzz_folder(folder.path(), &["text.gguf"], |folder| {
+        TextEncoder::open(&folder.join("text.gguf"))
+            .map(drop)
+            .map_err(|e| e.to_string())
+    });
 }
 
 #[test]
