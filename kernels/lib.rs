@@ -10,6 +10,7 @@ pub mod attention;
 pub mod convolutions;
 pub mod convolve;
 pub mod driver;
+pub mod flow;
 pub mod frame_distance;
 pub mod gather;
 pub mod modulate;

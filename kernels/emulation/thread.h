@@ -58,6 +58,17 @@ template <class T> T exchange(T value, unsigned from) {
   warp_barrier();
   return found;
 }
+
+// Whether `own` is true of any lane; all of a warp take part.
+inline bool any(bool own) {
+  std::memcpy(slot(lane()), &own, sizeof own);
+  warp_barrier();
+  bool found = false;
+  for (unsigned i = 0; i < 32; ++i)
+    found = found || *static_cast<unsigned char *>(slot(i));
+  warp_barrier();
+  return found;
+}
 } // namespace emulation
 
 #define threadIdx emulation::thread
@@ -80,6 +91,10 @@ static inline T __shfl_down_sync(unsigned, T v, unsigned by) {
 }
 template <class T> static inline T __shfl_sync(unsigned, T v, int from) {
   return emulation::exchange(v, (unsigned)from & 31);
+}
+
+static inline bool __any_sync(unsigned, bool own) {
+  return emulation::any(own);
 }
 
 static inline unsigned __float_as_uint(float v) {

@@ -3,6 +3,7 @@
 mod agreement;
 mod attention;
 mod convolve;
+mod flow;
 mod frame_distance;
 mod gather;
 mod host_stream;
@@ -35,6 +36,7 @@ pub static CHECKS: &[Check] = &[
     agreement::CHECK,
     attention::CHECK,
     convolve::CHECK,
+    flow::CHECK,
     frame_distance::CHECK,
     gather::CHECK,
     host_stream::CHECK,

@@ -2,6 +2,7 @@
 //! does.
 
 use longtake_kernels::driver::DeviceError;
+use longtake_kernels::flow::{self, Plane};
 use longtake_kernels::gather::{self, Axis, Cut, Grade, Pictures, Scene, Tables, gather as on_cpu};
 use longtake_kernels::{agreement, frame_distance, noise};
 
@@ -89,7 +90,36 @@ pub(super) fn pass(gpu: &mut Gpu) -> Result<(), DeviceError> {
     let mut found = vec![0.0; pixels];
     gpu.download(&out, &mut found)?;
     compare(gpu, &exact, &found)?;
+    displacements(gpu)?;
     costs(gpu)
+}
+
+/// Flow between two small pictures, on two levels of the pyramid.
+fn displacements(gpu: &mut Gpu) -> Result<(), DeviceError> {
+    const SHAPE: (usize, usize) = (24, 20);
+    let cells = SHAPE.0 * SHAPE.1;
+    let mut pictures = vec![0.0; 2 * cells];
+    noise::noise(&mut pictures, 3, [0; 3], [1, 1, 1, 2 * cells]);
+    // What moves beneath the noise.
+    for (i, v) in pictures.iter_mut().enumerate() {
+        let (x, second) = ((i % cells) % SHAPE.0, i / cells);
+        *v = 0.1 * *v + ((x + 2 * second) % 9) as f32;
+    }
+    let plane = |data: &[f32]| Plane {
+        cols: SHAPE.0,
+        rows: SHAPE.1,
+        data: data.to_vec(),
+    };
+    let (first, second) = pictures.split_at(cells);
+    let exact = flow::flow(&plane(first), &plane(second));
+    let stream = gpu.stream().clone();
+    let (pictures, ways) = (stream.upload(&pictures)?, stream.upload(&[0u32, 1])?);
+    let mut room = stream.room(flow::scratch(SHAPE.0, SHAPE.1))?;
+    let mut out = stream.room(2 * cells)?;
+    let (input, ways) = (pictures.part(), ways.part());
+    flow::launch(&stream, input, SHAPE, ways, room.part_mut(), out.part_mut())?;
+    let found = stream.download(&out)?;
+    compare(gpu, &[exact.u.data, exact.v.data].concat(), &found)
 }
 
 /// Frames and cells of the costs that are counted.

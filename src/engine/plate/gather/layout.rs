@@ -1,6 +1,6 @@
 //! What each pixel of a window shows and what is done to it, and the doing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -10,10 +10,9 @@ use super::label::{CutRow, Mix, Run};
 use super::low_band::{Grade, LowBand};
 use super::moment::Moment;
 use super::warp::{self, Pair};
-use super::{BAND, Coarse, first_channel, matte, sample};
+use super::{BAND, Coarse, With, first_channel, matte, sample};
 use crate::device::{Task, install};
 use crate::engine::EngineError;
-use crate::engine::plate::analysis::Analysis;
 use crate::engine::plate::camera;
 use crate::engine::plate::edit_list::EditList;
 use crate::frame::{Picture, PlateInfo, Window};
@@ -53,7 +52,7 @@ pub(super) fn axes(edit: &EditList, info: &PlateInfo, t: i32) -> (Axis, Axis) {
 impl<'a> Layout<'a> {
     pub(super) fn new(
         edit: &EditList,
-        analysis: &Analysis,
+        with: With<'_>,
         info: &PlateInfo,
         window: Window,
         moment: &'a Moment<'a>,
@@ -61,7 +60,7 @@ impl<'a> Layout<'a> {
         task: Task<'_>,
     ) -> Result<Self, EngineError> {
         let (across, down) = axes(edit, info, moment.t);
-        let plate = Coarse::of(analysis, edit);
+        let plate = Coarse::of(with.analysis, edit);
         let band = if edit.low_band {
             LowBand::new(edit, plate, moment)
         } else {
@@ -109,19 +108,11 @@ impl<'a> Layout<'a> {
             .iter()
             .map(|&(a, b)| (index(a).min(index(b)), index(a).max(index(b))))
             .collect();
-        let found = install(|| {
-            undirected
-                .into_par_iter()
-                .map(|(a, b)| {
-                    task.check()?;
-                    Ok(((a, b), Pair::between(plate, a, b)))
-                })
-                .collect::<Result<BTreeMap<_, _>, EngineError>>()
-        })?;
+        let found = Pair::all(plate, &undirected, with.choice, task)?;
         let mut flows = vec![None; n * n];
         for (a, b) in pairs {
             let (i, j) = (index(a), index(b));
-            if let Some(Some(pair)) = found.get(&(i.min(j), i.max(j))) {
+            if let Some(pair) = found.get(&(i.min(j), i.max(j))) {
                 flows[a * n + b] = Some((Arc::clone(pair), i > j));
             }
         }

@@ -12,7 +12,6 @@
 //! frame as it is seen and one that lends to it come to that.
 
 mod edges;
-mod flow;
 mod grid;
 mod label;
 mod layout;
@@ -30,6 +29,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use longtake_kernels::flow::{Plane, flow};
 use rayon::prelude::*;
 
 use self::grid::Axis;
@@ -286,15 +286,17 @@ fn gather(
     sources: &mut Sources<'_>,
     task: Task<'_>,
 ) -> Result<Arc<Picture>, EngineError> {
-    let With {
-        analysis, choice, ..
-    } = with;
     let info = sources.plate.info().clone();
     let window = window.intersection(&Window::whole(info.width, info.height));
     let channels = info.channels.len().max(1);
     if window.width() == 0 || window.height() == 0 {
         return Ok(Arc::new(Picture::new(0, 0, channels)));
     }
+    let small = window.width() * window.height() * channels < SMALL;
+    let choice = match with.choice {
+        Choice::Auto if small => Choice::Cpu,
+        choice => choice,
+    };
     let t = index(edit, frame);
     let matte = match (edit.matted, sources.matte.as_deref_mut()) {
         (false, _) => None,
@@ -312,7 +314,7 @@ fn gather(
     let moment = Moment::new(edit, &seam, t);
     let layout = Layout::new(
         edit,
-        analysis,
+        With { choice, ..with },
         &info,
         window,
         &moment,
@@ -341,7 +343,7 @@ fn gather(
         return Ok(Picture::crop(&read(number(source))?, window));
     }
     let mut out = Picture::new(window.width(), window.height(), channels);
-    if (choice == Choice::Gpu || out.data().len() >= SMALL) && gpu::is_worth_asking(choice) {
+    if gpu::is_worth_asking(choice) {
         let mut shown = on_gpu::Shown {
             sources: vec![None; moment.sources.len()],
             matte: None,
@@ -378,7 +380,7 @@ fn gather(
 
 /// See [`optical_flow`](super::optical_flow).
 pub(super) fn optical_flow(a: &[f32], b: &[f32], cols: usize) -> Vec<[f32; 2]> {
-    let plane = |data: &[f32]| flow::Plane {
+    let plane = |data: &[f32]| Plane {
         cols,
         rows: data.len() / cols.max(1),
         data: data.to_vec(),
@@ -386,7 +388,7 @@ pub(super) fn optical_flow(a: &[f32], b: &[f32], cols: usize) -> Vec<[f32; 2]> {
     if cols == 0 || a.len() != b.len() || !a.len().is_multiple_of(cols) {
         return vec![[0.0; 2]; a.len()];
     }
-    let field = flow::flow(&plane(a), &plane(b));
+    let field = flow(&plane(a), &plane(b));
     let pairs = field.u.data.iter().zip(&field.v.data);
     pairs.map(|(&u, &v)| [u, v]).collect()
 }

@@ -1,13 +1,16 @@
 //! The same frame by the kernel `gather` on a GPU: what decides for each pixel is put
-//! into tables, the pictures are copied there, the result is copied back.
+//! into tables, the pictures are copied there, the result is copied back. And the flow
+//! between plate frames, which those tables need.
 
 use std::sync::Arc;
 
 use longtake_kernels::driver::DeviceError;
+use longtake_kernels::flow::{self, Field, Plane};
 use longtake_kernels::gather::{self, Cut, Pictures, Scene, Tables};
 
 use super::grid::Axis;
 use super::layout::Layout;
+use super::warp::Ways;
 use crate::device::gpu::Gpu;
 use crate::frame::{Picture, PlateInfo, Window};
 
@@ -102,4 +105,57 @@ pub(super) fn draw(
         made.part_mut(),
     )?;
     gpu.download(&made, out.data_mut())
+}
+
+/// Pairs whose flow is found in one launch, at most: two blocks each, about as many as
+/// the largest GPU has room for side by side, in some 50 MB.
+const PAIRS: usize = 64;
+
+/// The flow between the two pictures of each of `pairs`, both ways; all of one size.
+pub(super) fn flows(gpu: &mut Gpu, pairs: &[&[Plane; 2]]) -> Result<Vec<Ways>, DeviceError> {
+    let Some([first, _]) = pairs.first() else {
+        return Ok(Vec::new());
+    };
+    let (cols, rows) = (first.cols, first.rows);
+    let stream = gpu.stream().clone();
+    let mut found = Vec::with_capacity(pairs.len());
+    for pairs in pairs.chunks(PAIRS) {
+        let count = pairs.len();
+        let pictures: Vec<f32> = (pairs.iter().copied().flatten())
+            .flat_map(|p| p.data.iter().copied())
+            .collect();
+        let ways: Vec<u32> = (0..count as u32)
+            .flat_map(|i| [2 * i, 2 * i + 1, 2 * i + 1, 2 * i])
+            .collect();
+        let (pictures, ways) = (stream.upload(&pictures)?, stream.upload(&ways)?);
+        let mut room = stream.room(2 * count * flow::scratch(cols, rows))?;
+        let mut out = stream.room(4 * count * cols * rows)?;
+        let (input, ways) = (pictures.part(), ways.part());
+        flow::launch(
+            &stream,
+            input,
+            (cols, rows),
+            ways,
+            room.part_mut(),
+            out.part_mut(),
+        )?;
+        let planes = stream.download(&out)?;
+        let plane = |data: &[f32]| Plane {
+            cols,
+            rows,
+            data: data.to_vec(),
+        };
+        let field = |planes: &[f32]| {
+            let (u, v) = planes.split_at(cols * rows);
+            Field {
+                u: plane(u),
+                v: plane(v),
+            }
+        };
+        found.extend(planes.chunks_exact((4 * cols * rows).max(1)).map(|both| {
+            let (forth, back) = both.split_at(2 * cols * rows);
+            [field(forth), field(back)]
+        }));
+    }
+    Ok(found)
 }

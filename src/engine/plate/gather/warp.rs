@@ -5,15 +5,18 @@
 //! depends on the analysis alone: a proxy warps as the full size does, no plate
 //! frame is read for it, and equal keys mean equal fields.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use longtake_kernels::flow::{Field, Plane, flow};
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
+use rayon::prelude::*;
 
-use super::Coarse;
-use super::flow::{Field, Plane, flow};
 use super::grid::{Axis, blur, lerp};
+use super::{Coarse, on_gpu};
+use crate::device::gpu::{self, Choice};
+use crate::device::{Cancelled, Task, install};
 use crate::engine::plate::cells::UNIT;
 
 /// Longest displacement, as a share of the picture's height.
@@ -30,17 +33,81 @@ pub(super) struct Pair {
     pub(super) back: Vec<[f32; 2]>,
 }
 
+/// What a pair is found from.
+struct Sought {
+    key: [u8; 32],
+    /// Luma of the two frames, of the one with the lower index first.
+    frames: [Plane; 2],
+}
+
+/// What is known of a pair at first.
+enum Known {
+    Remembered(Arc<Pair>),
+    Missing(Sought),
+}
+
+/// Flow both ways, as found.
+pub(super) type Ways = [Field; 2];
+
 impl Pair {
-    /// The displacements from plate index `from` to `to` between `frames` of
-    /// `plate`, found or remembered.
-    pub(super) fn between(plate: Coarse<'_>, a: i32, b: i32) -> Option<Arc<Self>> {
-        let (cols, rows) = (plate.cols, plate.rows);
-        let (a, b) = (a.min(b), a.max(b));
-        let first = plate.frame(a)?;
-        let second = plate.frame(b)?;
+    /// The displacements between each two of `pairs`, plate indices of `plate` of which
+    /// the first is the lower: remembered, or found, all that are missing at once where
+    /// `choice` has a GPU. Those are left out that the analysis lacks a frame of.
+    pub(super) fn all(
+        plate: Coarse<'_>,
+        pairs: &BTreeSet<(i32, i32)>,
+        choice: Choice,
+        task: Task<'_>,
+    ) -> Result<BTreeMap<(i32, i32), Arc<Self>>, Cancelled> {
+        let pairs: Vec<(i32, i32)> = pairs.iter().copied().collect();
+        let sought = install(|| {
+            let each = pairs.par_iter().map(|&(a, b)| {
+                task.check()?;
+                Ok(Self::look_up(plate, a, b))
+            });
+            each.collect::<Result<Vec<_>, Cancelled>>()
+        })?;
+        let mut found = BTreeMap::new();
+        let mut missing = Vec::new();
+        for (indices, known) in pairs.into_iter().zip(sought) {
+            match known {
+                Some(Known::Remembered(pair)) => {
+                    found.insert(indices, pair);
+                }
+                Some(Known::Missing(sought)) => missing.push((indices, sought)),
+                None => {}
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let ways = Self::on_gpu(choice, &missing);
+        let made: Vec<Arc<Self>> = install(|| {
+            (missing.par_iter().enumerate())
+                .map(|(i, (_, sought))| {
+                    task.check()?;
+                    let [a, b] = &sought.frames;
+                    let pair = match ways.as_ref().and_then(|ways| ways.get(i)) {
+                        Some([forth, back]) => Self::of(a, b, forth, back),
+                        None => Self::of(a, b, &flow(a, b), &flow(b, a)),
+                    };
+                    let pair = Arc::new(pair);
+                    CACHE.lock().put(sought.key, &pair);
+                    Ok(pair)
+                })
+                .collect::<Result<_, Cancelled>>()
+        })?;
+        found.extend(missing.iter().map(|(indices, _)| *indices).zip(made));
+        Ok(found)
+    }
+
+    /// The pair as it is remembered, or what it is found from; `None` where the analysis
+    /// lacks a frame.
+    fn look_up(plate: Coarse<'_>, a: i32, b: i32) -> Option<Known> {
+        let frames = [plate.frame(a)?, plate.frame(b)?];
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&(cols as u64).to_le_bytes());
-        for frame in [&first, &second] {
+        hasher.update(&(plate.cols as u64).to_le_bytes());
+        for frame in &frames {
             for chunk in frame.chunks(512) {
                 let mut bytes = [0u8; 1024];
                 for (to, v) in bytes.chunks_exact_mut(2).zip(chunk) {
@@ -51,21 +118,25 @@ impl Pair {
         }
         let key = *hasher.finalize().as_bytes();
         if let Some(pair) = CACHE.lock().get(&key) {
-            return Some(pair);
+            return Some(Known::Remembered(pair));
         }
-        let pair = Arc::new(Self::find(
-            &luma(&first, cols, rows),
-            &luma(&second, cols, rows),
-        ));
-        CACHE.lock().put(key, &pair);
-        Some(pair)
+        let frames = frames.map(|f| luma(&f, plate.cols, plate.rows));
+        Some(Known::Missing(Sought { key, frames }))
     }
 
-    fn find(a: &Plane, b: &Plane) -> Self {
-        let (forth, back) = (flow(a, b), flow(b, a));
+    /// The flow of all that are missing on a GPU, where one is chosen and can be had. A
+    /// GPU that the artist wants and that fails the frame will tell of: flow is the same.
+    fn on_gpu(choice: Choice, missing: &[((i32, i32), Sought)]) -> Option<Vec<Ways>> {
+        let frames: Vec<&[Plane; 2]> = missing.iter().map(|(_, s)| &s.frames).collect();
+        gpu::with(choice, |gpu| on_gpu::flows(gpu, &frames))
+            .ok()
+            .flatten()
+    }
+
+    fn of(a: &Plane, b: &Plane, forth: &Field, back: &Field) -> Self {
         Self {
-            forth: trusted(a, b, &forth, &back),
-            back: trusted(b, a, &back, &forth),
+            forth: trusted(a, b, forth, back),
+            back: trusted(b, a, back, forth),
         }
     }
 
