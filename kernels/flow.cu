@@ -3,17 +3,16 @@
 // papers. Many flows in one launch, each a block's: all levels of one are done
 // by the same threads, which meet at barriers. The bits are the twin's.
 //
-// For a picture of n cells it reads 8 n bytes, writes 8 n, and works in about
-// 77 n bytes that stay in the caches. A patch, one to nine cells, takes up to
-// 14 differences of 64 cells, 10 operations each, and up to 10 steps of 64
-// cells, 4 operations each: about 1300 operations a cell; refinement takes
-// about 600 a cell, both a third more for all levels. That is little: what
-// bounds it is latency. Patches go diagonal by diagonal (52 of 107 x 60 cells,
-// 87 on all levels), each a chain of some thousand operations of which none can
-// begin before the one in front of it; a refinement meets 36 times a level; and
-// the mean that values are scaled by is summed by one thread. So one flow takes
-// about as long as many do side by side. Its check alone:
-// longtake-kernels-check flow
+// For pictures of n cells it reads 8 n bytes, writes 8 n, and works in about
+// 76 n bytes that stay in the caches. A patch, one to nine cells, takes up to
+// 14 differences of 64 cells, 12 operations each, and up to 10 steps, 4 each:
+// at most 1500 operations a cell; refinement takes 600, and the coarser levels
+// a third more in all. That is little: what bounds it is latency. Patches go
+// diagonal by diagonal (52 of 107 x 60 cells, 86 on all levels), each a chain
+// of some thousand operations; a level's refinement has 36 barriers; and the
+// spread that values are divided by is summed by one thread. So many flows side
+// by side take about as long as one. Its check alone: longtake-kernels-check
+// flow
 
 #include "flow_refine.cuh"
 #include "flow_search.cuh"

@@ -77,6 +77,9 @@ fn a_gpu_makes_the_bytes_of_the_cpu_in_every_mode() {
         if mode != "fill" {
             assert!(count("frame_distance") > 1, "{mode}: {log}");
         }
+        // What is warped needs flow; the loop here warps nothing.
+        let flows = count("flow") > 1;
+        assert_eq!(flows, matches!(mode, "extend" | "vary"), "{mode}: {log}");
         assert!(!out.stderr.contains("GPU"), "{}", out.stderr);
         assert_same_files(&work, mode, &format!("{mode}-gpu"));
         // It was really used: lost at its first frame, the same job fails.
