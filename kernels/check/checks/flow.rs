@@ -52,8 +52,11 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
         let mut pictures = pictures.to_vec();
         pictures.push(vec![0.25; cells]);
         let mut ways = vec![[0, 1], [1, 0], [2, 2]];
-        if cells <= 2000 {
-            ways.extend([[0, 2], [3, 1], [4, 4], [1, 4]]);
+        match cells {
+            // The emulation takes a second for so many.
+            10_000.. => ways.truncate(1),
+            2_000.. => {}
+            _ => ways.extend([[0, 2], [3, 1], [4, 4], [1, 4]]),
         }
         let plane = |of: u32| Plane {
             cols,
