@@ -155,10 +155,10 @@ pub(super) fn search(a: &Plane, b: &Plane, start: &Field) -> Field {
         for (col, &x) in xs.iter().enumerate() {
             let d = found[row * xs.len() + col];
             b.residual(a, (x, y), d, &mut r);
-            for j in 0..PATCH {
-                for i in 0..PATCH {
+            for (j, row) in r.iter().enumerate() {
+                for (i, left) in row.iter().enumerate() {
                     let p = (y + j) * w + x + i;
-                    let k = 1.0 / r[j][i].abs().max(0.05);
+                    let k = 1.0 / left.abs().max(0.05);
                     out.u.data[p] += k * d[0];
                     out.v.data[p] += k * d[1];
                     weight[p] += k;
