@@ -18,6 +18,10 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+
 // The bounds of all shared memory. Weak: there may be none.
 extern "C" char __start_longtake_shared[] __attribute__((weak));
 extern "C" char __stop_longtake_shared[] __attribute__((weak));
@@ -59,6 +63,16 @@ void **given;
 const void *home;
 std::size_t home_bytes;
 #endif
+
+// A memory checker that runs this is told of a stack, else it takes a change of
+// stacks for one stack that grows and shrinks.
+void register_stack(const char *stack) {
+#if __has_include(<valgrind/valgrind.h>)
+  VALGRIND_STACK_REGISTER(stack, stack + stack_bytes);
+#else
+  (void)stack;
+#endif
+}
 
 void swap_to(Place &from, Place &to, bool ends, const char *stack) {
 #if defined(__SANITIZE_ADDRESS__)
@@ -138,8 +152,10 @@ bool run_waiting(unsigned count, unsigned seed) {
   slots.assign(count + 32, 0);
   for (unsigned i = 0; i < count; ++i) {
     Fiber &f = fibers[i];
-    if (!f.stack)
+    if (!f.stack) {
       f.stack.reset(new char[stack_bytes]);
+      register_stack(f.stack.get());
+    }
     ucontext_t &context = f.goes_on.context;
     getcontext(&context);
     context.uc_stack.ss_sp = f.stack.get();

@@ -81,9 +81,9 @@ fn a_gpu_makes_the_bytes_of_the_cpu_in_every_mode() {
         assert_eq!(count("flow") > 1, mode != "loop", "{mode}: {log}");
         assert!(!out.stderr.contains("GPU"), "{}", out.stderr);
         assert_same_files(&work, mode, &format!("{mode}-gpu"));
-        // It was really used: lost at its first frame, the same job fails.
+        // It was really used: lost behind its trial of five kernels, the same job fails.
         let lost = gpu.replace("-gpu/", "-lost/");
-        let out = emulated(&work, &lost, &[("LOST_AFTER", "2")]).unwrap();
+        let out = emulated(&work, &lost, &[("LOST_AFTER", "5")]).unwrap();
         assert_eq!(out.code, 6, "{mode}: {}{}", out.stdout, out.stderr);
         assert!(out.stderr.contains("the GPU was lost"), "{}", out.stderr);
     }
@@ -142,7 +142,8 @@ fn where_a_gpu_fails_the_cpu_takes_over_and_says_so() {
         ("DEVICES", "0", "sees no GPU"),
         ("TAKEN", "1", "another process has the GPU to itself"),
         ("MEMORY", "6000000", "the GPU is out of memory"),
-        ("LOST_AFTER", "3", "the GPU was lost"),
+        // The trial launches five kernels; flow is the next.
+        ("LOST_AFTER", "5", "the GPU was lost"),
     ]
     .into_iter()
     .enumerate()
