@@ -23,5 +23,5 @@ cp -r "$target/bundle/Longtake.ofx.bundle" "$to"
 # What the host needs beside the C and C++ libraries.
 ldd "$to/longtake-host" | grep -oE '/[^ ]*lib(OpenEXR|Imath|IlmThread|Iex|png16|expat)[^ ]*' | xargs -I{} cp -L {} "$to/lib"
 strip "$to"/{longtake*,gpu_vae,*.so} "$to"/Longtake.ofx.bundle/Contents/Linux-x86-64/*
-ffmpeg -v error -i examples/plates/stream-of-water.mp4 -vf scale=320:-2 -frames:v 48 -start_number 1001 "$to/plate/p.%04d.png"
+ffmpeg -v error -i examples/plates/stream-of-water.mp4 -vf scale=240:-2,scale=720:-2:flags=bicubic -frames:v 24 -start_number 1001 "$to/plate/p.%04d.png"
 du -sh "$to"

@@ -46,15 +46,15 @@ pub enum DeviceError {
     Taken,
     /// Not enough device memory.
     #[error(
-        "the GPU is out of memory: {} MB more were needed, {} of {} MB were free; close other programs that use the GPU, or work on the CPU",
-        wanted >> 20, free >> 20, total >> 20
+        "the GPU is out of memory{}; close other programs that use the GPU, or work on the CPU",
+        amounts(*wanted, *free, *total)
     )]
     OutOfMemory {
-        /// Bytes asked for.
+        /// Bytes asked for; 0 where that is not known.
         wanted: usize,
         /// Bytes that were free.
         free: usize,
-        /// Bytes that the device has.
+        /// Bytes that the device has; 0 where nobody could tell.
         total: usize,
     },
     /// The device or its driver failed; it is of no more use to this process.
@@ -127,6 +127,41 @@ impl DeviceError {
     }
 }
 
+/// What is known of the memory that was too little: nothing where the driver had none
+/// for itself.
+fn amounts(wanted: usize, free: usize, total: usize) -> String {
+    match total {
+        0 => String::new(),
+        _ => format!(
+            ": {} MB more were needed, {} of {} MB were free",
+            wanted.div_ceil(1 << 20),
+            free >> 20,
+            total >> 20
+        ),
+    }
+}
+
 fn name(code: CUresult) -> String {
     format!("{code:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_in_figures_only_where_there_are_any() {
+        let text = DeviceError::of(CUresult::CUDA_ERROR_OUT_OF_MEMORY, "a context").to_string();
+        assert!(
+            text.starts_with("the GPU is out of memory; close"),
+            "{text}"
+        );
+        let some = DeviceError::OutOfMemory {
+            wanted: (3 << 20) + 1,
+            free: 2 << 20,
+            total: 80 << 20,
+        };
+        let says = "out of memory: 4 MB more were needed, 2 of 80 MB were free; close";
+        assert!(some.to_string().contains(says), "{some}");
+    }
 }
