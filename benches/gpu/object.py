@@ -12,12 +12,18 @@ import zlib
 import torch
 
 LIBRARIES = ["libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"]
-INTERFACE = 1
+INTERFACE = 2
 KINDS = [torch.float32, torch.float16, torch.bfloat16]
 
 
 class Bytes(ctypes.Structure):
     _fields_ = [("data", ctypes.POINTER(ctypes.c_uint8)), ("len", ctypes.c_size_t), ("capacity", ctypes.c_size_t)]
+
+
+class GpuMemory(ctypes.Structure):
+    """As `GpuMemory` in src/engine/wan/transformer/message.rs."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("weights", "largest", "working", "most")]
 
 
 class Given(ctypes.Structure):
@@ -127,7 +133,7 @@ class Object:
 class Model:
     """A model in the object."""
 
-    def __init__(self, owner, config, weights, kind):
+    def __init__(self, owner, config, weights, kind, memory=None):
         self.owner = owner
         text = json.dumps(config).encode()
         held = []
@@ -149,6 +155,7 @@ class Model:
             text,
             ctypes.c_size_t(len(text)),
             ctypes.c_uint32(KINDS.index(kind)),
+            memory or GpuMemory(),
             GET(get),
             None,
             ctypes.byref(failure),

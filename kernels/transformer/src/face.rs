@@ -11,7 +11,7 @@ use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::transformer::Transformer;
 #[cfg(feature = "cuda")]
 use crate::engine::wan::transformer::message::values_to_bytes;
-use crate::engine::wan::transformer::message::{INTERFACE, Owned, velocity_to_bytes};
+use crate::engine::wan::transformer::message::{GpuMemory, INTERFACE, Owned, velocity_to_bytes};
 use crate::weights::{Asker, Get, kind};
 
 /// Bytes that are given away, and back to be freed.
@@ -40,6 +40,9 @@ pub type Stop = unsafe extern "C" fn(context: *mut c_void) -> i32;
 pub struct Model {
     transformer: Transformer,
     device: Device,
+    /// Dropped behind the transformer.
+    #[cfg(feature = "cuda")]
+    _kept: crate::away::Kept,
 }
 
 /// What the two sides say to each other.
@@ -49,7 +52,8 @@ pub extern "C" fn longtake_transformer_interface() -> u32 {
 }
 
 /// Loads the transformer of `config` (the JSON of a diffusers folder) on device
-/// `ordinal`; null where that fails, and `failure` says why.
+/// `ordinal`, as much of it as `memory` has room for; null where that fails, and
+/// `failure` says why.
 ///
 /// # Safety
 /// `config` has `config_bytes` bytes; `get` may be called with `context`; `failure` can
@@ -60,14 +64,14 @@ pub unsafe extern "C" fn longtake_transformer_open(
     config: *const u8,
     config_bytes: usize,
     matrices: u32,
+    memory: GpuMemory,
     get: Get,
     context: *mut c_void,
     failure: *mut Bytes,
 ) -> *mut Model {
     // SAFETY: as the caller says.
     let config = unsafe { std::slice::from_raw_parts(config, config_bytes) };
-    let asker = Asker { get, context };
-    match guarded(|| open(ordinal, config, matrices, asker)) {
+    match guarded(|| open(ordinal, config, matrices, memory, (get, context))) {
         Ok(model) => Box::into_raw(Box::new(model)),
         Err(text) => {
             // SAFETY: as the caller says.
@@ -77,10 +81,20 @@ pub unsafe extern "C" fn longtake_transformer_open(
     }
 }
 
-fn open(ordinal: usize, config: &[u8], matrices: u32, asker: Asker) -> Result<Model> {
+#[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+fn open(
+    ordinal: usize,
+    config: &[u8],
+    matrices: u32,
+    memory: GpuMemory,
+    (get, context): (Get, *mut c_void),
+) -> Result<Model> {
     let text = std::str::from_utf8(config).map_err(candle_core::Error::wrap)?;
     let config = TransformerConfig::from_json(text).map_err(candle_core::Error::wrap)?;
-    let device = device(ordinal)?;
+    #[cfg(feature = "cuda")]
+    let (device, away) = crate::gpu::device(ordinal)?;
+    #[cfg(not(feature = "cuda"))]
+    let device = Device::Cpu;
     // Matrices of 16 bits are multiplied by the tensor cores.
     let kept = match kind(matrices) {
         Some(DType::F16) => DType::F16,
@@ -88,21 +102,22 @@ fn open(ordinal: usize, config: &[u8], matrices: u32, asker: Asker) -> Result<Mo
         Some(kept) => kept,
         None => candle_core::bail!("matrices of no type that is known"),
     };
+    #[cfg(feature = "cuda")]
+    let split = std::sync::Arc::new(crate::away::Split::new(&away, memory)?);
+    let asker = Asker {
+        get,
+        context,
+        #[cfg(feature = "cuda")]
+        split: std::sync::Arc::clone(&split),
+    };
     let vb = VarBuilder::from_backend(Box::new(asker), kept, device.clone());
+    let transformer = Transformer::load(&config, &vb)?;
     Ok(Model {
-        transformer: Transformer::load(&config, &vb)?,
+        transformer,
         device,
+        #[cfg(feature = "cuda")]
+        _kept: split.finish(),
     })
-}
-
-#[cfg(feature = "cuda")]
-fn device(ordinal: usize) -> Result<Device> {
-    crate::gpu::device(ordinal)
-}
-
-#[cfg(not(feature = "cuda"))]
-fn device(_: usize) -> Result<Device> {
-    Ok(Device::Cpu)
 }
 
 /// Evaluates: `request` is a message of inputs, `reply` becomes one of the velocity. 0

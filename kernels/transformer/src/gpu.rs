@@ -1,25 +1,26 @@
 //! The GPUs of this process.
 
 use std::ffi::c_void;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::result;
 use candle_core::cuda_backend::cudarc::driver::sys::{CUmemPool_attribute, CUmemoryPool};
 use candle_core::{CudaDevice, Device, Result};
 
+use crate::away::Away;
 use crate::device::ops::accelerated::accelerate;
 use crate::ways::Ways;
 
 /// Those that were opened, with their numbers.
-static OPEN: Mutex<Vec<(usize, Device)>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<(usize, Device, Arc<Away>)>> = Mutex::new(Vec::new());
 
-/// GPU `ordinal`, opened once: what is kept of it (its stream, engines that were made
-/// ready) serves every model.
-pub fn device(ordinal: usize) -> Result<Device> {
+/// GPU `ordinal`, opened once, and what of its models is away: what is kept of it (its
+/// stream, engines that were made ready) serves every model.
+pub fn device(ordinal: usize) -> Result<(Device, Arc<Away>)> {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, device)) = open.iter().find(|(number, _)| *number == ordinal) {
-        return Ok(device.clone());
+    if let Some((_, device, away)) = open.iter().find(|(number, ..)| *number == ordinal) {
+        return Ok((device.clone(), Arc::clone(away)));
     }
     // Products in f32: the tensor cores take them with a mantissa of 10 bits.
     candle_core::cuda::set_gemm_reduced_precision_f32(true);
@@ -27,13 +28,15 @@ pub fn device(ordinal: usize) -> Result<Device> {
     // order.
     let device = Device::new_cuda_with_stream(ordinal)?;
     let cuda = device.as_cuda_device()?;
-    // SAFETY: nothing of this device is ever used on another stream.
+    // SAFETY: nothing of this device is used on another stream but the places of `Away`,
+    // which has events of its own.
     unsafe { cuda.disable_event_tracking() };
     keep_memory(cuda)?;
     // Those of the first GPU stay, and take no tensors of another.
-    accelerate(Box::new(Ways::new(cuda)));
-    open.push((ordinal, device.clone()));
-    Ok(device)
+    let away = Arc::new(Away::new(cuda)?);
+    accelerate(Box::new(Ways::new(cuda, &away)));
+    open.push((ordinal, device.clone(), Arc::clone(&away)));
+    Ok((device, away))
 }
 
 /// Where memory comes from, where the driver has pools.

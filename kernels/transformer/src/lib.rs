@@ -5,6 +5,8 @@
 
 #[cfg(feature = "cuda")]
 mod attention;
+#[cfg(feature = "cuda")]
+mod away;
 // The engine's rooms, as far as the model needs them, by the names that it knows.
 #[allow(dead_code, unused_imports)]
 mod device;

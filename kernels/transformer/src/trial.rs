@@ -86,7 +86,7 @@ fn timed(device: &Device, rounds: usize, mut work: impl FnMut() -> Result<()>) -
 }
 
 fn tried<T: CudaDType + DeviceRepr>(asked: &Asked) -> Result<f32> {
-    let device = crate::gpu::device(asked.ordinal)?;
+    let (device, _) = crate::gpu::device(asked.ordinal)?;
     let stream = device.as_cuda_device()?.cuda_stream();
     let seed = Tensor::zeros(1, DType::U8, &device)?;
     let channels = asked.heads * asked.width;

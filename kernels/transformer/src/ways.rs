@@ -1,8 +1,11 @@
 //! What this object does in other ways than candle, on an NVIDIA GPU.
 
+use std::sync::Arc;
+
 use candle_core::{CudaDevice, DType, Result, Tensor};
 
 use crate::attention::{By, FusedAttention};
+use crate::away::Away;
 use crate::device::ops::accelerated::Accelerated;
 use crate::device::ops::{Activation, Angles, Branch, LayerNorm};
 use crate::memory::device_of;
@@ -16,11 +19,13 @@ pub struct Ways {
     attention: FusedAttention,
     products: Option<Products>,
     rows: Option<Rows>,
+    away: Arc<Away>,
 }
 
 impl Ways {
-    /// The ways of `device`; what is missing for one is told to the artist.
-    pub fn new(device: &CudaDevice) -> Self {
+    /// The ways of `device`, of whose models some is `away`; what is missing for one is
+    /// told to the artist.
+    pub fn new(device: &CudaDevice, away: &Arc<Away>) -> Self {
         let ordinal = device.cuda_stream().context().ordinal();
         let products = Products::new(device).map_err(|error| {
             notice(format!("products are not fused with what follows: {error}"));
@@ -33,6 +38,31 @@ impl Ways {
             attention: FusedAttention::new(device),
             products: products.ok(),
             rows: rows.ok(),
+            away: Arc::clone(away),
+        }
+    }
+
+    /// `activation(x · weightᵀ + bias)` where it must be done here: the weight is on the
+    /// GPU for no longer.
+    fn product(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        if let Some(products) = &self.products
+            && let Some(done) = products.linear(x, weight, bias, activation)?
+        {
+            return Ok(done);
+        }
+        let y = x.to_dtype(weight.dtype())?.broadcast_matmul(&weight.t()?)?;
+        let y = y.to_dtype(x.dtype())?.broadcast_add(bias)?;
+        match activation {
+            Activation::None => Ok(y),
+            Activation::Gelu => y.gelu_erf(),
+            Activation::GeluTanh => y.gelu(),
+            Activation::Silu => y.silu(),
         }
     }
 
@@ -60,6 +90,10 @@ impl Accelerated for Ways {
         bias: &Tensor,
         activation: Activation,
     ) -> Result<Option<Tensor>> {
+        if self.has(x) && self.away.has(weight) {
+            let there = |weight: &Tensor| self.product(x, weight, bias, activation);
+            return self.away.with(weight, there).map(Some);
+        }
         match &self.products {
             Some(products) if self.has(x) => products.linear(x, weight, bias, activation),
             _ => Ok(None),

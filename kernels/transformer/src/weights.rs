@@ -31,6 +31,9 @@ pub struct Asker {
     pub get: Get,
     /// Handed to them.
     pub context: *mut c_void,
+    /// Where they go.
+    #[cfg(feature = "cuda")]
+    pub split: std::sync::Arc<crate::away::Split>,
 }
 
 // SAFETY: used by the thread that opens a model, while it opens it.
@@ -80,6 +83,10 @@ impl SimpleBackend for Asker {
         }
         // SAFETY: the other side gave as many bytes, which stay until it is asked again.
         let bytes = unsafe { std::slice::from_raw_parts(given.data, given.bytes) };
+        #[cfg(feature = "cuda")]
+        if let Some(stands_for) = self.split.take(name, &s, dtype, bytes)? {
+            return Ok(stands_for);
+        }
         Tensor::from_raw_buffer(bytes, dtype, shape, dev)
     }
 

@@ -109,11 +109,12 @@ fn text(found: &Inspection, modes: &[ModeMemory]) -> String {
         let [width, height, frames] = m.size;
         let _ = writeln!(
             out,
-            "memory     {width} x {height}, {frames} frames ({} tokens): {:.2} GB of weights and about {:.2} GB to work in; on a GPU about {:.2} GB in all",
+            "memory     {width} x {height}, {frames} frames ({} tokens): {:.2} GB of weights and about {:.2} GB to work in; on a GPU about {:.2} GB in all, {:.2} at least",
             m.tokens,
             billions(m.weights),
             billions(m.working),
-            billions(m.on_gpu)
+            billions(m.on_gpu),
+            billions(m.least_on_gpu)
         );
     }
     for size in modes.chunk_by(|a, b| a.size == b.size) {

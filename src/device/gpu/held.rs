@@ -36,7 +36,7 @@ impl Gpu {
             transfer: Transfer::new(&stream)?,
             stream,
             pictures: Vec::new(),
-            room: free / SHARE,
+            room: super::most_memory().map_or(free, |most| free.min(most as usize)) / SHARE,
             clock: 0,
         })
     }

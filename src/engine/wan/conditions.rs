@@ -17,6 +17,7 @@ use super::control;
 use super::encode::Encoder;
 use super::error::WanError;
 use super::fit::Fit;
+use super::length::Layout;
 use super::look::Look;
 use super::reference;
 use super::settings::{Settings, Way};
@@ -42,6 +43,16 @@ pub struct Conditions {
     pub shots: Vec<Given>,
     /// A hash of all of it.
     pub name: [u8; 32],
+}
+
+impl Conditions {
+    /// Latent frames of an evaluation, at most: a shot's, or as many of them as are made
+    /// at once, and those of references.
+    pub fn latents_at_once(&self, settings: &Settings) -> usize {
+        let most = settings.latents_at_once().max(Layout::LEAST);
+        let latents = |of: &Given| of.shot.latents().min(most) + of.references.len();
+        self.shots.iter().map(latents).max().unwrap_or(1)
+    }
 }
 
 /// What a part of a track is.

@@ -15,7 +15,7 @@ use safetensors::View;
 
 use super::config::TransformerConfig;
 use super::face::{Bytes, Face, Given};
-use super::transformer::message::{to_bytes, velocity_from_bytes};
+use super::transformer::message::{GpuMemory, to_bytes, velocity_from_bytes};
 use super::transformer::{Inputs, Transformer};
 use crate::device::gpu::{self, libraries::ObjectError};
 
@@ -90,10 +90,12 @@ struct Giver<'a> {
 }
 
 impl OnGpu {
-    /// Hands the weights of `vb` to the first GPU.
+    /// Hands the weights of `vb` to the first GPU, as many as `memory` has room for: the
+    /// others stay in this machine's memory, and are brought over when they are needed.
     pub fn load(
         config: &TransformerConfig,
         vb: &VarBuilder<'_>,
+        memory: GpuMemory,
     ) -> std::result::Result<Self, OnGpuError> {
         let face = Face::of_process()?;
         let text = config.to_json();
@@ -109,6 +111,7 @@ impl OnGpu {
                 text.as_ptr(),
                 text.len(),
                 number(vb.dtype()).unwrap_or(0),
+                memory,
                 give,
                 (&raw mut giver).cast(),
                 &mut failure,

@@ -149,7 +149,10 @@ impl Exposing<'_> {
         }
         let sampling = match &mut self.sampling {
             Some(sampling) => sampling,
-            none => none.insert(Sampling::open(self.studio, settings, self.task)?),
+            none => {
+                let latents = self.conditions.latents_at_once(settings);
+                none.insert(Sampling::open(self.studio, settings, latents, self.task)?)
+            }
         };
         let places: Vec<usize> = (0..given.shot.latents()).collect();
         let mut lesson = Lesson {

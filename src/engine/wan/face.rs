@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use libloading::Library;
 use parking_lot::Mutex;
 
-use super::transformer::message::INTERFACE;
+use super::transformer::message::{GpuMemory, INTERFACE};
 use crate::device::gpu::libraries::{self, ObjectError};
 
 /// The object's file.
@@ -62,6 +62,7 @@ pub(super) struct Face {
         *const u8,
         usize,
         u32,
+        GpuMemory,
         Get,
         *mut c_void,
         *mut Bytes,
@@ -188,6 +189,7 @@ mod tests {
         _: *const u8,
         _: usize,
         _: u32,
+        _: GpuMemory,
         _: Get,
         _: *mut c_void,
         _: *mut Bytes,

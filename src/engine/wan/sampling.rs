@@ -68,11 +68,17 @@ fn mixed(own: &Tensor, other: &Tensor, free: &Tensor) -> TensorResult<Tensor> {
 }
 
 impl Sampling {
-    /// Reads the words and loads the model.
+    /// Reads the words and loads the model, for evaluations of `latents` latent frames at
+    /// most.
     ///
     /// # Errors
     /// Where a part of it cannot be run or read.
-    pub fn open(studio: &Studio, settings: &Settings, task: Task<'_>) -> Result<Self, WanError> {
+    pub fn open(
+        studio: &Studio,
+        settings: &Settings,
+        latents: usize,
+        task: Task<'_>,
+    ) -> Result<Self, WanError> {
         let texts: &[&str] = match settings.guidance.is_used() {
             true => &[&settings.prompt, &settings.negative],
             false => &[&settings.prompt],
@@ -83,7 +89,7 @@ impl Sampling {
         let mut texts = studio.texts(&texts, task)?;
         let of_subjects = texts.split_off(main);
         Ok(Self {
-            experts: stoppable(task.cancel, || studio.experts())?,
+            experts: stoppable(task.cancel, || studio.experts(settings.size, latents))?,
             scheduler: studio.scheduler(settings),
             texts,
             of_subjects,

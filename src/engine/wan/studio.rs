@@ -13,7 +13,7 @@ use super::shot::Shot;
 use super::text::{Prompts, TextEncoder};
 use super::vae::{self, PreviewDecoder, VaeConfig};
 use super::work::Work;
-use crate::device::gpu::Choice;
+use crate::device::gpu::{self, Choice};
 use crate::device::{Task, memory as system};
 use crate::sampler::{Method, SchedulerConfig, UniPcSettings};
 
@@ -416,15 +416,18 @@ impl Studio {
     }
 
     /// Loads the transformers, onto a GPU where that alone is chosen: what it makes is
-    /// not to the bit what the CPU makes, so nobody is given it unasked.
+    /// not to the bit what the CPU makes, so nobody is given it unasked. An evaluation
+    /// there is of `latents` latent frames of a picture `canvas` wide and high at most.
     ///
     /// # Errors
     /// Where a weight cannot be read, or the GPU does not take them.
-    pub fn experts(&self) -> Result<Experts, WanError> {
+    pub fn experts(&self, canvas: [usize; 2], latents: usize) -> Result<Experts, WanError> {
         if self.device != Choice::Gpu {
             return Ok(self.model.load(system::available())?);
         }
-        self.model.load_on_gpu().map_err(|error| match error {
+        let working = self.sampling(canvas, latents).working_on_gpu;
+        let loaded = self.model.load_on_gpu(working, gpu::most_memory());
+        loaded.map_err(|error| match error {
             CheckpointError::OnGpu(error) => WanError::Request(error.to_string()),
             other => other.into(),
         })
@@ -493,6 +496,8 @@ mod tests {
             weights: 2_800_000_000,
             working: 1_600_000_000,
             on_gpu: 0,
+            working_on_gpu: 0,
+            least_on_gpu: 0,
         };
         assert!(enough(&needed, None).is_ok());
         assert!(enough(&needed, Some(4_400_000_000)).is_ok());

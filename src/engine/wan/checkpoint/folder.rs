@@ -8,12 +8,14 @@ use serde::Deserialize;
 
 use super::error::CheckpointError;
 use super::infer;
+use super::inspect::{largest_matrix, on_gpu};
 use super::weights::{Weights, expected};
 use crate::device::ops::plainly;
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::evaluator::{Evaluator, OnGpu};
 use crate::engine::wan::pipeline::Experts;
 use crate::engine::wan::transformer::Transformer;
+use crate::engine::wan::transformer::message::GpuMemory;
 use crate::sampler::SchedulerConfig;
 
 /// Configurations and indices are small; a larger file is none.
@@ -265,10 +267,17 @@ impl Model {
         })
     }
 
-    /// Loads the transformers onto a GPU.
-    pub fn load_on_gpu(&self) -> Result<Experts, CheckpointError> {
+    /// Loads the transformers onto a GPU that may lend them `most` bytes (none: what is
+    /// free), of which an evaluation works in `working`.
+    pub fn load_on_gpu(&self, working: u64, most: Option<u64>) -> Result<Experts, CheckpointError> {
         self.load_by(|part| {
-            let loaded = OnGpu::load(&part.config, &part.weights.builder())?;
+            let memory = GpuMemory {
+                weights: on_gpu(part.values()),
+                largest: largest_matrix(&part.config),
+                working,
+                most: most.unwrap_or(0),
+            };
+            let loaded = OnGpu::load(&part.config, &part.weights.builder(), memory)?;
             Ok(Evaluator::OnGpu(Box::new(loaded)))
         })
     }

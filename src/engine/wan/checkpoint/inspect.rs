@@ -65,10 +65,28 @@ pub struct Memory {
     /// Bytes of a GPU's memory where the transformers work there: all weights and one
     /// evaluation, likewise estimated.
     pub on_gpu: u64,
+    /// Of these, what the evaluation works in.
+    pub working_on_gpu: u64,
+    /// Bytes of a GPU's memory that will do: the matrices of blocks stay in this
+    /// machine's memory and are brought over one by one.
+    pub least_on_gpu: u64,
 }
 
 /// What the GPU's libraries work in.
 const LIBRARIES: u64 = 256 << 20;
+/// Matrices that are on the GPU at once at least, see `kernels/transformer/src/away.rs`.
+const PLACES: u64 = 3;
+
+/// Bytes of `values` weights on a GPU. Matrices are of 16 bits there, however few they
+/// have in their file; the vectors beside them, in f32, are less than a fiftieth.
+pub(super) fn on_gpu(values: u64) -> u64 {
+    2 * values + values / 50
+}
+
+/// Bytes of a block's largest matrix on a GPU.
+pub(super) fn largest_matrix(config: &TransformerConfig) -> u64 {
+    2 * config.dim() as u64 * config.ffn_dim.max(config.dim()) as u64
+}
 
 /// Looks at what lies at `path`. Weights that do not fit are part of the answer, not
 /// an error.
@@ -190,14 +208,17 @@ pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64, values
     let ffn = config.ffn_dim as u64;
     let part = (20 * dim).max(8 * dim + 2 * ffn) + 2 * hints * dim;
     let part = part + 4 * config.attention_head_dim as u64;
+    let working_on_gpu = tokens * part + LIBRARIES;
+    // What lies before the blocks: the words' and the times' matrices.
+    let ends = 2 * dim * (8 * dim + config.text_dim as u64);
     Memory {
         size,
         tokens,
         weights,
         working: at_once * 4,
-        // Matrices are of 16 bits there, however few they have in their file; the vectors
-        // beside them, in f32, are less than a fiftieth.
-        on_gpu: 2 * values + values / 50 + tokens * part + LIBRARIES,
+        on_gpu: on_gpu(values) + working_on_gpu,
+        working_on_gpu,
+        least_on_gpu: working_on_gpu + ends + PLACES * largest_matrix(config),
     }
 }
 
@@ -221,6 +242,9 @@ mod tests {
         // Half as wide as on the CPU, but for the trunk.
         let working = few_bits.on_gpu - 2 * values;
         assert!(working < few_bits.working && working > few_bits.working / 2);
+        // A block's matrices may stay away: of 1.3B most of the weights.
+        assert!(few_bits.least_on_gpu > few_bits.working_on_gpu);
+        assert!(few_bits.least_on_gpu < few_bits.on_gpu - 3 * values / 2);
         let larger = memory(&config, [1280, 720, 81], 0, values);
         assert!(larger.on_gpu > few_bits.on_gpu + working);
     }

@@ -10,7 +10,21 @@ use super::{Control, Inputs, Regions, Timesteps};
 use crate::device::ops::with_values;
 
 /// Changes with what the two sides say to each other.
-pub const INTERFACE: u32 = 1;
+pub const INTERFACE: u32 = 2;
+
+/// What a model may take of a GPU's memory, in bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// All of its weights.
+    pub weights: u64,
+    /// The largest matrix of a block.
+    pub largest: u64,
+    /// What an evaluation works in.
+    pub working: u64,
+    /// How much it may take in all; 0 for what is free.
+    pub most: u64,
+}
 
 /// `inputs` as bytes.
 pub fn to_bytes(inputs: &Inputs<'_>) -> Result<Vec<u8>> {
