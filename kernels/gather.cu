@@ -11,9 +11,7 @@
 // bandwidth; where all of a frame is near one it is bound by operations, since
 // none of them are fused. Its check alone: longtake-kernels-check gather
 
-#include "gather_cuts.cuh"
-#include "gather_ease.cuh"
-#include "gather_sample.cuh"
+#include "gather_strip.cuh"
 
 // What is made laid over the plate.
 static __device__ __forceinline__ float over(float made, float plate,
@@ -51,7 +49,7 @@ static __device__ __forceinline__ void one(const Gather &a, int x, int y,
     return write<C>(to, true, Pixel<C>{});
   Pixel<C> p = drawn<C>(a, picture, x, y, by, 0);
   float step[3];
-  if (by.eased && step_of(a, by.source, here, step)) {
+  if (by.eased && step_at(a, by.source, here, step)) {
     const float alpha = a.alpha < 0 ? 1.0f : at<C>(p, a.alpha);
     if (alpha > 0.0f)
 #pragma unroll
@@ -98,7 +96,7 @@ static __device__ __forceinline__ void one_of_any(const Gather &a, int x, int y,
   for (; c < a.channels; ++c)
     write<1>(to + c, false, drawn<1>(a, picture, x, y, by, c));
   float step[3];
-  if (by.eased && step_of(a, by.source, here, step)) {
+  if (by.eased && step_at(a, by.source, here, step)) {
     const float alpha = a.alpha < 0 ? 1.0f : to[a.alpha];
     if (alpha > 0.0f)
       for (int i = 0; i < 3; ++i)
@@ -110,57 +108,52 @@ static __device__ __forceinline__ void one_of_any(const Gather &a, int x, int y,
       to[c] = over(to[c], beneath[c], matte);
 }
 
-// Rows that a thread makes, a block's height apart: as many reads are under way
-// at once where pixels are only copied.
-#define ROWS_OF_THREAD 4
-
 template <int C> static __device__ __forceinline__ void run(const Gather &a) {
   const int x = a.left + (int)(blockIdx.x * blockDim.x + threadIdx.x);
   const int first =
-      a.top + (int)(blockIdx.y * blockDim.y * ROWS_OF_THREAD + threadIdx.y);
+      a.top + (int)(blockIdx.y * blockDim.y + threadIdx.y) * ROWS_OF_THREAD;
   if (x >= a.right || first >= a.bottom)
     return;
-  const int last = a.bottom - 1, by = (int)blockDim.y;
-  const u64 pitch = (u64)(a.right - a.left) * a.channels;
-  float *to = a.out + (first - a.top) * pitch + (u64)(x - a.left) * a.channels;
-  if (C && !a.matte) {
-    const float *from[ROWS_OF_THREAD];
-    const int kx = ((const int *)(a.tables + a.across_interval))[x];
-    bool copies = true;
+  const int count = min(a.bottom - first, ROWS_OF_THREAD);
+  const u32 pitch = (u32)(a.right - a.left) * a.channels;
+  float *to = a.out + (u64)(first - a.top) * pitch + (u32)(x - a.left) * a.channels;
+  u32 left = (1u << count) - 1u;
+  if (C && !a.matte && usual_order<C>(a)) {
+    Strip s;
+    s.x = x;
+    s.y = first;
+    s.kx = ((const int *)(a.tables + a.across_interval))[x];
+    s.px = a.tables[a.across_part + x];
+    const int *down = (const int *)(a.tables + a.down_interval) + first;
 #pragma unroll
-    for (int i = 0; i < ROWS_OF_THREAD; ++i) {
-      const int y = min(first + i * by, last);
-      const int ky = ((const int *)(a.tables + a.down_interval))[y];
-      const GatherPlace place = place_of(a, kx, ky);
-      const float *picture = a.pictures[place.base];
-      copies =
-          copies && picture && !place.count && !(place.eased >> place.base & 1);
-      from[i] = row(a, picture, y, 0) + (u32)x * C;
+    for (int i = 0; i < ROWS_OF_THREAD; ++i)
+      s.py[i] = a.tables[a.down_part + min(first + i, a.bottom - 1)];
+    // By interval, nearly always one.
+    u32 others = 0;
+    int i = 0;
+#pragma unroll 1
+    while (i < count) {
+      s.ky = down[i];
+      u32 rows = 1u << i;
+      while (++i < count && down[i] == s.ky)
+        rows |= 1u << i;
+      others |= simple<C ? C : 1>(a, s, rows, to, pitch);
     }
-    if (copies) {
-      Pixel<C ? C : 1> p[ROWS_OF_THREAD];
-#pragma unroll
-      for (int i = 0; i < ROWS_OF_THREAD; ++i)
-        p[i] = read < C ? C : 1 > (from[i], true);
-#pragma unroll
-      for (int i = 0; i < ROWS_OF_THREAD; ++i)
-        if (first + i * by <= last)
-          write<C ? C : 1>(to + i * by * pitch, true, p[i]);
-      return;
-    }
+    left = others;
   }
 #pragma unroll 1
-  for (int y = first; y <= last && y < first + ROWS_OF_THREAD * by; y += by) {
+  for (int i = 0; i < count; ++i, to += pitch) {
+    if (!(left >> i & 1))
+      continue;
     if (C)
-      one<C ? C : 1>(a, x, y, to);
+      one<C ? C : 1>(a, x, first + i, to);
     else
-      one_of_any(a, x, y, to);
-    to += by * pitch;
+      one_of_any(a, x, first + i, to);
   }
 }
 
 // Blocks are of 32 by 8 threads, and four of them in a multiprocessor are worth
 // a few spilled registers: on an H100 8% where all is near a cut.
 KERNEL void __launch_bounds__(256) gather_any(Gather a) { run<0>(a); }
-KERNEL void __launch_bounds__(256, 4) gather_3(Gather a) { run<3>(a); }
-KERNEL void __launch_bounds__(256, 4) gather_4(Gather a) { run<4>(a); }
+KERNEL void __launch_bounds__(256, 3) gather_3(Gather a) { run<3>(a); }
+KERNEL void __launch_bounds__(256, 3) gather_4(Gather a) { run<4>(a); }

@@ -40,16 +40,13 @@ static __device__ __forceinline__ void pull(Pulls &pulls, u32 source,
 static __device__ u32 choose(const Gather &a, const GatherPlace &place, int kx,
                              int ky, float px, float py, Pulls &pulls) {
   const float *t = a.tables;
-  const int left = kx ? kx - 1 : 0, right = min(kx, a.cols - 1);
-  const int up = (ky ? ky - 1 : 0) * a.cols,
-            down = min(ky, a.rows - 1) * a.cols;
+  const Corners at = corners_of(a, kx, ky);
   u32 source = place.base;
   for (u32 i = 0; i < place.count; ++i) {
-    const u32 index = ((const u32 *)(t + a.list))[place.first + i];
-    const GatherCut cut = ((const GatherCut *)(t + a.cuts))[index];
+    const GatherCut cut = cut_of(a, place, i);
     const float *ages = t + cut.age;
-    const float age = lerp(lerp(ages[up + left], ages[down + left], py),
-                           lerp(ages[up + right], ages[down + right], py), px);
+    const float age = between(ages[at.lu], ages[at.ld], ages[at.ru],
+                              ages[at.rd], px, py);
     if (age <= -5.0f)
       continue;
     if (cut.taken) {
@@ -86,13 +83,36 @@ static __device__ u32 choose(const Gather &a, const GatherPlace &place, int kx,
   return source;
 }
 
+// A flow at the cells around an interval, in cells.
+struct FlowAround {
+  float2 lu, ld, ru, rd;
+};
+
+static __device__ __forceinline__ FlowAround flow_around(const Gather &a, u32 begin,
+                                               const Corners &at) {
+  const float2 *flow = (const float2 *)(a.tables + begin);
+  return FlowAround{flow[at.lu], flow[at.ld], flow[at.ru], flow[at.rd]};
+}
+
+// Between those, in pixels.
+static __device__ __forceinline__ float2 along(const Gather &a, const FlowAround &f,
+                                               float px, float py) {
+  return float2{lerp(lerp(f.lu.x, f.ld.x, py) * a.scale_x,
+                     lerp(f.ru.x, f.rd.x, py) * a.scale_x, px),
+                lerp(lerp(f.lu.y, f.ld.y, py) * a.scale_y,
+                     lerp(f.ru.y, f.rd.y, py) * a.scale_y, px)};
+}
+
+// Whether a pixel is read elsewhere than in its own place.
+static __device__ __forceinline__ bool moves(float2 d) {
+  return !(fabsf(d.x) + fabsf(d.y) < 0.02f);
+}
+
 // Where a pixel of `source` is read from, relative to its own place.
 static __device__ float2 displacement(const Gather &a, u32 source, int kx,
                                       int ky, float px, float py,
                                       const Pulls &pulls) {
-  const int left = kx ? kx - 1 : 0, right = min(kx, a.cols - 1);
-  const int up = (ky ? ky - 1 : 0) * a.cols,
-            down = min(ky, a.rows - 1) * a.cols;
+  const Corners around = corners_of(a, kx, ky);
   float2 d = {0.0f, 0.0f};
 #pragma unroll
   for (int i = 0; i < 3; ++i) {
@@ -102,15 +122,9 @@ static __device__ float2 displacement(const Gather &a, u32 source, int kx,
         const u32 *)(a.tables + a.flows))[source * a.sources + pulls.source[i]];
     if (!at)
       continue;
-    const float2 *flow = (const float2 *)(a.tables + at);
-    const float2 lu = flow[up + left], ld = flow[down + left];
-    const float2 ru = flow[up + right], rd = flow[down + right];
-    const float x = lerp(lerp(lu.x, ld.x, py) * a.scale_x,
-                         lerp(ru.x, rd.x, py) * a.scale_x, px);
-    const float y = lerp(lerp(lu.y, ld.y, py) * a.scale_y,
-                         lerp(ru.y, rd.y, py) * a.scale_y, px);
-    d.x = d.x - pulls.share[i] * x;
-    d.y = d.y - pulls.share[i] * y;
+    const float2 way = along(a, flow_around(a, at, around), px, py);
+    d.x = d.x - pulls.share[i] * way.x;
+    d.y = d.y - pulls.share[i] * way.y;
   }
   return d;
 }
@@ -132,7 +146,7 @@ static __device__ __forceinline__ Decided decide(const Gather &a,
     out.source = choose(a, place, at.kx, at.ky, at.px, at.py, pulls);
     if (a.warps && pulls.count) {
       out.d = displacement(a, out.source, at.kx, at.ky, at.px, at.py, pulls);
-      out.moved = !(fabsf(out.d.x) + fabsf(out.d.y) < 0.02f);
+      out.moved = moves(out.d);
     }
   }
   out.eased = place.eased >> out.source & 1;

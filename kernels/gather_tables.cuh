@@ -5,17 +5,20 @@
 
 #include "device.cuh"
 
-struct GatherCut {
+// Read as two times sixteen bytes.
+struct alignas(16) GatherCut {
   u32 age;   // where its table lies: frames since each cell switched
   u32 taken; // how far each cell takes part; 0 where all do
   u32 to;    // the source that begins
-  float lead, trail;
+  float lead;
+  float trail;
+  u32 unused[3];
 };
 
 // What interval of the grid a pixel lies in decides which cuts matter there.
 struct GatherPlace {
   u32 base; // the source beneath the cuts
-  u32 first, count;
+  u32 first, count; // in the list; where there is one cut, `first` is its number
   u32 eased; // a bit for each source whose low band differs here
 };
 
@@ -73,6 +76,35 @@ static __device__ __forceinline__ GatherPlace place_of(const Gather &a, int kx,
   const uint4 v =
       ((const uint4 *)(a.tables + a.places))[ky * (a.cols + 1) + kx];
   return GatherPlace{v.x, v.y, v.z, v.w};
+}
+
+// Cut `i` of a place.
+static __device__ __forceinline__ GatherCut cut_of(const Gather &a,
+                                                   const GatherPlace &place,
+                                                   u32 i) {
+  const u32 index = place.count == 1
+                        ? place.first
+                        : ((const u32 *)(a.tables + a.list))[place.first + i];
+  return ((const GatherCut *)(a.tables + a.cuts))[index];
+}
+
+// The cells around an interval: above and below on the left, so on the right.
+struct Corners {
+  u32 lu, ld, ru, rd;
+};
+
+static __device__ __forceinline__ Corners corners_of(const Gather &a, int kx,
+                                                     int ky) {
+  const u32 left = kx ? kx - 1 : 0, right = min(kx, a.cols - 1);
+  const u32 up = (ky ? ky - 1 : 0) * a.cols,
+            down = min(ky, a.rows - 1) * a.cols;
+  return Corners{up + left, down + left, up + right, down + right};
+}
+
+// Between those: first down, then across.
+static __device__ __forceinline__ float
+between(float lu, float ld, float ru, float rd, float px, float py) {
+  return lerp(lerp(lu, ld, py), lerp(ru, rd, py), px);
 }
 
 static __device__ __forceinline__ Place place_at(const Gather &a, int x,

@@ -120,7 +120,11 @@ pub(super) fn gather_pixel(
     let place = 4 * (at.ky * (head.cols as usize + 1) + at.kx);
     let [base, first, count, eased] =
         [0, 1, 2, 3].map(|i| t.word(head.offsets.places, place + i) as usize);
-    let (source, pulls) = choose(t, &at, base, first..first + count);
+    let cuts = (first..first + count).map(|i| match count {
+        1 => i,
+        _ => t.word(head.offsets.list, i) as usize,
+    });
+    let (source, pulls) = choose(t, &at, base, cuts);
     let mut d = [0.0; 2];
     if head.warps {
         d = displacement(t, &at, source, &pulls);
@@ -150,13 +154,18 @@ pub(super) fn gather_pixel(
 }
 
 /// The source of a pixel and what it is drawn toward.
-fn choose(t: &Tables, at: &At, base: usize, list: std::ops::Range<usize>) -> (usize, Pulls) {
+fn choose(
+    t: &Tables,
+    at: &At,
+    base: usize,
+    cuts: impl Iterator<Item = usize>,
+) -> (usize, Pulls) {
     let head = t.head();
     let (cols, rows) = (head.cols as usize, head.rows as usize);
     let mut source = base;
     let mut pulls = Pulls::new();
-    for i in list {
-        let cut = 5 * t.word(head.offsets.list, i) as usize;
+    for cut in cuts {
+        let cut = 8 * cut;
         let [ages, taken, to] = [0, 1, 2].map(|i| t.word(head.offsets.cuts, cut + i));
         let [lead, trail] = [3, 4].map(|i| t.float(head.offsets.cuts, cut + i));
         let age = at.between(|c| t.float(ages, c), 1.0);
@@ -279,7 +288,7 @@ fn ease(t: &Tables, at: &At, source: usize, pixel: &mut [f32]) {
     if band == 0 {
         return;
     }
-    let step = [0, 1, 2].map(|i| at.between(|c| t.float(band, 3 * c + i), 1.0));
+    let step = [0, 1, 2].map(|i| at.between(|c| t.float(band, 4 * c + i), 1.0));
     let alpha = usize::try_from(head.grade.alpha).map_or(1.0, |a| pixel[a]);
     if step == [0.0; 3] || alpha.is_nan() || alpha <= 0.0 {
         return;

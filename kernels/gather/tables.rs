@@ -139,7 +139,7 @@ impl Tables {
             let age = words.floats(cut.age.iter().copied());
             let taken = cut.taken.map_or(0, |t| words.floats(t.iter().copied()));
             let (lead, trail) = (cut.lead.to_bits(), cut.trail.to_bits());
-            cuts.extend([age, taken, cut.to as u32, lead, trail]);
+            cuts.extend([age, taken, cut.to as u32, lead, trail, 0, 0, 0]);
         }
         offsets.cuts = words.put(cuts);
         let flows: Vec<u32> = (scene.flows.iter())
@@ -147,10 +147,11 @@ impl Tables {
             .collect();
         offsets.flows = words.put(flows);
         let bands: Vec<u32> = (scene.bands.iter())
-            .map(|b| b.map_or(0, |b| words.floats(b.iter().copied().flatten())))
+            .map(|b| b.map_or(0, |b| words.floats(b.iter().flat_map(|[r, g, b]| [*r, *g, *b, 0.0]))))
             .collect();
         offsets.bands = words.put(bands);
-        offsets.power = words.floats(POWER.iter().copied());
+        // Each with the rise to the next, so that both come in one read.
+        offsets.power = words.floats(POWER.windows(2).flat_map(|v| [v[0], v[1] - v[0]]));
         offsets.across_interval = words.put(scene.across.interval.iter().copied());
         offsets.across_part = words.floats(scene.across.part.iter().copied());
         offsets.down_interval = words.put(scene.down.interval.iter().copied());
@@ -165,8 +166,15 @@ impl Tables {
                     .cuts
                     .iter()
                     .for_each(|&c| shown[scene.cuts[c].to] = true);
-                let (first, count) = (list.len() as u32, place.cuts.len() as u32);
-                list.extend(place.cuts.iter().map(|c| *c as u32));
+                let count = place.cuts.len() as u32;
+                // One cut, as there mostly is, needs no list.
+                let first = match place.cuts[..] {
+                    [cut] => cut,
+                    _ => list.len(),
+                } as u32;
+                if count > 1 {
+                    list.extend(place.cuts.iter().map(|c| *c as u32));
+                }
                 places.extend([place.base as u32, first, count, place.eased]);
             }
         }
