@@ -116,7 +116,8 @@ template <int C> static __device__ __forceinline__ void run(const Gather &a) {
     return;
   const int count = min(a.bottom - first, ROWS_OF_THREAD);
   const u32 pitch = (u32)(a.right - a.left) * a.channels;
-  float *to = a.out + (u64)(first - a.top) * pitch + (u32)(x - a.left) * a.channels;
+  float *to =
+      a.out + (u64)(first - a.top) * pitch + (u32)(x - a.left) * a.channels;
   u32 left = (1u << count) - 1u;
   if (C && !a.matte && usual_order<C>(a)) {
     Strip s;
@@ -137,7 +138,7 @@ template <int C> static __device__ __forceinline__ void run(const Gather &a) {
       u32 rows = 1u << i;
       while (++i < count && down[i] == s.ky)
         rows |= 1u << i;
-      others |= simple<C ? C : 1>(a, s, rows, to, pitch);
+      others |= simple < C ? C : 1 > (a, s, rows, to, pitch);
     }
     left = others;
   }

@@ -45,8 +45,8 @@ static __device__ u32 choose(const Gather &a, const GatherPlace &place, int kx,
   for (u32 i = 0; i < place.count; ++i) {
     const GatherCut cut = cut_of(a, place, i);
     const float *ages = t + cut.age;
-    const float age = between(ages[at.lu], ages[at.ld], ages[at.ru],
-                              ages[at.rd], px, py);
+    const float age =
+        between(ages[at.lu], ages[at.ld], ages[at.ru], ages[at.rd], px, py);
     if (age <= -5.0f)
       continue;
     if (cut.taken) {
@@ -88,15 +88,17 @@ struct FlowAround {
   float2 lu, ld, ru, rd;
 };
 
-static __device__ __forceinline__ FlowAround flow_around(const Gather &a, u32 begin,
-                                               const Corners &at) {
+static __device__ __forceinline__ FlowAround flow_around(const Gather &a,
+                                                         u32 begin,
+                                                         const Corners &at) {
   const float2 *flow = (const float2 *)(a.tables + begin);
   return FlowAround{flow[at.lu], flow[at.ld], flow[at.ru], flow[at.rd]};
 }
 
 // Between those, in pixels.
-static __device__ __forceinline__ float2 along(const Gather &a, const FlowAround &f,
-                                               float px, float py) {
+static __device__ __forceinline__ float2 along(const Gather &a,
+                                               const FlowAround &f, float px,
+                                               float py) {
   return float2{lerp(lerp(f.lu.x, f.ld.x, py) * a.scale_x,
                      lerp(f.ru.x, f.rd.x, py) * a.scale_x, px),
                 lerp(lerp(f.lu.y, f.ld.y, py) * a.scale_y,

@@ -15,8 +15,8 @@ static __device__ __forceinline__ float slope(const Gather &a, float value) {
   if (DISPLAY)
     return v > 1.0f ? v : 1.0f;
   const u32 bits = __float_as_uint(v) - 0x3b000000u;
-  const float2 power = ((
-      const float2 *)(a.tables + a.power))[min(bits >> 15, POWERS - 1u)];
+  const float2 power =
+      ((const float2 *)(a.tables + a.power))[min(bits >> 15, POWERS - 1u)];
   const float part = (float)(bits & 0x7fff) * (1.0f / 32768.0f);
   const float curved = power.x + power.y * part;
   return v <= 0.0031308f ? 1.0f / 12.92f
@@ -64,8 +64,8 @@ static __device__ __forceinline__ float stepped(const Gather &a, float v,
 }
 
 // The step of a pixel of `source`, if there is any.
-static __device__ __forceinline__ bool
-step_at(const Gather &a, u32 source, const Place &at, float *step) {
+static __device__ __forceinline__ bool step_at(const Gather &a, u32 source,
+                                               const Place &at, float *step) {
   const u32 begin = ((const u32 *)(a.tables + a.bands))[source];
   if (!begin)
     return false;

@@ -10,6 +10,7 @@
 
 // Rows that a thread makes.
 #define ROWS_OF_THREAD 4
+#define ALL_ROWS ((1u << ROWS_OF_THREAD) - 1u)
 
 // Where a strip lies: its column, its first row, and how far down in its
 // intervals its rows lie.
@@ -56,6 +57,24 @@ ease_all(const Gather &a, const Band &band, const Strip &s, Pixel<C> *p) {
     ease<C, DISPLAY>(a, band, s.px, s.py[i], p[i]);
 }
 
+// The largest of four sizes; no number counts as more than any.
+static __device__ __forceinline__ float largest(float a, float b, float c,
+                                                float d) {
+  const u32 sign = 0x7fffffffu;
+  return __uint_as_float(
+      max(max(__float_as_uint(a) & sign, __float_as_uint(b) & sign),
+          max(__float_as_uint(c) & sign, __float_as_uint(d) & sign)));
+}
+
+// Whether no pixel among these cells can move, however far it is drawn; with
+// room for rounding.
+static __device__ __forceinline__ bool still(const Gather &a,
+                                             const FlowAround &f) {
+  const float x = largest(f.lu.x, f.ld.x, f.ru.x, f.rd.x) * a.scale_x;
+  const float y = largest(f.lu.y, f.ld.y, f.ru.y, f.rd.y) * a.scale_y;
+  return x + y < 0.0199f;
+}
+
 // Those of `rows` that are read elsewhere than in their own place, by the flow
 // that begins at `flow`.
 static __device__ __forceinline__ u32 moved(const Gather &a, const Strip &s,
@@ -63,15 +82,48 @@ static __device__ __forceinline__ u32 moved(const Gather &a, const Strip &s,
                                             const Drawn &drawn, u32 flow) {
   u32 found = 0;
   const FlowAround f = flow_around(a, flow, at);
+  if (still(a, f))
+    return 0;
 #pragma unroll
   for (int i = 0; i < ROWS_OF_THREAD; ++i) {
     const float2 way = along(a, f, s.px, s.py[i]);
     const float2 d = {0.0f - drawn.share[i] * way.x,
                       0.0f - drawn.share[i] * way.y};
-    if (drawn.share[i] > 0.0f && moves(d))
-      found |= 1u << i;
+    found |= drawn.share[i] > 0.0f && moves(d) ? 1u << i : 0u;
   }
   return found & rows;
+}
+
+// Reads `rows` of a strip. All of them, as there mostly are, without a question
+// for each, which would cost as much as the address.
+template <int C>
+static __device__ __forceinline__ void read_rows(Pixel<C> *p, const float *from,
+                                                 u32 stride, u32 rows) {
+  if (rows == ALL_ROWS) {
+#pragma unroll
+    for (int i = 0; i < ROWS_OF_THREAD; ++i)
+      p[i] = read<C>(from + i * stride, true);
+  } else {
+#pragma unroll
+    for (int i = 0; i < ROWS_OF_THREAD; ++i)
+      p[i] = rows >> i & 1 ? read<C>(from + i * stride, true) : Pixel<C>{};
+  }
+}
+
+// Writes them.
+template <int C>
+static __device__ __forceinline__ void write_rows(float *to, u32 pitch,
+                                                  const Pixel<C> *p, u32 rows) {
+  if (rows == ALL_ROWS) {
+#pragma unroll
+    for (int i = 0; i < ROWS_OF_THREAD; ++i)
+      write<C>(to + i * pitch, true, p[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < ROWS_OF_THREAD; ++i)
+      if (rows >> i & 1)
+        write<C>(to + i * pitch, true, p[i]);
+  }
 }
 
 // Makes those of `rows` of the strip, which all lie in the interval `s.ky`,
@@ -105,10 +157,7 @@ static __device__ __forceinline__ u32 simple(const Gather &a, const Strip &s,
     const u32 other = after ? place.base : next;
     const float *from = a.pictures[source] + (u64)s.y * stride + (u32)s.x * C;
     Pixel<C> p[ROWS_OF_THREAD];
-#pragma unroll
-    for (int i = 0; i < ROWS_OF_THREAD; ++i)
-      p[i] =
-          these >> i & 1 ? read<C>(from + i * stride, true) : Pixel<C>{};
+    read_rows<C>(p, from, stride, these);
     if (a.warps && other != source) {
       const u32 flow =
           ((const u32 *)(a.tables + a.flows))[source * a.sources + other];
@@ -128,10 +177,7 @@ static __device__ __forceinline__ u32 simple(const Gather &a, const Strip &s,
           ease_all<C, false>(a, b, s, p);
       }
     }
-#pragma unroll
-    for (int i = 0; i < ROWS_OF_THREAD; ++i)
-      if (these >> i & 1)
-        write<C>(to + i * pitch, true, p[i]);
+    write_rows<C>(to, pitch, p, these);
   }
   return others;
 }

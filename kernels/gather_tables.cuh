@@ -18,7 +18,8 @@ struct alignas(16) GatherCut {
 // What interval of the grid a pixel lies in decides which cuts matter there.
 struct GatherPlace {
   u32 base; // the source beneath the cuts
-  u32 first, count; // in the list; where there is one cut, `first` is its number
+  u32 first,
+      count; // in the list; where there is one cut, `first` is its number
   u32 eased; // a bit for each source whose low band differs here
 };
 
@@ -42,7 +43,9 @@ static __device__ __forceinline__ float lerp(float a, float b, float part) {
   return a + (b - a) * part;
 }
 
-static __device__ __forceinline__ bool finite(float v) { return v - v == 0.0f; }
+static __device__ __forceinline__ bool finite(float v) {
+  return fabsf(v) <= 3.402823466e38f;
+}
 
 struct Cubic {
   float w[4];
@@ -102,8 +105,8 @@ static __device__ __forceinline__ Corners corners_of(const Gather &a, int kx,
 }
 
 // Between those: first down, then across.
-static __device__ __forceinline__ float
-between(float lu, float ld, float ru, float rd, float px, float py) {
+static __device__ __forceinline__ float between(float lu, float ld, float ru,
+                                                float rd, float px, float py) {
   return lerp(lerp(lu, ld, py), lerp(ru, rd, py), px);
 }
 

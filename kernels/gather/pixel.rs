@@ -154,12 +154,7 @@ pub(super) fn gather_pixel(
 }
 
 /// The source of a pixel and what it is drawn toward.
-fn choose(
-    t: &Tables,
-    at: &At,
-    base: usize,
-    cuts: impl Iterator<Item = usize>,
-) -> (usize, Pulls) {
+fn choose(t: &Tables, at: &At, base: usize, cuts: impl Iterator<Item = usize>) -> (usize, Pulls) {
     let head = t.head();
     let (cols, rows) = (head.cols as usize, head.rows as usize);
     let mut source = base;

@@ -147,7 +147,11 @@ impl Tables {
             .collect();
         offsets.flows = words.put(flows);
         let bands: Vec<u32> = (scene.bands.iter())
-            .map(|b| b.map_or(0, |b| words.floats(b.iter().flat_map(|[r, g, b]| [*r, *g, *b, 0.0]))))
+            .map(|b| {
+                b.map_or(0, |b| {
+                    words.floats(b.iter().flat_map(|[r, g, b]| [*r, *g, *b, 0.0]))
+                })
+            })
             .collect();
         offsets.bands = words.put(bands);
         // Each with the rise to the next, so that both come in one read.

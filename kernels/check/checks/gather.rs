@@ -52,6 +52,40 @@ struct Random {
 impl Random {
     fn new(lab: &mut Lab, size: (usize, usize), channels: usize, cuts: usize) -> Self {
         let grid = (1 + lab.below(9), 1 + lab.below(7));
+        Self::on_grid(lab, grid, size, channels, cuts)
+    }
+
+    /// Mostly as frames of real takes are: large cells, one cut in which all cells take
+    /// part, a flow that is often too small to move a pixel, no matte.
+    fn as_in_a_take(lab: &mut Lab, size: (usize, usize), channels: usize) -> Self {
+        let grid = (1 + lab.below(3), 1 + lab.below(3));
+        let mut scene = Self::on_grid(lab, grid, size, channels, 1);
+        let n = scene.bands.len();
+        for cut in &mut scene.cuts {
+            cut.taken = None;
+            cut.to = n - 1;
+            let level = [-9.0, -3.0, 0.0, 3.0, 9.0][lab.below(5)];
+            let spread = [0.01, 1.0, 4.0][lab.below(3)];
+            let ages = lab.numbers(cut.age.len());
+            cut.age = ages.iter().map(|v| level + spread * v).collect();
+        }
+        for flow in scene.flows.iter_mut().flatten() {
+            let by = [0.0, 1e-3, 5e-3, 0.05, 1.0][lab.below(5)];
+            for v in flow.iter_mut() {
+                *v = [by * v[0], by * v[1]];
+            }
+        }
+        scene.matte = None;
+        scene
+    }
+
+    fn on_grid(
+        lab: &mut Lab,
+        grid: (usize, usize),
+        size: (usize, usize),
+        channels: usize,
+        cuts: usize,
+    ) -> Self {
         let cells = grid.0 * grid.1;
         let n = 1 + lab.below(5);
         let cuts = (0..cuts)
@@ -188,6 +222,11 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
         let scene = Random::new(lab, sizes[round % sizes.len()], channels, round % 5);
         check(lab, &scene)?;
     }
+    for round in 0..60 {
+        let channels = [3, 4, 3, 4, 2][lab.below(5)];
+        let scene = Random::as_in_a_take(lab, sizes[round % sizes.len()], channels);
+        check(lab, &scene)?;
+    }
     Ok(())
 }
 
@@ -261,108 +300,141 @@ fn check(lab: &mut Lab, scene: &Random) -> Result<(), Failed> {
     equal(&what, &signs(&found), &signs(&twin))
 }
 
-/// Whole 4K frames of four channels, far from any cut and in the midst of one.
+/// A kind of frame whose rate is measured; parts of the grid in parts of a whole.
+struct Kind {
+    what: &'static str,
+    channels: usize,
+    /// Columns of cells that are near the cut.
+    near: f32,
+    /// Rows of cells that the low band eases.
+    eased: f32,
+    /// Rows of cells whose flow moves pixels that are near the cut.
+    moving: f32,
+    /// Whether a frame's way into host memory is measured, too.
+    to_host: bool,
+}
+
+impl Kind {
+    const fn new(what: &'static str, channels: usize, parts: [f32; 3]) -> Self {
+        let [near, eased, moving] = parts;
+        Self {
+            what,
+            channels,
+            near,
+            eased,
+            moving,
+            to_host: false,
+        }
+    }
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::new("4K, far from any cut", 4, [0.0, 0.0, 1.0]),
+    Kind::new("4K, a quarter near a cut", 4, [0.25, 0.0, 1.0]),
+    Kind::new("4K, all near a cut", 4, [1.0, 0.0, 1.0]),
+    Kind {
+        to_host: true,
+        ..Kind::new("4K, all near a cut, with the low band", 4, [1.0, 1.0, 1.0])
+    },
+    Kind::new("4K, three channels, far from any cut", 3, [0.0, 0.0, 1.0]),
+    Kind::new("4K, three channels, as in a real take", 3, [0.8, 0.7, 0.31]),
+];
+
+/// Whole 4K frames, far from any cut and in the midst of one.
 fn rate(lab: &mut Lab) -> Result<Vec<Rate>, Failed> {
-    let (width, height, channels) = lab.size((3840, 2160, 4), (96, 54, 4));
+    let mut rates = Vec::new();
+    for kind in &KINDS {
+        rate_of(lab, kind, &mut rates)?;
+    }
+    Ok(rates)
+}
+
+fn rate_of(lab: &mut Lab, kind: &Kind, rates: &mut Vec<Rate>) -> Result<(), Failed> {
+    let channels = kind.channels;
+    let (width, height) = lab.size((3840, 2160), (96, 54));
     let grid = (107, 60);
     let cells = grid.0 * grid.1;
     let (across, down) = (axis(grid.0, width), axis(grid.1, height));
     let samples = width * height * channels;
-    let sources = [
-        lab.stream.room::<f32>(samples)?,
-        lab.stream.room::<f32>(samples)?,
-    ];
+    // Values of a picture: the low band costs more between black and white.
+    let picture = lab.stream.upload(&vec![0.3f32; samples])?;
+    let other = lab.stream.upload(&vec![0.4f32; samples])?;
+    let sources = [&picture, &other];
     let mut out = lab.stream.room::<f32>(samples)?;
-    let still: Vec<[f32; 3]> = vec![[0.01; 3]; cells];
-    let flow: Vec<[f32; 2]> = vec![[0.3, -0.2]; cells];
-    let mut rates = Vec::new();
-    // How many of a frame's columns of cells are near the cut.
-    for (what, near, eased) in [
-        ("4K, far from any cut", 0, false),
-        ("4K, a quarter near a cut", grid.0 / 4, false),
-        ("4K, all near a cut", grid.0, false),
-        ("4K, all near a cut, with the low band", grid.0, true),
-    ] {
-        let age = |c: usize| match c < near {
-            true => c as f32 * 0.04 - 2.0,
-            false => -20.0,
-        };
-        let ages: Vec<f32> = (0..cells).map(|c| age(c % grid.0)).collect();
-        let cut = Cut {
-            age: &ages,
-            taken: None,
-            to: 1,
-            lead: f32::MAX,
-            trail: f32::MAX,
-        };
-        let scene = Scene {
-            grid,
-            across: Axis {
-                interval: &across.0,
-                part: &across.1,
-            },
-            down: Axis {
-                interval: &down.0,
-                part: &down.1,
-            },
-            channels,
-            cuts: &[cut],
-            bands: &[eased.then_some(&still[..]), eased.then_some(&still[..])],
-            flows: &[None, Some(&flow[..]), Some(&flow[..]), None],
-            warps: true,
-            grade: Grade {
-                colour: [0, 1, 2],
-                alpha: 3,
-                display: false,
-            },
-        };
-        let Some(tables) = Tables::new(&scene) else {
-            return Err("the scene was refused".into());
-        };
-        let words = lab.stream.upload(tables.words())?;
-        let seconds = lab.time(|lab| {
-            let pictures = Pictures {
-                sources: sources.iter().map(|s| Some(s.part())).collect(),
-                matte: None,
-            };
-            let window = [0, 0, width, height];
-            launch(
-                &lab.stream,
-                &tables,
-                words.part(),
-                window,
-                &pictures,
-                out.part_mut(),
-            )
+    let part = |part: f32, n: usize| (part * n as f32).round() as usize;
+    let (near, eased, moving) = (
+        part(kind.near, grid.0),
+        part(kind.eased, grid.1),
+        part(kind.moving, grid.1),
+    );
+    let within = |c: usize, rows: usize| f32::from(u8::from(c / grid.0 < rows));
+    let ages: Vec<f32> = (0..cells)
+        .map(|c| match c % grid.0 {
+            column if column < near => column as f32 * 0.04 - 2.0,
+            _ => -20.0,
+        })
+        .collect();
+    let band: Vec<[f32; 3]> = (0..cells).map(|c| [0.01 * within(c, eased); 3]).collect();
+    let flow: Vec<[f32; 2]> = (0..cells)
+        .map(|c| [0.3, -0.2].map(|v| v * within(c, moving)))
+        .collect();
+    let cut = Cut {
+        age: &ages,
+        taken: None,
+        to: 1,
+        lead: f32::MAX,
+        trail: f32::MAX,
+    };
+    let shared = (eased > 0).then_some(&band[..]);
+    let scene = Scene {
+        grid,
+        across: Axis {
+            interval: &across.0,
+            part: &across.1,
+        },
+        down: Axis {
+            interval: &down.0,
+            part: &down.1,
+        },
+        channels,
+        cuts: &[cut],
+        bands: &[shared, shared],
+        flows: &[None, Some(&flow[..]), Some(&flow[..]), None],
+        warps: true,
+        grade: Grade {
+            colour: [0, 1, 2],
+            alpha: if channels > 3 { 3 } else { -1 },
+            display: false,
+        },
+    };
+    let Some(tables) = Tables::new(&scene) else {
+        return Err("the scene was refused".into());
+    };
+    let words = lab.stream.upload(tables.words())?;
+    let pictures = Pictures {
+        sources: sources.iter().map(|s| Some(s.part())).collect(),
+        matte: None,
+    };
+    let window = [0, 0, width, height];
+    let seconds = lab.time(|lab| {
+        let out = out.part_mut();
+        launch(&lab.stream, &tables, words.part(), window, &pictures, out)
+    })?;
+    rates.push(Rate::memory(kind.what, 8 * samples, seconds));
+    if kind.to_host {
+        // From plates in device memory to a frame in ordinary host memory.
+        let mut frame = vec![0.0f32; samples];
+        let mut transfer = Transfer::new(&lab.stream)?;
+        let seconds = lab.clock(|lab| {
+            let made = out.part_mut();
+            launch(&lab.stream, &tables, words.part(), window, &pictures, made)?;
+            transfer.download(&out, &mut frame)
         })?;
-        rates.push(Rate::memory(what, 8 * samples, seconds));
-        if eased {
-            // From plates in device memory to a frame in ordinary host memory.
-            let mut frame = vec![0.0f32; samples];
-            let mut transfer = Transfer::new(&lab.stream)?;
-            let seconds = lab.clock(|lab| {
-                let pictures = Pictures {
-                    sources: sources.iter().map(|s| Some(s.part())).collect(),
-                    matte: None,
-                };
-                let window = [0, 0, width, height];
-                let out = &mut out;
-                launch(
-                    &lab.stream,
-                    &tables,
-                    words.part(),
-                    window,
-                    &pictures,
-                    out.part_mut(),
-                )?;
-                transfer.download(out, &mut frame)
-            })?;
-            rates.push(Rate::to_host(
-                "4K frame into host memory",
-                4 * samples,
-                seconds,
-            ));
-        }
+        rates.push(Rate::to_host(
+            "4K frame into host memory",
+            4 * samples,
+            seconds,
+        ));
     }
-    Ok(rates)
+    Ok(())
 }
