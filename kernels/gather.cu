@@ -130,7 +130,7 @@ template <int C> static __device__ __forceinline__ void run(const Gather &a) {
     for (int i = 0; i < ROWS_OF_THREAD; ++i)
       s.py[i] = a.tables[a.down_part + min(first + i, a.bottom - 1)];
     // By interval, nearly always one.
-    u32 others = 0;
+    u32 others = 0; // rows where more matters
     int i = 0;
 #pragma unroll 1
     while (i < count) {
@@ -138,7 +138,8 @@ template <int C> static __device__ __forceinline__ void run(const Gather &a) {
       u32 rows = 1u << i;
       while (++i < count && down[i] == s.ky)
         rows |= 1u << i;
-      others |= simple < C ? C : 1 > (a, s, rows, to, pitch);
+      if (!simple < C ? C : 1 > (a, s, rows, to, pitch))
+        others |= rows;
     }
     left = others;
   }

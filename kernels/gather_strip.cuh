@@ -26,6 +26,15 @@ struct Drawn {
   u32 after; // a bit for each row that is past the cut
 };
 
+// Of a pixel of this age.
+static __device__ __forceinline__ float share_at(const GatherCut &cut,
+                                                 float age) {
+  if (age <= -5.0f || age >= 5.0f)
+    return 0.0f;
+  const float share = progress(cut, age);
+  return age >= 0.0f ? 1.0f - share : share;
+}
+
 static __device__ __forceinline__ Drawn draw(const Gather &a,
                                              const GatherCut &cut,
                                              const Corners &at,
@@ -38,15 +47,15 @@ static __device__ __forceinline__ Drawn draw(const Gather &a,
 #pragma unroll
   for (int i = 0; i < ROWS_OF_THREAD; ++i) {
     const float age = between(lu, ld, ru, rd, s.px, s.py[i]);
-    d.share[i] = 0.0f;
-    if (age >= 0.0f)
-      d.after |= 1u << i;
-    if (!(age <= -5.0f) && !(age >= 5.0f)) {
-      const float share = progress(cut, age);
-      d.share[i] = age >= 0.0f ? 1.0f - share : share;
-    }
+    d.after |= age >= 0.0f ? 1u << i : 0u;
+    d.share[i] = share_at(cut, age);
   }
   return d;
+}
+
+// Where a pixel is read that is drawn a share of the way.
+static __device__ __forceinline__ float2 displaced(float share, float2 way) {
+  return float2{0.0f - share * way.x, 0.0f - share * way.y};
 }
 
 template <int C, bool DISPLAY>
@@ -86,9 +95,7 @@ static __device__ __forceinline__ u32 moved(const Gather &a, const Strip &s,
     return 0;
 #pragma unroll
   for (int i = 0; i < ROWS_OF_THREAD; ++i) {
-    const float2 way = along(a, f, s.px, s.py[i]);
-    const float2 d = {0.0f - drawn.share[i] * way.x,
-                      0.0f - drawn.share[i] * way.y};
+    const float2 d = displaced(drawn.share[i], along(a, f, s.px, s.py[i]));
     found |= drawn.share[i] > 0.0f && moves(d) ? 1u << i : 0u;
   }
   return found & rows;
@@ -126,15 +133,47 @@ static __device__ __forceinline__ void write_rows(float *to, u32 pitch,
   }
 }
 
-// Makes those of `rows` of the strip, which all lie in the interval `s.ky`,
-// that are of the simple kind: copied in their place, if with the step of the
-// low band. Gives the others.
+// Row `i` of a strip, which is read elsewhere than in its own place. What was
+// known of it is found again: sampling needs all registers.
 template <int C>
-static __device__ __forceinline__ u32 simple(const Gather &a, const Strip &s,
-                                             u32 rows, float *to, u32 pitch) {
+static __device__ __forceinline__ Pixel<C>
+displaced_pixel(const Gather &a, const Strip &s, int i,
+                const GatherPlace &place, u32 next, bool after) {
+  const u32 source = after ? next : place.base;
+  const u32 other = after ? place.base : next;
+  const float py = a.tables[a.down_part + s.y + i];
+  const Corners at = corners_of(a, s.kx, s.ky);
+  const GatherCut cut = cut_of(a, place, 0);
+  const float *ages = a.tables + cut.age;
+  const float age =
+      between(ages[at.lu], ages[at.ld], ages[at.ru], ages[at.rd], s.px, py);
+  const u32 flow =
+      ((const u32 *)(a.tables + a.flows))[source * a.sources + other];
+  const float2 way = along(a, flow_around(a, flow, at), s.px, py);
+  const float2 d = displaced(share_at(cut, age), way);
+  Pixel<C> p = sample<C>(a, a.pictures[source], s.x, s.y + i, d, 0);
+  if (place.eased >> source & 1) {
+    const u32 begin = ((const u32 *)(a.tables + a.bands))[source];
+    if (begin) {
+      const Band band = band_of(a, begin, at);
+      if (a.display)
+        ease<C, true>(a, band, s.px, py, p);
+      else
+        ease<C, false>(a, band, s.px, py, p);
+    }
+  }
+  return p;
+}
+
+// Makes `rows` of the strip, which all lie in the interval `s.ky`, if at most
+// one cut matters there: first those that stay in their place, together, then
+// the others one by one, for whose sampling all registers are needed.
+template <int C>
+static __device__ __forceinline__ bool simple(const Gather &a, const Strip &s,
+                                              u32 rows, float *to, u32 pitch) {
   const GatherPlace place = place_of(a, s.kx, s.ky);
   if (place.count > 1 || !a.pictures[place.base])
-    return rows;
+    return false;
   const Corners at = corners_of(a, s.kx, s.ky);
   const u32 stride = (u32)a.width * C;
   Drawn drawn = {{0.0f, 0.0f, 0.0f, 0.0f}, 0};
@@ -143,10 +182,10 @@ static __device__ __forceinline__ u32 simple(const Gather &a, const Strip &s,
     const GatherCut cut = cut_of(a, place, 0);
     next = cut.to;
     if (cut.taken || next == place.base || !a.pictures[next])
-      return rows;
+      return false;
     drawn = draw(a, cut, at, s);
   }
-  u32 others = 0;
+  u32 elsewhere = 0;
   // The sides of the cut that occur, mostly one.
 #pragma unroll 1
   while (rows) {
@@ -158,26 +197,30 @@ static __device__ __forceinline__ u32 simple(const Gather &a, const Strip &s,
     const float *from = a.pictures[source] + (u64)s.y * stride + (u32)s.x * C;
     Pixel<C> p[ROWS_OF_THREAD];
     read_rows<C>(p, from, stride, these);
+    u32 flow = 0, far = 0, band = 0;
     if (a.warps && other != source) {
-      const u32 flow =
-          ((const u32 *)(a.tables + a.flows))[source * a.sources + other];
+      flow = ((const u32 *)(a.tables + a.flows))[source * a.sources + other];
       if (flow) {
-        const u32 far = moved(a, s, at, these, drawn, flow);
+        far = moved(a, s, at, these, drawn, flow);
         these &= ~far;
-        others |= far;
       }
     }
-    if (place.eased >> source & 1) {
-      const u32 band = ((const u32 *)(a.tables + a.bands))[source];
-      if (band && these) {
-        const Band b = band_of(a, band, at);
-        if (a.display)
-          ease_all<C, true>(a, b, s, p);
-        else
-          ease_all<C, false>(a, b, s, p);
-      }
+    if (place.eased >> source & 1)
+      band = ((const u32 *)(a.tables + a.bands))[source];
+    if (band && these) {
+      const Band b = band_of(a, band, at);
+      if (a.display)
+        ease_all<C, true>(a, b, s, p);
+      else
+        ease_all<C, false>(a, b, s, p);
     }
     write_rows<C>(to, pitch, p, these);
+    elsewhere |= far;
   }
-  return others;
+#pragma unroll 1
+  for (int i = 0; elsewhere >> i; ++i)
+    if (elsewhere >> i & 1)
+      write<C>(to + i * pitch, true,
+               displaced_pixel<C>(a, s, i, place, next, drawn.after >> i & 1));
+  return true;
 }

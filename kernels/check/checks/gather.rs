@@ -70,9 +70,14 @@ impl Random {
             cut.age = ages.iter().map(|v| level + spread * v).collect();
         }
         for flow in scene.flows.iter_mut().flatten() {
-            let by = [0.0, 1e-3, 5e-3, 0.05, 1.0][lab.below(5)];
+            // In pixels; a pixel moves from 0.02 on.
+            let by = [0.0, 0.01, 0.03, 0.1, 0.3, 10.0][lab.below(6)];
+            let (x, y) = (
+                by * grid.0 as f32 / size.0 as f32,
+                by * grid.1 as f32 / size.1 as f32,
+            );
             for v in flow.iter_mut() {
-                *v = [by * v[0], by * v[1]];
+                *v = [x * v[0], y * v[1]];
             }
         }
         scene.matte = None;
@@ -222,8 +227,9 @@ fn run(lab: &mut Lab) -> Result<(), Failed> {
         let scene = Random::new(lab, sizes[round % sizes.len()], channels, round % 5);
         check(lab, &scene)?;
     }
-    for round in 0..60 {
-        let channels = [3, 4, 3, 4, 2][lab.below(5)];
+    let sizes = [(33, 9), (40, 27), (64, 8), (31, 50), (50, 62)];
+    for round in 0..200 {
+        let channels = 3 + round / 5 % 2;
         let scene = Random::as_in_a_take(lab, sizes[round % sizes.len()], channels);
         check(lab, &scene)?;
     }

@@ -21,6 +21,14 @@ pub(super) fn pass(gpu: &mut Gpu) -> Result<(), DeviceError> {
     noise::launch(&stream, found.part_mut(), 9, [1, 2, 3], shape)?;
     compare(gpu, &numbers, &stream.download(&found)?)?;
 
+    frames(gpu)?;
+    displacements(gpu)?;
+    costs(gpu)
+}
+
+/// Frames of a small scene.
+fn frames(gpu: &mut Gpu) -> Result<(), DeviceError> {
+    let stream = gpu.stream().clone();
     // Two sources, a cut that passes from left to right, flow, a low band: all that a
     // frame may ask for.
     let pixels = SIZE * SIZE * 4;
@@ -41,57 +49,59 @@ pub(super) fn pass(gpu: &mut Gpu) -> Result<(), DeviceError> {
         interval: &interval,
         part: &part,
     };
-    let scene = Scene {
-        grid: (SIZE / 8, SIZE / 8),
-        across: axis,
-        down: axis,
-        channels: 4,
-        cuts: &[Cut {
-            age: &age,
-            taken: Some(&taken),
-            to: 1,
-            lead: 3.5,
-            trail: f32::MAX,
-        }],
-        bands: &[Some(&band), None],
-        flows: &[None, Some(&flow[0]), Some(&flow[1]), None],
-        warps: true,
-        grade: Grade {
-            colour: [0, 1, 2],
-            alpha: -1,
-            display: false,
-        },
-    };
-    let Some(tables) = Tables::new(&scene) else {
-        return Err(differs(gpu));
-    };
-    let window = [0, 0, SIZE, SIZE];
-    let mut exact = vec![0.0; pixels];
-    let pictures = Pictures {
-        sources: sources.iter().map(|s| Some(&s[..])).collect(),
-        matte: None,
-    };
-    on_cpu(&tables, window, &pictures, 0, &mut exact);
-    let words = stream.upload(tables.words())?;
-    let uploaded = [stream.upload(&sources[0])?, stream.upload(&sources[1])?];
-    let mut out = stream.room(pixels)?;
-    let pictures = Pictures {
-        sources: uploaded.iter().map(|s| Some(s.part())).collect(),
-        matte: None,
-    };
-    gather::launch(
-        &stream,
-        &tables,
-        words.part(),
-        window,
-        &pictures,
-        out.part_mut(),
-    )?;
-    let mut found = vec![0.0; pixels];
-    gpu.download(&out, &mut found)?;
-    compare(gpu, &exact, &found)?;
-    displacements(gpu)?;
-    costs(gpu)
+    // With and without what takes part, which a kernel makes by ways of its own.
+    for taken in [Some(&taken[..]), None] {
+        let scene = Scene {
+            grid: (SIZE / 8, SIZE / 8),
+            across: axis,
+            down: axis,
+            channels: 4,
+            cuts: &[Cut {
+                age: &age,
+                taken,
+                to: 1,
+                lead: 3.5,
+                trail: f32::MAX,
+            }],
+            bands: &[Some(&band), None],
+            flows: &[None, Some(&flow[0]), Some(&flow[1]), None],
+            warps: true,
+            grade: Grade {
+                colour: [0, 1, 2],
+                alpha: -1,
+                display: false,
+            },
+        };
+        let Some(tables) = Tables::new(&scene) else {
+            return Err(differs(gpu));
+        };
+        let window = [0, 0, SIZE, SIZE];
+        let mut exact = vec![0.0; pixels];
+        let pictures = Pictures {
+            sources: sources.iter().map(|s| Some(&s[..])).collect(),
+            matte: None,
+        };
+        on_cpu(&tables, window, &pictures, 0, &mut exact);
+        let words = stream.upload(tables.words())?;
+        let uploaded = [stream.upload(&sources[0])?, stream.upload(&sources[1])?];
+        let mut out = stream.room(pixels)?;
+        let pictures = Pictures {
+            sources: uploaded.iter().map(|s| Some(s.part())).collect(),
+            matte: None,
+        };
+        gather::launch(
+            &stream,
+            &tables,
+            words.part(),
+            window,
+            &pictures,
+            out.part_mut(),
+        )?;
+        let mut found = vec![0.0; pixels];
+        gpu.download(&out, &mut found)?;
+        compare(gpu, &exact, &found)?;
+    }
+    Ok(())
 }
 
 /// Flow between two small pictures, on two levels of the pyramid.
