@@ -22,13 +22,13 @@ static __device__ __forceinline__ float over(float made, float plate,
 }
 
 // Channels `c` to `c + N` of one pixel, read, displaced or not.
-template <int N>
+template <int N, bool ALL>
 static __device__ __forceinline__ Pixel<N>
 drawn(const Gather &a, const float *picture, int x, int y, const Decided &by,
       int c) {
   if (by.moved)
-    return sample<N>(a, picture, x, y, by.d, c);
-  return read<N>(row(a, picture, y, c) + (u32)x * a.channels, a.channels == N);
+    return sample<N, ALL>(a, picture, x, y, by.d, c);
+  return read<N>(row(a, picture, y, c) + (u32)x * a.channels, ALL);
 }
 
 // A pixel of `C` channels, which stay in registers until all is done.
@@ -47,7 +47,7 @@ static __device__ __forceinline__ void one(const Gather &a, int x, int y,
   const float *picture = a.pictures[by.source];
   if (!picture)
     return write<C>(to, true, Pixel<C>{});
-  Pixel<C> p = drawn<C>(a, picture, x, y, by, 0);
+  Pixel<C> p = drawn<C, true>(a, picture, x, y, by, 0);
   float step[3];
   if (by.eased && step_at(a, by.source, here, step)) {
     const float alpha = a.alpha < 0 ? 1.0f : at<C>(p, a.alpha);
@@ -92,9 +92,9 @@ static __device__ __forceinline__ void one_of_any(const Gather &a, int x, int y,
   }
   int c = 0;
   for (; c + 4 <= a.channels; c += 4)
-    write<4>(to + c, false, drawn<4>(a, picture, x, y, by, c));
+    write<4>(to + c, false, drawn<4, false>(a, picture, x, y, by, c));
   for (; c < a.channels; ++c)
-    write<1>(to + c, false, drawn<1>(a, picture, x, y, by, c));
+    write<1>(to + c, false, drawn<1, false>(a, picture, x, y, by, c));
   float step[3];
   if (by.eased && step_at(a, by.source, here, step)) {
     const float alpha = a.alpha < 0 ? 1.0f : to[a.alpha];

@@ -82,11 +82,51 @@ static __device__ __noinline__ float first_zero(const Gather &a, Around around,
   return 0.0f;
 }
 
+// What sixteen pixels come to.
+template <int N> struct Taps { Pixel<N> sum, low, high; };
+
+// Of the rows and columns that they lie in; `INSIDE` where the columns lie side
+// by side, so that one address serves a row.
+template <int N, bool ALL, bool INSIDE>
+static __device__ __forceinline__ Taps<N>
+taps(const float *const *rows, const u32 *columns, const Cubic &wx,
+     const Cubic &wy) {
+  Taps<N> t;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    t.sum.v[i] = 0.0f;
+    t.low.v[i] = 3.402823466e38f;
+    t.high.v[i] = -3.402823466e38f;
+  }
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    Pixel<N> line;
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+      line.v[i] = 0.0f;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const Pixel<N> v = read<N>(
+          INSIDE ? rows[j] + columns[0] + k * N : rows[j] + columns[k], ALL);
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        line.v[i] = line.v[i] + wx.w[k] * v.v[i];
+        // One instruction each; what is no number is passed over, too.
+        t.low.v[i] = fminf(t.low.v[i], v.v[i]);
+        t.high.v[i] = fmaxf(t.high.v[i], v.v[i]);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+      t.sum.v[i] = t.sum.v[i] + wy.w[j] * line.v[i];
+  }
+  return t;
+}
+
 // A picture between its pixels, kept within the sixteen that it is made from.
-template <int N>
+template <int N, bool ALL>
 static __device__ __forceinline__ Pixel<N>
 sample(const Gather &a, const float *picture, int x, int y, float2 d, int c) {
-  const bool all = a.channels == N;
   float px, py;
   const int ix = split(x, d.x, a.width, &px), iy = split(y, d.y, a.height, &py);
   const Cubic wx = cubic(px), wy = cubic(py);
@@ -98,34 +138,10 @@ sample(const Gather &a, const float *picture, int x, int y, float2 d, int c) {
     rows[k] = row_of(a, around, k, c);
     columns[k] = column_of(a, around, k);
   }
-  Pixel<N> sum, low, high;
-#pragma unroll
-  for (int i = 0; i < N; ++i) {
-    sum.v[i] = 0.0f;
-    low.v[i] = 3.402823466e38f;
-    high.v[i] = -3.402823466e38f;
-  }
-#pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    Pixel<N> line;
-#pragma unroll
-    for (int i = 0; i < N; ++i)
-      line.v[i] = 0.0f;
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      const Pixel<N> v = read<N>(rows[j] + columns[k], all);
-#pragma unroll
-      for (int i = 0; i < N; ++i) {
-        line.v[i] = line.v[i] + wx.w[k] * v.v[i];
-        // One instruction each; what is no number is passed over, too.
-        low.v[i] = fminf(low.v[i], v.v[i]);
-        high.v[i] = fmaxf(high.v[i], v.v[i]);
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < N; ++i)
-      sum.v[i] = sum.v[i] + wy.w[j] * line.v[i];
-  }
+  const bool inside = ix >= 1 && ix + 2 < a.width;
+  const Taps<N> t = ALL && inside ? taps<N, ALL, ALL>(rows, columns, wx, wy)
+                                  : taps<N, ALL, false>(rows, columns, wx, wy);
+  Pixel<N> sum = t.sum;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     const float v = sum.v[i];
@@ -134,9 +150,9 @@ sample(const Gather &a, const float *picture, int x, int y, float2 d, int c) {
                 down = clamped(iy + (py >= 0.5f), 0, a.height - 1);
       sum.v[i] = row(a, picture, down, c)[(u32)right * a.channels + i];
     } else {
-      const float held = v < low.v[i]    ? low.v[i]
-                         : v > high.v[i] ? high.v[i]
-                                         : v;
+      const float held = v < t.low.v[i]    ? t.low.v[i]
+                         : v > t.high.v[i] ? t.high.v[i]
+                                           : v;
       sum.v[i] =
           held == 0.0f && v != 0.0f ? first_zero(a, around, c + i) : held;
     }

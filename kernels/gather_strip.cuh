@@ -151,7 +151,7 @@ displaced_pixel(const Gather &a, const Strip &s, int i,
       ((const u32 *)(a.tables + a.flows))[source * a.sources + other];
   const float2 way = along(a, flow_around(a, flow, at), s.px, py);
   const float2 d = displaced(share_at(cut, age), way);
-  Pixel<C> p = sample<C>(a, a.pictures[source], s.x, s.y + i, d, 0);
+  Pixel<C> p = sample<C, true>(a, a.pictures[source], s.x, s.y + i, d, 0);
   if (place.eased >> source & 1) {
     const u32 begin = ((const u32 *)(a.tables + a.bands))[source];
     if (begin) {
