@@ -5,11 +5,17 @@
 // of src/engine/plate/gather.
 //
 // Reads a pixel and writes one, 32 bytes with four channels of f32; what
-// decides lies in small tables that stay in the cache. Near a cut, 16 pixels
-// are read of which most are in the cache, with about 500 operations. Far from
-// cuts it is bound by memory and should reach 80% of the measured copy
-// bandwidth; where all of a frame is near one it is bound by operations, since
-// none of them are fused. Its check alone: longtake-kernels-check gather
+// decides lies in small tables that stay in the cache. A thread makes four
+// pixels of a column. Most lie between the same cells of the grid, near one cut
+// at most: what they share is read once and their reads are under way together
+// (gather_strip.cuh). A pixel then takes, as sm_90 executes it with three
+// channels, about 70 instructions where it is copied and 260 near a cut, 100 of
+// them for the low band; one that is displaced reads 16, most of them in the
+// cache, with about 700. None are fused, as the bits are those of the CPU. Far
+// from cuts it is bound by memory and should reach 80% of the measured copy
+// bandwidth; near one by instructions and by the cache. All else, a matte, more
+// cuts, cuts that part of the cells take part in, goes pixel by pixel. Its
+// check alone: longtake-kernels-check gather
 
 #include "gather_strip.cuh"
 
@@ -154,8 +160,9 @@ template <int C> static __device__ __forceinline__ void run(const Gather &a) {
   }
 }
 
-// Blocks are of 32 by 8 threads, and four of them in a multiprocessor are worth
-// a few spilled registers: on an H100 8% where all is near a cut.
+// Blocks are of 32 by 8 threads. Three in a multiprocessor leave each thread 80
+// registers, which four pixels at once need; with four, more than twice as many
+// would be spilled.
 KERNEL void __launch_bounds__(256) gather_any(Gather a) { run<0>(a); }
 KERNEL void __launch_bounds__(256, 3) gather_3(Gather a) { run<3>(a); }
 KERNEL void __launch_bounds__(256, 3) gather_4(Gather a) { run<4>(a); }
