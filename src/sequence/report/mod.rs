@@ -343,6 +343,9 @@ pub fn report_to(
             && let Some(found) = &mut found
         {
             let source = map(frame, encoded.width, encoded.height);
+            if made[i] {
+                plate.lines.show(&source, encoded.width);
+            }
             found.push(&encoded, source, &mut |k| cache.get(&mut **reader, k))?;
         }
         if let Some(number) = (subject.kept)(frame) {
@@ -371,7 +374,12 @@ pub fn report_to(
     let first = info.range.first;
     curves.borders = coarse.at(&profile.steps, &subject.borders, first, &made);
     if let Some(plate) = &plate {
-        measures = Measures::new(&profile, &plate.profile, &made, subject.closed);
+        let index = |frame: &i32| {
+            let number = (subject.kept)(*frame)?;
+            usize::try_from(i64::from(number) - i64::from(plate.facts.first)).ok()
+        };
+        let keeps: Vec<Option<usize>> = frames.iter().map(index).collect();
+        measures = Measures::new(&profile, &plate.profile, &keeps, subject.closed);
         measures.drift = drift(&profile, &made, info.fps, plate.profile.mean);
         let coherent = coherence.finish();
         let over = |a: Option<f64>, b: Option<f64>| Some(a? / b.filter(|b| *b > 1e-12)?);

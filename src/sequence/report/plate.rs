@@ -10,7 +10,7 @@ use super::ghost::GhostPlate;
 use super::grain::Grain;
 use super::profile::{Profile, Profiler};
 use super::repetition::Diversity;
-use super::seams::Lines;
+use super::seams::PlateLines;
 use super::{Facts, ReportError, Viewer, facts};
 use crate::device::Task;
 use crate::engine::plate::{Pose, at_rest};
@@ -26,7 +26,7 @@ pub(super) struct Plate {
     pub(super) ghosts: GhostPlate,
     pub(super) coherent: Coherent,
     pub(super) grain: Grain,
-    pub(super) lines: Lines,
+    pub(super) lines: PlateLines,
     pub(super) diversity: Diversity,
 }
 
@@ -46,7 +46,7 @@ impl Plate {
             GhostPlate::new(info.width.div_ceil(factor), info.height.div_ceil(factor), n);
         let mut coherence = Coherence::new(vec![true; n]);
         let mut grain = Grain::new(n);
-        let mut lines = Lines::default();
+        let mut lines = PlateLines::new(n);
         let mut diversity = Diversity::new(n, made);
         let mut not_finite = 0;
         for (i, frame) in info.range.iter().enumerate() {

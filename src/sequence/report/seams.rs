@@ -82,12 +82,105 @@ impl Lines {
     }
 }
 
+/// Stretches of a plate that are told apart where a sequence shows some of it more
+/// often than the rest.
+const STRETCHES: usize = 128;
+
+/// The lines of a plate, stretch by stretch, and how often a sequence shows each: of a
+/// plate that changes one way (a bud that opens) a sequence may dwell on an end, where
+/// edges stand elsewhere than in the mean of all.
+#[derive(Clone, Debug)]
+pub(super) struct PlateLines {
+    /// Frames of a stretch.
+    per: usize,
+    frames: usize,
+    stretches: Vec<Lines>,
+    /// For each stretch how many pixels of each line show it, columns and rows.
+    shown: Vec<[Vec<u64>; 2]>,
+}
+
+impl PlateLines {
+    /// For a plate of `frames` frames.
+    pub(super) fn new(frames: usize) -> Self {
+        Self {
+            per: frames.div_ceil(STRETCHES).max(1),
+            frames: 0,
+            stretches: Vec::new(),
+            shown: Vec::new(),
+        }
+    }
+
+    /// The next frame of the plate.
+    pub(super) fn push(&mut self, frame: &Encoded) {
+        if self.frames.is_multiple_of(self.per) {
+            self.stretches.push(Lines::default());
+        }
+        if let Some(last) = self.stretches.last_mut() {
+            last.push(frame);
+        }
+        self.frames += 1;
+    }
+
+    /// A frame of the sequence, `width` pixels across, shows these plate frames: an
+    /// index for each pixel, row by row.
+    pub(super) fn show(&mut self, source: &[i32], width: usize) {
+        let width = width.max(1);
+        let none = || [vec![0; width], vec![0; source.len() / width]];
+        self.shown.resize_with(self.stretches.len(), none);
+        let last = self.stretches.len().saturating_sub(1);
+        for (y, row) in source.chunks_exact(width).enumerate() {
+            for (x, index) in row.iter().enumerate() {
+                let stretch = ((*index).max(0) as usize / self.per).min(last);
+                if let Some([columns, rows]) = self.shown.get_mut(stretch) {
+                    columns[x] += 1;
+                    rows[y] += 1;
+                }
+            }
+        }
+    }
+
+    /// What the lines of the frames that were shown have in the mean, each line of
+    /// those that it shows; of all frames where it is not known.
+    fn mean(&self) -> Lines {
+        let of = |pick: &dyn Fn(&Lines) -> &[Across], side: usize| -> Vec<Across> {
+            let count = self.stretches.first().map_or(0, |l| pick(l).len());
+            let line = |i: usize| {
+                let (mut sum, mut weights) = (Across::default(), 0.0);
+                for (k, stretch) in self.stretches.iter().enumerate() {
+                    let shown = self.shown.get(k).and_then(|s| s[side].get(i));
+                    let frames = stretch.frames.max(1) as f64;
+                    let weight = match self.shown.is_empty() {
+                        true => frames,
+                        false => shown.map_or(0.0, |n| *n as f64),
+                    };
+                    sum.gradient += weight / frames * pick(stretch)[i].gradient;
+                    sum.signed += weight / frames * pick(stretch)[i].signed;
+                    weights += weight;
+                }
+                let weights = f64::max(weights, 1.0);
+                Across {
+                    gradient: sum.gradient / weights,
+                    signed: sum.signed / weights,
+                }
+            };
+            (0..count).map(line).collect()
+        };
+        Lines {
+            columns: of(&|l| &l.columns, 0),
+            rows: of(&|l| &l.rows, 1),
+            frames: usize::from(self.frames > 0),
+        }
+    }
+}
+
 /// Lines of a sequence against those of its plate: for each, what it has more than
 /// the lines beside it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seams {
     pub(super) columns: Vec<f64>,
     pub(super) rows: Vec<f64>,
+    /// The same of what does not cancel out over lines side by side.
+    firm: [Vec<f64>; 2],
 }
 
 /// A line that stands out.
@@ -99,15 +192,25 @@ pub(super) struct WorstLine {
 }
 
 impl Seams {
-    pub(super) fn of(output: &Lines, plate: &Lines) -> Option<Self> {
+    pub(super) fn of(output: &Lines, plate: &PlateLines) -> Option<Self> {
+        let plate = plate.mean();
         let both = output.frames > 0 && plate.frames > 0;
         both.then(|| {
-            let over = |a: &[Across], b: &[Across]| {
-                beside(&ratios(a, output.frames as f64, b, plate.frames as f64))
+            let over = |a: &[Across], b: &[Across], what: Taken| {
+                let frames = (output.frames as f64, plate.frames as f64);
+                beside(&ratios((a, frames.0), (b, frames.1), what))
             };
+            let of = |what| {
+                [
+                    over(&output.columns, &plate.columns, what),
+                    over(&output.rows, &plate.rows, what),
+                ]
+            };
+            let [columns, rows] = of(alone);
             Self {
-                columns: over(&output.columns, &plate.columns),
-                rows: over(&output.rows, &plate.rows),
+                columns,
+                rows,
+                firm: of(stands),
             }
         })
     }
@@ -116,12 +219,13 @@ impl Seams {
     /// than lines do by chance.
     pub(super) fn worst(&self, factor: usize) -> Option<WorstLine> {
         let named = [("column", &self.columns), ("row", &self.rows)];
-        let all = named.into_iter().flat_map(|(name, lines)| {
+        let both = named.into_iter().zip(&self.firm);
+        let all = both.flat_map(|((name, lines), firm)| {
             let bound = 1.0 + STANDS_OUT * spread(lines);
-            let lines = lines.iter().enumerate();
+            let lines = lines.iter().zip(firm).map(|(a, b)| a.min(*b)).enumerate();
             lines
-                .filter(move |(_, ratio)| **ratio > bound)
-                .map(move |(i, &ratio)| (ratio, name, (i + 1) * factor))
+                .filter(move |(_, ratio)| *ratio > bound)
+                .map(move |(i, ratio)| (ratio, name, (i + 1) * factor))
         });
         let worst = all.max_by(|a, b| a.0.total_cmp(&b.0));
         worst.map(|(ratio, name, at)| WorstLine {
@@ -148,17 +252,38 @@ impl Seams {
     }
 }
 
+/// What is taken of a line's difference from the plate, of those of all lines.
+type Taken = fn(&[f64], usize) -> f64;
+
 /// `a` over `b`, line by line, of so many frames each: the gradient and what stands
 /// still of it beyond what the plate has, over the plate's gradient.
-fn ratios(a: &[Across], m: f64, b: &[Across], n: f64) -> Vec<f64> {
+fn ratios((a, m): (&[Across], f64), (b, n): (&[Across], f64), what: Taken) -> Vec<f64> {
     let floor = FLOOR * mean(b.iter().map(|v| v.gradient / n)) + 1e-9;
-    let pairs = a.iter().zip(b);
-    pairs
-        .map(|(a, b)| {
-            let still = (a.signed / m - b.signed / n).abs();
-            (a.gradient / m + still + floor) / (b.gradient / n + floor)
-        })
+    let more = |of: fn(&Across) -> f64| -> Vec<f64> {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| of(a) / m - of(b) / n).collect()
+    };
+    let (gradient, signed) = (more(|l| l.gradient), more(|l| l.signed));
+    let own = b.iter().map(|b| b.gradient / n + floor).enumerate();
+    own.take(gradient.len())
+        .map(|(i, own)| (own + what(&gradient, i) + what(&signed, i).abs()) / own)
         .collect()
+}
+
+/// The difference of line `i` from the plate.
+fn alone(of: &[f64], i: usize) -> f64 {
+    of[i]
+}
+
+/// What of it remains however many of the lines beside it are taken with it. Of a pole
+/// that stands a part of a pixel beside its place nothing does.
+fn stands(of: &[f64], i: usize) -> f64 {
+    let sum = |reach: usize| -> f64 {
+        let beside = i.saturating_sub(reach)..(i + reach + 1).min(of.len());
+        of[beside].iter().sum::<f64>() * of[i].signum()
+    };
+    let sums = (0..=BESIDE[1]).map(sum);
+    sums.fold(f64::MAX, f64::min).max(0.0) * of[i].signum()
 }
 
 /// Each of `values` over those beside it (the mean of the middle two); 1 at the edges,

@@ -207,6 +207,38 @@ fn a_loop_is_judged_by_its_closing_step_too() {
 }
 
 #[test]
+fn a_join_may_step_as_far_as_the_plate_itself_steps_there() {
+    // From frame 12 on the light is another.
+    let lit = |sources: &[usize]| {
+        let waves = Clip::waves(30);
+        let mut clip = waves.retimed(sources);
+        for (frame, source) in clip.frames.iter_mut().zip(sources) {
+            if *source >= 12 {
+                frame.data_mut().iter_mut().for_each(|v| *v *= 1.5);
+            }
+        }
+        clip
+    };
+    let all: Vec<usize> = (0..30).collect();
+    let join = |kept: i32, sources: &[usize]| {
+        let r = measure(&mut lit(sources), &mut lit(&all), kept, false, None);
+        let verdict = r.verdicts.into_iter().find(|v| v.measure == "join");
+        (verdict.unwrap(), r.measures.plate_join.unwrap())
+    };
+    // The plate simply goes on where the light changes.
+    let (on, own) = join(12, &all);
+    assert!(on.value > 2.0 && on.pass, "{on:?}");
+    near(Some(own), on.value, 1e-9);
+    // It goes on as it does, a frame earlier it would not have.
+    let early: Vec<usize> = (0..11).chain(12..30).collect();
+    let (jump, own) = join(11, &early);
+    assert!(
+        jump.value > 2.0 && !jump.pass && own < 1.5,
+        "{jump:?} {own}"
+    );
+}
+
+#[test]
 fn kept_frames_are_compared_to_the_bit() {
     let mut plate = Clip::waves(20);
     let sources: Vec<usize> = (0..20).collect();

@@ -77,6 +77,68 @@ fn a_seam_between_tiles_or_blocks_is_found_and_none_where_none_is() {
 }
 
 #[test]
+fn an_edge_of_the_plate_is_no_seam_where_a_sequence_dwells_on_it() {
+    // A shape that grows to the right for good, before grass that sways.
+    let waves = Clip::waves(60);
+    let all: Vec<usize> = (0..60).collect();
+    let mut plate = waves.retimed(&all);
+    for (t, frame) in plate.frames.iter_mut().enumerate() {
+        for y in 0..H {
+            frame.row_mut(y)[..(20 + t / 2) * 3]
+                .iter_mut()
+                .for_each(|v| *v += 0.2);
+        }
+    }
+    // The end again and again.
+    let sources: Vec<usize> = (0..40).map(|i| 56 + i % 4).collect();
+    let output = plate.retimed(&sources);
+    let map = whole(&sources);
+    let judged = |clip: &Clip, plate: &mut Clip, map: Option<SourceMap<'_>>| {
+        let mut clip = clip.retimed(&(0..40).collect::<Vec<_>>());
+        let r = measure(&mut clip, plate, 0, false, map);
+        (passes(&r, "seam_line"), r.measures.seam_line_at)
+    };
+    assert_eq!(judged(&output, &mut plate, Some(&map)), (true, None));
+    // Where it is not known what is shown, it looks like a seam.
+    assert!(!judged(&output, &mut plate, None).0);
+    // A seam is one all the same.
+    let mut seamed = Clip::new(output.frames);
+    for frame in &mut seamed.frames {
+        for y in 0..H {
+            frame.row_mut(y)[10 * 3..]
+                .iter_mut()
+                .for_each(|v| *v += 0.03);
+        }
+    }
+    let (pass, at) = judged(&seamed, &mut plate, Some(&map));
+    assert_eq!((pass, at.as_deref()), (false, Some("column 10")));
+}
+
+#[test]
+fn a_pole_that_stands_a_part_of_a_pixel_aside_is_no_seam() {
+    // A light pole of three pixels, its edges blurred, before what sways.
+    let standing = |at: f64, waves: Clip| {
+        let mut clip = waves;
+        for frame in &mut clip.frames {
+            for y in 0..H {
+                for (x, pixel) in frame.row_mut(y).chunks_exact_mut(3).enumerate() {
+                    let from = (x as f64 - at).abs();
+                    let pole = 0.25 * (2.5 - from).clamp(0.0, 1.0) as f32;
+                    pixel.iter_mut().for_each(|v| *v += pole);
+                }
+            }
+        }
+        clip
+    };
+    let sources: Vec<usize> = (12..42).collect();
+    let waves = Clip::waves(60);
+    let mut output = standing(40.3, waves.retimed(&sources));
+    let mut plate = standing(40.0, waves);
+    let r = measure(&mut output, &mut plate, 0, false, None);
+    assert!(passes(&r, "seam_line"), "{:?}", r.measures.seam_line_at);
+}
+
+#[test]
 fn a_seam_at_a_switch_is_told_against_the_plate() {
     let mut plate = Clip::waves(60);
     // The left half plays another time than the right.
