@@ -44,7 +44,7 @@ impl Concern {
                 "The camera moves: stabilise the plate first and put the move back afterwards."
             }
             Self::OneWay => {
-                "The plate changes one way and does not come back: use a stretch in which it is steady, or expect visible resets."
+                "The plate changes one way all along and does not come back: resets will be seen, the smaller the shorter the plate range is; try two seconds at the end that goes on."
             }
             Self::Passing => {
                 "Something large passes through: matte it out (fill), or give a stretch without it."
@@ -83,6 +83,10 @@ pub struct Suitability {
     /// How much farther apart the ends of the plate are than its frames are in
     /// general; 1 for a plate that comes back.
     pub one_way: f64,
+    /// The longest stretch that comes back, of a plate that changes one way; none
+    /// where it does so all along.
+    #[serde(default)]
+    pub steady_range: Option<FrameRange>,
     /// Share of the moving cells whose greatest event happens only once.
     pub passing: f64,
     /// What stands in the way, the gravest first.
@@ -107,6 +111,10 @@ impl Suitability {
                 format!("{grade} {what} taken out first and put back on what is made.")
             }
             None => grade.to_owned(),
+            Some(Concern::OneWay) if let Some(range) = self.steady_range => format!(
+                "{grade} The plate changes one way and does not come back, but for frames \
+                 {range}: set the plate range to these, or expect visible resets."
+            ),
             Some(c) => format!("{grade} {}", c.advice()),
         }
     }
@@ -114,6 +122,14 @@ impl Suitability {
 
 /// Rows of the grid that this is judged on.
 const ROWS: usize = 24;
+
+/// Where a plate begins to be one that does not come back, see
+/// [`Suitability::one_way`].
+const ONE_WAY: f64 = 1.5;
+
+/// Share of [`Suitability::passing`] from which something passes: of water, flames,
+/// flags and steam it is at most .013, of a boat that crosses a lake .21.
+const PASSING: f64 = 0.1;
 
 /// Judges the frames `range` of an analysed plate, steadied or as they are, and
 /// levelled where their exposure is given.
@@ -144,6 +160,7 @@ pub fn suitability(
         steadied: steadied.map_or(0.0, |s| s.travel),
         levelled: exposure.map_or(0.0, Exposure::span),
         one_way: 1.0,
+        steady_range: None,
         passing: 0.0,
         concerns: Vec::new(),
     };
@@ -154,12 +171,18 @@ pub fn suitability(
             .min(n - 2);
         let jumps = Jumps::new(&f, window, fps, &[], None, Choice::Cpu, task)?;
         s.jump = libm::sqrt(jumps.natural / f64::from(NATURAL));
-        s.one_way = one_way(&f);
+        s.one_way = one_way(&f, 0..n);
         task.check()?;
-        s.passing = passing(&f, fps);
+        if s.one_way > ONE_WAY {
+            s.steady_range = steadiest(&f, fps).map(|r| FrameRange {
+                first: range.first + r.start as i32,
+                last: range.first + r.end as i32 - 1,
+            });
+        }
+        s.passing = passing(&f, fps, s.one_way > ONE_WAY);
         grave.push(((s.jump - 1.6) / 2.0, Concern::Jumps));
-        grave.push(((s.one_way - 1.5) / 1.5, Concern::OneWay));
-        grave.push(((s.passing - 0.25) * 2.0, Concern::Passing));
+        grave.push(((s.one_way - ONE_WAY) / 1.5, Concern::OneWay));
+        grave.push(((s.passing - PASSING) * 3.0, Concern::Passing));
     }
     grave.push(((camera - 0.002) / 0.006, Concern::Camera));
     let seconds = n as f64 / fps;
@@ -258,14 +281,17 @@ fn camera(f: &Features) -> f64 {
 }
 
 /// How the distance of frames grows with their distance in time: the mean
-/// difference of the first and the last sixth of the plate over the mean
-/// difference of frames at most a sixth apart.
-fn one_way(f: &Features) -> f64 {
-    let n = f.frames;
+/// difference of the first and the last sixth of the frames `of` the plate over the
+/// mean difference of frames at most a sixth apart.
+fn one_way(f: &Features, of: std::ops::Range<usize>) -> f64 {
+    let n = of.len();
     let part = (n / 6).max(1);
     let cells = f.cells();
     let apart = |a: usize, b: usize| -> f64 {
-        let (a, b) = (&f.luma[a * cells..], &f.luma[b * cells..]);
+        let (a, b) = (
+            &f.luma[(of.start + a) * cells..],
+            &f.luma[(of.start + b) * cells..],
+        );
         (0..cells)
             .map(|c| f64::from((i32::from(a[c]) - i32::from(b[c])).abs()))
             .sum()
@@ -292,9 +318,36 @@ fn one_way(f: &Features) -> f64 {
     if near < 1.0 { 1.0 } else { ends / near }
 }
 
+/// The longest stretch of a plate that changes one way, of two seconds and more, that
+/// comes back; of equally long ones that which does so most.
+fn steadiest(f: &Features, fps: f64) -> Option<std::ops::Range<usize>> {
+    let n = f.frames;
+    let least = (libm::rint(2.0 * fps) as usize).max(12);
+    // Tenths of the plate are told apart.
+    let step = (n / 10).max(1);
+    let mut length = n.saturating_sub(step);
+    while length >= least {
+        let starts = (0..n - length).step_by(step).chain([n - length]);
+        let best = starts
+            .map(|s| (one_way(f, s..s + length), s))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .filter(|b| b.0 < ONE_WAY);
+        if let Some((_, start)) = best {
+            return Some(start..start + length);
+        }
+        length = if length > least {
+            length.saturating_sub(step).max(least)
+        } else {
+            0
+        };
+    }
+    None
+}
+
 /// Share of the moving cells that mostly rest and depart from rest once, far
-/// and for a while: what passes through, in contrast to what plays.
-fn passing(f: &Features, fps: f64) -> f64 {
+/// and for a while: what passes through, in contrast to what plays. Of a plate that
+/// changes `one_way`, what is away at an end of it is a part of that change.
+fn passing(f: &Features, fps: f64, one_way: bool) -> f64 {
     let cells = f.cells();
     let n = f.frames;
     let (mut once, mut moving) = (0usize, 0usize);
@@ -317,7 +370,8 @@ fn passing(f: &Features, fps: f64) -> f64 {
             .collect();
         let visits = away.chunk_by(|a, b| a == b).filter(|r| r[0]).count();
         let long = away.iter().filter(|a| **a).count();
-        if visits == 1 && long as f64 > 0.12 * fps && long * 2 < n {
+        let at_end = away[0] || away[n - 1];
+        if visits == 1 && !(one_way && at_end) && long as f64 > 0.12 * fps && long * 2 < n {
             once += 1;
         }
     }
@@ -387,11 +441,37 @@ mod tests {
         let fade = plate(|t, x, y| texture(x, y) * (0.3 + 0.02 * t));
         assert!(fade.concerns.contains(&Concern::OneWay), "{fade:?}");
         assert!(!fade.concerns.contains(&Concern::Camera), "{fade:?}");
+        assert_eq!(fade.steady_range, None);
+        assert!(fade.summary().contains("all along"), "{}", fade.summary());
         let car = plate(|t, x, y| {
             let inside = (x - 0.5 * t + 5.0).abs() < 4.0 && (6.0..18.0).contains(&y);
             if inside { 0.95 } else { texture(x, y) * 0.6 }
         });
         assert!(car.concerns.contains(&Concern::Passing), "{car:?}");
         assert!(car.summary().contains("matte"), "{}", car.summary());
+        // A boat among waves, which move in most of the picture.
+        let boat = plate(|t, x, y| {
+            let inside = (x - t + 20.0).abs() < 3.0 && (11.0..15.0).contains(&y);
+            if inside {
+                return 0.95;
+            }
+            0.6 * texture(x, y) + 0.05 * libm::sin(0.5 * t + x)
+        });
+        assert_eq!(boat.concerns.first(), Some(&Concern::Passing), "{boat:?}");
+    }
+
+    #[test]
+    fn the_stretch_that_comes_back_is_named() {
+        // It grows for a second and a half, then only sways.
+        let grown = plate(|t, x, y| {
+            let light = 0.3 + 0.7 * (t / 20.0).min(1.0);
+            texture(x, y) * light + 0.05 * libm::sin(0.5 * t + x)
+        });
+        assert_eq!(grown.concerns.first(), Some(&Concern::OneWay), "{grown:?}");
+        let range = grown.steady_range.unwrap();
+        assert!((10..=24).contains(&range.first), "{range}");
+        assert_eq!(range.last, 75);
+        let says = grown.summary();
+        assert!(says.contains(&format!("frames {range}:")), "{says}");
     }
 }
