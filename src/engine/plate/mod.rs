@@ -127,7 +127,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 9"
+        "plate 10"
     }
 
     fn settings_key(&self) -> String {

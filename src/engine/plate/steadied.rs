@@ -98,6 +98,8 @@ impl Kept {
             withheld: &[],
             from: &Pose::REST,
             info,
+            // A row of cells at most; and another grid is another take, no better one.
+            asked: false,
         };
         let seen = match self.matte.is_empty() {
             true => whole.seen(&kept(i), i, |lender| Ok::<_, Infallible>(kept(lender))),

@@ -130,6 +130,36 @@ impl Lacking {
         Self(rows.collect())
     }
 
+    /// No pixels of a picture of `h` rows.
+    pub(super) fn none(h: usize) -> Self {
+        Self(vec![Vec::new(); h])
+    }
+
+    /// Those that `first` picks by column and row, and the others.
+    pub(super) fn split(self, first: impl Fn(usize, usize) -> bool) -> (Self, Self) {
+        let mut both = (Self::none(self.0.len()), Self::none(self.0.len()));
+        for (y, runs) in self.0.into_iter().enumerate() {
+            for run in runs {
+                let columns: Vec<usize> = run.collect();
+                for same in columns.chunk_by(|a, b| first(*a, y) == first(*b, y)) {
+                    let to = match first(same[0], y) {
+                        true => &mut both.0,
+                        false => &mut both.1,
+                    };
+                    to.0[y].push(same[0]..same[0] + same.len());
+                }
+            }
+        }
+        both
+    }
+
+    /// Adds those of `other`, of a picture of the same size.
+    pub(super) fn put_back(&mut self, other: Self) {
+        for (runs, back) in self.0.iter_mut().zip(other.0) {
+            runs.extend(back);
+        }
+    }
+
     /// The runs of row `y`.
     pub(super) fn row(&self, y: usize) -> &[Range<usize>] {
         &self.0[y]

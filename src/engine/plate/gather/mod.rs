@@ -11,6 +11,7 @@
 //! runs, however long the plate and however many clips meet. Where the camera moves, the
 //! frame as it is seen and one that lends to it come to that.
 
+mod agree;
 mod edges;
 mod grid;
 mod label;
@@ -106,6 +107,7 @@ fn lenders(edit: &EditList, t: i32, shown: &[i32], info: &PlateInfo) -> Vec<i32>
         withheld: lending.withheld,
         from: &from,
         info,
+        asked: true,
     };
     let there = |index: &i32| usize::try_from(*index).ok().filter(|i| *i < poses.len());
     let own = shown.iter().filter_map(there);

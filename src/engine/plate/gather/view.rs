@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::agree;
 use super::edges::{self, Lacking, Map};
 use super::resample;
 use crate::device::install;
@@ -12,7 +13,8 @@ use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
 /// A plate whose frames are seen from one pose of the camera. A frame that was
 /// taken from that very pose is passed on as it is. Beyond its edges is seen what other
-/// frames of the plate show there, if they may lend; what none shows is mirrored.
+/// frames of the plate show there, if they may lend and what they show belongs there;
+/// what none shows is mirrored.
 pub(in crate::engine::plate) struct Seen<'a> {
     plate: &'a mut dyn PlateReader,
     /// Number of the plate frame that the first pose belongs to.
@@ -74,6 +76,7 @@ impl PlateReader for Seen<'_> {
             withheld: lending.withheld,
             from: &self.from,
             info: &info,
+            asked: true,
         };
         whole.seen(&picture, own, |lender| {
             let lent = self.plate.read(self.first + lender as i32)?;
@@ -100,6 +103,9 @@ pub(in crate::engine::plate) struct Whole<'a> {
     pub(in crate::engine::plate) from: &'a Pose,
     /// Of the plate.
     pub(in crate::engine::plate) info: &'a PlateInfo,
+    /// Whether it is asked if what lenders show belongs there: of pictures whose
+    /// samples are as `info` says.
+    pub(in crate::engine::plate) asked: bool,
 }
 
 impl Whole<'_> {
@@ -131,7 +137,8 @@ impl Whole<'_> {
             let way = pose.after(&self.from.inverse());
             pixels((w, h), &way, camera::wide(self.info))
         };
-        let mut lacking = Lacking::of(w, h, &map(taken));
+        let own = map(taken);
+        let mut lacking = Lacking::of(w, h, &own);
         for lender in lenders {
             if lacking.is_empty() {
                 break;
@@ -142,7 +149,13 @@ impl Whole<'_> {
                 continue;
             }
             let map = map(&self.poses[lender]);
-            let part = lacking.take(w, &map);
+            let mut part = lacking.take(w, &map);
+            if self.asked {
+                let both = ((&*out, &own), (&*lent, &map));
+                let (belongs, refused) = agree::part(part, both.0, both.1, self.info);
+                lacking.put_back(refused);
+                part = belongs;
+            }
             if !part.is_empty() {
                 let out = Arc::make_mut(&mut out);
                 install(|| resample::affine_onto(out, &lent, map, &part));
