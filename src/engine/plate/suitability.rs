@@ -34,6 +34,11 @@ pub enum Concern {
 }
 
 impl Concern {
+    /// Whether it is about what the plate shows, not about its files.
+    fn is_of_motion(self) -> bool {
+        !matches!(self, Self::Duplicates | Self::NotFinite)
+    }
+
     /// What was found and what to do, in a sentence for the artist.
     pub fn advice(self) -> &'static str {
         match self {
@@ -96,8 +101,10 @@ pub struct Suitability {
 impl Suitability {
     /// One sentence for a status line.
     pub fn summary(&self) -> String {
+        // With a reservation about the motion itself, "well" would contradict it.
+        let plain = self.concerns.iter().all(|c| !c.is_of_motion());
         let grade = match self.score {
-            s if s >= 0.75 => "The plate lends itself well.",
+            s if s >= 0.75 && plain => "The plate lends itself well.",
             s if s >= 0.45 => "The plate lends itself with care.",
             _ => "The plate does not lend itself well.",
         };
@@ -426,6 +433,21 @@ mod tests {
 
     fn texture(x: f64, y: f64) -> f64 {
         0.5 + 0.2 * libm::sin(0.9 * x + 0.3 * y) * libm::cos(0.8 * y - 0.2 * x)
+    }
+
+    #[test]
+    fn the_grade_does_not_contradict_what_stands_in_the_way() {
+        let mut s = plate(|t, x, y| texture(x, y) + 0.05 * libm::sin(0.5 * t + x));
+        s.score = 0.9;
+        s.concerns = vec![Concern::Jumps];
+        let says = s.summary();
+        assert!(
+            says.starts_with("The plate lends itself with care."),
+            "{says}"
+        );
+        s.concerns = vec![Concern::Duplicates];
+        let says = s.summary();
+        assert!(says.starts_with("The plate lends itself well."), "{says}");
     }
 
     #[test]
