@@ -13,6 +13,21 @@ import torch
 
 LIBRARIES = ["libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"]
 INTERFACE = 2
+# Wan 2.1 1.3B's transformer.
+BASE = {
+    "_class_name": "WanTransformer3DModel",
+    "patch_size": [1, 2, 2],
+    "num_attention_heads": 12,
+    "attention_head_dim": 128,
+    "in_channels": 16,
+    "out_channels": 16,
+    "text_dim": 4096,
+    "freq_dim": 256,
+    "ffn_dim": 8960,
+    "num_layers": 30,
+    "cross_attn_norm": True,
+    "eps": 1e-6,
+}
 KINDS = [torch.float32, torch.float16, torch.bfloat16]
 
 

@@ -29,23 +29,9 @@ import time
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from object import GpuMemory, Model, Object, Weights, message, open_libraries, read_message
+from object import BASE, GpuMemory, Model, Object, Weights, message, open_libraries, read_message
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BASE = {
-    "_class_name": "WanTransformer3DModel",
-    "patch_size": [1, 2, 2],
-    "num_attention_heads": 12,
-    "attention_head_dim": 128,
-    "in_channels": 16,
-    "out_channels": 16,
-    "text_dim": 4096,
-    "freq_dim": 256,
-    "ffn_dim": 8960,
-    "num_layers": 30,
-    "cross_attn_norm": True,
-    "eps": 1e-6,
-}
 IMAGE = {"image_dim": 1280, "added_kv_proj_dim": 1536, "in_channels": 36}
 VACE = {"_class_name": "WanVACETransformer3DModel", "vace_layers": [0, 2], "vace_in_channels": 96}
 WIDE = {"num_attention_heads": 40, "ffn_dim": 13824}

@@ -24,24 +24,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from object import BASE
+
 HERE = Path(__file__).resolve().parent
 CARRIED = HERE / "carried"
 FIXTURES = HERE / "../../tests/wan/fixtures"
-TRANSFORMER = {
-    "_class_name": "WanTransformer3DModel",
-    "patch_size": [1, 2, 2],
-    "num_attention_heads": 12,
-    "attention_head_dim": 128,
-    "in_channels": 16,
-    "out_channels": 16,
-    "text_dim": 4096,
-    "freq_dim": 256,
-    "ffn_dim": 8960,
-    "num_layers": 30,
-    "cross_attn_norm": True,
-    "qk_norm": "rms_norm_across_heads",
-    "eps": 1e-6,
-}
+TRANSFORMER = BASE | {"qk_norm": "rms_norm_across_heads"}
 TEXT = {"d_model": 4096, "d_ff": 10240, "d_kv": 64, "num_heads": 64, "num_layers": 1}
 TEXT |= {"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128}
 
