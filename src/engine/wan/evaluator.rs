@@ -155,12 +155,24 @@ impl OnGpu {
         match (answer, asking.error) {
             (0, _) => velocity_from_bytes(&self.face.taken(reply)),
             (_, Some(error)) => Err(error),
-            (..) => {
-                let text = self.face.text(failure);
-                candle_core::bail!("the GPU failed ({text}); set device to cpu to go on without it")
-            }
+            (..) => candle_core::bail!("{}", failed(&self.face.text(failure))),
         }
     }
+}
+
+/// A sentence for an evaluation that ended with `text`.
+fn failed(text: &str) -> String {
+    let less = match text
+        .to_lowercase()
+        .replace('_', " ")
+        .contains("out of memory")
+    {
+        true => {
+            "close other programs that use it, set LONGTAKE_GPU_MEMORY to fewer GiB so that more of the model stays away from it, or "
+        }
+        false => "",
+    };
+    format!("the GPU failed ({text}); {less}set device to cpu to go on without it")
 }
 
 impl Drop for OnGpu {
@@ -240,4 +252,21 @@ unsafe extern "C" fn give(
 fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
     let flat = tensor.to_device(&Device::Cpu)?.contiguous()?;
     Ok(View::data(&flat).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_short_is_told_with_what_helps() {
+        let short = failed("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
+        assert!(
+            short.contains("set LONGTAKE_GPU_MEMORY to fewer GiB"),
+            "{short}"
+        );
+        assert!(short.ends_with("or set device to cpu to go on without it"));
+        let other = failed("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)");
+        assert!(!other.contains("LONGTAKE_GPU_MEMORY"), "{other}");
+    }
 }
