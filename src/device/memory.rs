@@ -16,6 +16,13 @@ pub fn available() -> Option<u64> {
     })
 }
 
+/// The bytes of a size that a person gives in GiB (fractions are fine); none where it is
+/// no size above 0.
+pub fn bytes_of_gib(text: &str) -> Option<u64> {
+    let gib: f64 = text.trim().parse().ok()?;
+    (gib > 0.0 && gib.is_finite()).then_some((gib * (1u64 << 30) as f64) as u64)
+}
+
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|l| l.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
@@ -32,6 +39,14 @@ mod tests {
         assert_eq!(field(text, "SwapFree:"), None);
         if cfg!(target_os = "linux") {
             assert!(available().is_some_and(|b| b > 1 << 20));
+        }
+    }
+
+    #[test]
+    fn memory_is_told_in_gib() {
+        assert_eq!(bytes_of_gib(" 1.5 "), Some(3 << 29));
+        for text in ["", "0", "-2", "inf", "much"] {
+            assert_eq!(bytes_of_gib(text), None, "{text}");
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use crate::device::memory::bytes_of_gib;
+
 /// Size of the store where `LONGTAKE_STORE_SIZE` does not tell: 20 GiB.
 const DEFAULT_BYTES: u64 = 20 << 30;
 
@@ -40,13 +42,8 @@ fn folder_from(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
 pub fn default_size() -> u64 {
     env::var("LONGTAKE_STORE_SIZE")
         .ok()
-        .and_then(|s| size_from(&s))
+        .and_then(|s| bytes_of_gib(&s))
         .unwrap_or(DEFAULT_BYTES)
-}
-
-fn size_from(text: &str) -> Option<u64> {
-    let gib: f64 = text.trim().parse().ok()?;
-    (gib > 0.0 && gib.is_finite()).then_some((gib * (1u64 << 30) as f64) as u64)
 }
 
 #[cfg(test)]
@@ -72,8 +69,8 @@ mod tests {
             let home = folder_from(vars(&[("XDG_CACHE_HOME", "rel"), ("HOME", "/h")]));
             assert_eq!(home, Some("/h/.cache/longtake".into()));
         }
-        assert_eq!(size_from("0.5"), Some(1 << 29));
-        assert_eq!(size_from("-1"), None);
-        assert_eq!(size_from("lots"), None);
+        assert_eq!(bytes_of_gib("0.5"), Some(1 << 29));
+        assert_eq!(bytes_of_gib("-1"), None);
+        assert_eq!(bytes_of_gib("lots"), None);
     }
 }

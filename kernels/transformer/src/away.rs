@@ -18,10 +18,10 @@ use crate::engine::wan::transformer::message::GpuMemory;
 use crate::memory::{address, room};
 use crate::notices::notice;
 
-/// Matrices that are on their way, or there, before they are needed.
-const AHEAD: usize = 2;
-/// Matrices that have a place on the GPU: the one in use too.
-const PLACES: usize = AHEAD + 1;
+/// Matrices that have a place on the GPU.
+const PLACES: usize = GpuMemory::PLACES;
+/// Of these, those that are on their way, or there, before they are needed.
+const AHEAD: usize = PLACES - 1;
 
 /// What of a GPU's models is away, and the places that it is brought to.
 pub struct Away {

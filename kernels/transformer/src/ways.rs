@@ -7,7 +7,7 @@ use candle_core::{CudaDevice, DType, Result, Tensor};
 use crate::attention::{By, FusedAttention};
 use crate::away::Away;
 use crate::device::ops::accelerated::Accelerated;
-use crate::device::ops::{Activation, Angles, Branch, LayerNorm};
+use crate::device::ops::{Activation, Angles, Branch, LayerNorm, linear};
 use crate::memory::device_of;
 use crate::notices::notice;
 use crate::products::Products;
@@ -56,14 +56,7 @@ impl Ways {
         {
             return Ok(done);
         }
-        let y = x.to_dtype(weight.dtype())?.broadcast_matmul(&weight.t()?)?;
-        let y = y.to_dtype(x.dtype())?.broadcast_add(bias)?;
-        match activation {
-            Activation::None => Ok(y),
-            Activation::Gelu => y.gelu_erf(),
-            Activation::GeluTanh => y.gelu(),
-            Activation::Silu => y.silu(),
-        }
+        linear(x, weight, bias, activation)
     }
 
     /// Whether `x` lies on this GPU.

@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 
 pub use held::Gpu;
 
+use super::memory::bytes_of_gib;
+
 /// Where frames are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
@@ -103,12 +105,7 @@ pub fn is_worth_asking(choice: Choice) -> bool {
 pub fn most_memory() -> Option<u64> {
     std::env::var("LONGTAKE_GPU_MEMORY")
         .ok()
-        .and_then(|text| bytes_from(&text))
-}
-
-fn bytes_from(gib: &str) -> Option<u64> {
-    let gib: f64 = gib.trim().parse().ok()?;
-    (gib > 0.0 && gib.is_finite()).then_some((gib * (1u64 << 30) as f64) as u64)
+        .and_then(|text| bytes_of_gib(&text))
 }
 
 /// A sentence about the GPU that an artist should read; each is given once.
@@ -156,17 +153,4 @@ fn give_up(state: &mut State, error: &DeviceError) {
     }
     let until = error.is_passing().then(|| Instant::now() + REST);
     *state = State::Closed(error.clone(), until);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_told_in_gib() {
-        assert_eq!(bytes_from(" 1.5 "), Some(3 << 29));
-        for text in ["", "0", "-2", "inf", "much"] {
-            assert_eq!(bytes_from(text), None, "{text}");
-        }
-    }
 }

@@ -49,6 +49,7 @@ fn frames(gpu: &mut Gpu) -> Result<(), DeviceError> {
         interval: &interval,
         part: &part,
     };
+    let uploaded = [stream.upload(&sources[0])?, stream.upload(&sources[1])?];
     // With and without what takes part, which a kernel makes by ways of its own.
     for taken in [Some(&taken[..]), None] {
         let scene = Scene {
@@ -83,7 +84,6 @@ fn frames(gpu: &mut Gpu) -> Result<(), DeviceError> {
         };
         on_cpu(&tables, window, &pictures, 0, &mut exact);
         let words = stream.upload(tables.words())?;
-        let uploaded = [stream.upload(&sources[0])?, stream.upload(&sources[1])?];
         let mut out = stream.room(pixels)?;
         let pictures = Pictures {
             sources: uploaded.iter().map(|s| Some(s.part())).collect(),

@@ -179,13 +179,27 @@ impl Linear {
             Weight::Packed(rows) => rows.dense()?,
         };
         let bias = self.bias.to_dtype(x.dtype())?;
-        let y = product(x, &weight)?.broadcast_add(&bias)?;
-        match self.activation {
-            Activation::None => Ok(y),
-            Activation::Gelu => y.gelu_erf(),
-            Activation::GeluTanh => y.gelu(),
-            Activation::Silu => y.silu(),
-        }
+        linear(x, &weight, &bias, self.activation)
+    }
+}
+
+/// As [`Linear::forward`], by candle alone on any device: `x` [.., input], `weight`
+/// [output, input], `bias` [output] in the type of `x` → [.., output] in that type.
+///
+/// # Errors
+/// Where the shapes do not go together, or memory is short.
+pub fn linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    activation: Activation,
+) -> Result<Tensor> {
+    let y = product(x, weight)?.broadcast_add(bias)?;
+    match activation {
+        Activation::None => Ok(y),
+        Activation::Gelu => y.gelu_erf(),
+        Activation::GeluTanh => y.gelu(),
+        Activation::Silu => y.silu(),
     }
 }
 

@@ -20,7 +20,7 @@ mod values;
 
 pub use attention::attention;
 pub use feature_map::FeatureMap;
-pub use linear::{Activation, Linear, full};
+pub use linear::{Activation, Linear, full, linear};
 pub use norm::{layer_norm, rms_norm};
 pub use normalise::normalise;
 pub use per_row::PerRow;

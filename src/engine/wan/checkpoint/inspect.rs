@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::error::{CheckpointError, Mismatch};
 use super::folder::{Model, Part};
 use crate::engine::wan::config::TransformerConfig;
+use crate::engine::wan::transformer::message::GpuMemory;
 use crate::sampler::Method;
 
 /// What `longtake model inspect` tells.
@@ -74,8 +75,6 @@ pub struct Memory {
 
 /// What the GPU's libraries work in.
 const LIBRARIES: u64 = 256 << 20;
-/// Matrices that are on the GPU at once at least, see `kernels/transformer/src/away.rs`.
-const PLACES: u64 = 3;
 
 /// Bytes of `values` weights on a GPU. Matrices are of 16 bits there, however few they
 /// have in their file; the vectors beside them, in f32, are less than a fiftieth.
@@ -218,7 +217,7 @@ pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64, values
         working: at_once * 4,
         on_gpu: on_gpu(values) + working_on_gpu,
         working_on_gpu,
-        least_on_gpu: working_on_gpu + ends + PLACES * largest_matrix(config),
+        least_on_gpu: working_on_gpu + ends + GpuMemory::PLACES as u64 * largest_matrix(config),
     }
 }
 

@@ -26,6 +26,12 @@ pub struct GpuMemory {
     pub most: u64,
 }
 
+impl GpuMemory {
+    /// Matrices of blocks that are on the GPU at once at least: the one in use and those
+    /// that follow it.
+    pub const PLACES: usize = 3;
+}
+
 /// `inputs` as bytes.
 pub fn to_bytes(inputs: &Inputs<'_>) -> Result<Vec<u8>> {
     let cpu = &Device::Cpu;
