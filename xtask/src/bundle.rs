@@ -130,11 +130,14 @@ pub fn target(root: &Path) -> PathBuf {
 fn build(root: &Path, target: &Path, library: &str, debug: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .current_dir(root)
-        .args(["build", "--package", "longtake", "--lib"]);
-    if !debug {
-        command.arg("--release");
+    command.current_dir(root).arg("build");
+    if debug {
+        // With the features that the tests ask for of what we depend on, so that
+        // `cargo test` need not build all of it once more: a test has to be among the
+        // targets for that.
+        command.args(["--workspace", "--lib", "--test", "manifest"]);
+    } else {
+        command.args(["--package", "longtake", "--lib", "--release"]);
     }
     if !command.status()?.success() {
         return Err("the plug-in did not build; the compiler's message above says why".into());
