@@ -6,6 +6,11 @@
 //! The interpreter is one with `tests/wan/reference/requirements.txt`. Told are the
 //! processor time of a block (all threads together) and the memory above what the
 //! weights take. Without LONGTAKE_PYTHON only our own figures are told.
+//!
+//! As on a processor without AVX-512, both sides kept from using it:
+//!
+//!     LONGTAKE_CPU=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
+//!         MKL_ENABLE_INSTRUCTIONS=AVX2 LONGTAKE_PYTHON=... cargo bench --bench wan
 
 #[path = "../meter/mod.rs"]
 mod meter;

@@ -3,6 +3,7 @@
 
 mod clock;
 pub mod gpu;
+pub(crate) mod isa;
 pub mod memory;
 pub mod ops;
 mod share;

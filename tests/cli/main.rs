@@ -7,6 +7,7 @@ mod generate;
 mod model;
 mod on_gpu;
 mod plan;
+mod processors;
 mod provenance;
 mod readme;
 mod report;

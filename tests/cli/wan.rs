@@ -11,7 +11,7 @@ fn fixture(name: &str) -> String {
     format!("{}/tests/wan/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-fn copy(work: &Work, parts: &[(&str, &str)]) {
+pub fn copy(work: &Work, parts: &[(&str, &str)]) {
     for (from, to) in parts {
         let to = work.path(to);
         std::fs::create_dir_all(&to).unwrap();

@@ -1,7 +1,10 @@
 //! The exponential function and what is made of it, over rows, the same bits on
 //! every machine: the compiler's vectors of plain sums and products.
 
-use super::isa::vectorised;
+use candle_core::{Result, Tensor};
+
+use super::values::{is_ours, tensor, with_values};
+use crate::device::isa::vectorised;
 
 /// `exp(x)`, within 2 units in the last place; 0 for `x` below -87, as large as
 /// at 88 beyond it.
@@ -30,6 +33,18 @@ pub(crate) fn exp(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn silu(x: f32) -> f32 {
     x / (1. + exp(-x))
+}
+
+/// [`silu`] of every number of `x`, on the CPU in f32 or by candle elsewhere.
+///
+/// # Errors
+/// Where memory is short.
+pub fn silu_each(x: &Tensor) -> Result<Tensor> {
+    if !is_ours(x) {
+        return x.silu();
+    }
+    let values = with_values(x, |x| x.iter().map(|x| silu(*x)).collect())?;
+    tensor(values, x.dims())
 }
 
 /// GELU by its hyperbolic tangent: `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`.

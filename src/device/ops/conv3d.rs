@@ -15,8 +15,8 @@ use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::feature_map::FeatureMap;
-use super::isa::Isa;
 use super::tile::{LANES, MAX_LANES, POSITIONS, accumulate, panels};
+use crate::device::isa::Isa;
 use crate::device::{Cancel, Cancelled, install};
 
 /// Positions whose sums are kept at hand while all weights pass by.

@@ -68,6 +68,25 @@ pub fn full(vb: &VarBuilder<'_>, shape: impl Into<Shape>, name: &str) -> Result<
 }
 
 impl Linear {
+    /// A layer of `weight` [output, input] and `bias` [output] in f32, zeros where there
+    /// is none.
+    ///
+    /// # Errors
+    /// Where `weight` is no matrix.
+    pub fn new(weight: Tensor, bias: Option<Tensor>, activation: Activation) -> Result<Self> {
+        let (output, _) = weight.dims2()?;
+        let bias = match bias {
+            Some(bias) => bias,
+            None => Tensor::zeros(output, DType::F32, weight.device())?,
+        };
+        Ok(Self {
+            weight: Weight::Dense(weight),
+            bias,
+            narrow_bias: None,
+            activation,
+        })
+    }
+
     /// Loads `weight` [output, input] and `bias` [output] at `vb`. A weight that `vb`
     /// has packed stays so, see [`PackedRows`].
     pub fn load(

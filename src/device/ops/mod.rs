@@ -5,7 +5,6 @@ pub(crate) mod activation;
 mod attention;
 pub mod conv3d;
 mod feature_map;
-mod isa;
 mod linear;
 mod norm;
 mod normalise;
@@ -18,6 +17,7 @@ mod tile;
 mod trunk;
 mod values;
 
+pub use activation::silu_each;
 pub use attention::attention;
 pub use feature_map::FeatureMap;
 pub use linear::{Activation, Linear, full, linear};

@@ -5,10 +5,10 @@ use rayon::prelude::*;
 
 use super::accelerated::asked;
 use super::activation::sum_of_squares;
-use super::isa::vectorised;
 use super::rotate::{Angles, rotate};
 use super::values::{is_ours, tensor, with_values};
 use crate::device::install;
+use crate::device::isa::vectorised;
 
 /// Rows that a thread takes at a time.
 const ROWS: usize = 16;

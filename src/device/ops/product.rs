@@ -1,8 +1,8 @@
 //! Matrix products with one side arranged beforehand: linear layers and
 //! attention.
 
-use super::isa::Isa;
 use super::tile::{LANES, MAX_LANES, POSITIONS, accumulate, panels};
+use crate::device::isa::Isa;
 
 /// Rows whose sums are kept at hand while all weights pass by.
 const TILE: usize = 64;

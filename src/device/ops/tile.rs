@@ -5,7 +5,7 @@
 //! order, whatever the instruction set, the tile or the thread: all paths give
 //! the same bits.
 
-use super::isa::Isa;
+use crate::device::isa::Isa;
 
 /// Positions a tile has.
 pub(crate) const POSITIONS: usize = 8;

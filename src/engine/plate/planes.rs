@@ -4,6 +4,8 @@
 use super::features::{Features, NATURAL};
 use super::switch::{COST, Weights};
 use super::trws::{Ordered, Problem};
+#[cfg(target_arch = "x86_64")]
+use crate::device::isa::Isa;
 
 /// Largest jump in time that is told apart, in natural steps squared.
 const MOST_JUMP: i32 = 9 * COST;
@@ -32,8 +34,8 @@ impl Planes {
     /// the clip at `offset`.
     pub(super) fn compare(&mut self, f: &Features, old: &[i32], t: usize, offset: i32) {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was just found to have AVX2; the function is
+        if Isa::best() != Isa::Portable {
+            // SAFETY: the processor was found to have AVX2; the function is
             // the portable one, compiled for it.
             return unsafe { self.compare_avx2(f, old, t, offset) };
         }
@@ -110,8 +112,8 @@ impl Blur {
 /// to be seen in so many frames.
 pub(super) fn borders(p: &mut Problem, seam: &Ordered, frame: usize, w: &Weights, frames: usize) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor was just found to have AVX2; the function is the
+    if Isa::best() != Isa::Portable {
+        // SAFETY: the processor was found to have AVX2; the function is the
         // portable one, compiled for it.
         return unsafe { borders_avx2(p, seam, frame, w, frames) };
     }

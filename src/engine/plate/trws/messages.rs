@@ -2,6 +2,8 @@
 
 use super::lanes::{LANES, Plane, WIDE, each, lanes, load, mask};
 use super::{FREE, Problem};
+#[cfg(target_arch = "x86_64")]
+use crate::device::isa::Isa;
 
 /// Largest value of a message; a label that is worse than that is hopeless.
 const CEILING: i16 = 8_000;
@@ -54,12 +56,12 @@ impl Messages {
     pub(super) fn sweep(&mut self, p: &Problem, forward: bool) {
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx512bw") {
-                // SAFETY: the processor was just found to have AVX-512BW; the function
+            if Isa::best() == Isa::Avx512 {
+                // SAFETY: the processor was found to have AVX-512BW; the function
                 // is the portable one, compiled for it.
                 return unsafe { self.sweep_avx512(p, forward) };
             }
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if Isa::best() != Isa::Portable {
                 // SAFETY: the same, of AVX2.
                 return unsafe { self.sweep_avx2(p, forward) };
             }
@@ -154,12 +156,12 @@ impl Messages {
     pub(super) fn decode(&self, p: &Problem) -> Vec<u8> {
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx512bw") {
-                // SAFETY: the processor was just found to have AVX-512BW; the function
+            if Isa::best() == Isa::Avx512 {
+                // SAFETY: the processor was found to have AVX-512BW; the function
                 // is the portable one, compiled for it.
                 return unsafe { self.decode_avx512(p) };
             }
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if Isa::best() != Isa::Portable {
                 // SAFETY: the same, of AVX2.
                 return unsafe { self.decode_avx2(p) };
             }

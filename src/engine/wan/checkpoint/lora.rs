@@ -12,7 +12,7 @@ use super::error::CheckpointError;
 use super::file::File;
 use super::names;
 use super::stored;
-use crate::device::ops::plainly;
+use crate::device::ops::{Activation, Linear, plainly};
 
 /// What stands before the names.
 const PREFIXES: [&str; 4] = [
@@ -165,7 +165,9 @@ impl Change {
         };
         let rank = down.dim(0)? as f64;
         let by = self.alpha.map_or(1.0, |alpha| f64::from(alpha) / rank);
-        Ok(Some((up.matmul(down)? * by)?))
+        // As a layer: the same bits on every processor, which candle's product is not.
+        let down = Linear::new(down.t()?.contiguous()?, None, Activation::None)?;
+        Ok(Some((down.forward(up)? * by)?))
     }
 
     /// Whether the parts go with the layer and with one another.

@@ -117,7 +117,7 @@ impl ImageConfig {
 /// CLIP's vision transformer.
 pub struct ImageEncoder {
     config: ImageConfig,
-    patches: Tensor,
+    patches: Linear,
     class: Tensor,
     positions: Tensor,
     before: Norm,
@@ -220,10 +220,11 @@ impl ImageEncoder {
             .map(|i| Block::load(&vb.pp("encoder").pp("layers").pp(i), &config))
             .collect::<candle_core::Result<_>>()?;
         Ok(Self {
-            patches: patches
-                .reshape((width, 3 * patch * patch))?
-                .t()?
-                .contiguous()?,
+            patches: Linear::new(
+                patches.reshape((width, 3 * patch * patch))?,
+                None,
+                Activation::None,
+            )?,
             class: embeddings.get(width, "class_embedding")?,
             positions: embeddings.get((count, width), "position_embedding.weight")?,
             before: Norm::load(&vb.pp("pre_layrnorm"), &config)?,
@@ -256,7 +257,7 @@ impl ImageEncoder {
         let x = x
             .permute((1, 3, 0, 2, 4))?
             .reshape((side * side, 3 * patch * patch))?;
-        let x = x.matmul(&self.patches)?;
+        let x = self.patches.forward(&x)?;
         let x = Tensor::cat(&[&self.class.unsqueeze(0)?, &x], 0)?;
         self.before.forward(&(x + &self.positions)?.unsqueeze(0)?)
     }

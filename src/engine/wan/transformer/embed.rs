@@ -4,13 +4,13 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::rope::Grid;
-use crate::device::ops::{Activation, Linear, PerRow, full, layer_norm};
+use crate::device::ops::{Activation, Linear, PerRow, full, layer_norm, silu_each};
 use crate::engine::wan::config::TransformerConfig;
 
 /// A patch of latents to a token: a convolution whose stride is its size.
 pub struct PatchEmbedding {
-    weight: Tensor,
-    bias: Tensor,
+    /// Of channels, frames, rows and columns of a patch, in this order.
+    layer: Linear,
     patch: [usize; 3],
     channels: usize,
 }
@@ -19,9 +19,12 @@ impl PatchEmbedding {
     /// The convolution of `channels` channels at `vb`.
     pub fn load(config: &TransformerConfig, channels: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         let [t, h, w] = config.patch_size;
+        let weight = full(vb, (config.dim(), channels, t, h, w), "weight")?;
+        // [dim, c, pt, ph, pw] → [dim, c · pt · ph · pw]
+        let weight = weight.reshape((config.dim(), channels * t * h * w))?;
+        let bias = full(vb, config.dim(), "bias")?;
         Ok(Self {
-            weight: full(vb, (config.dim(), channels, t, h, w), "weight")?,
-            bias: full(vb, config.dim(), "bias")?,
+            layer: Linear::new(weight, Some(bias), Activation::None)?,
             patch: config.patch_size,
             channels,
         })
@@ -70,11 +73,7 @@ impl PatchEmbedding {
         let patches =
             cut.permute(vec![0, 2, 4, 6, 1, 3, 5, 7])?
                 .reshape((batch, grid.tokens(), values))?;
-        // [dim, c, pt, ph, pw] → [dim, c · pt · ph · pw]
-        let weight = self.weight.reshape((self.weight.dim(0)?, values))?;
-        patches
-            .broadcast_matmul(&weight.t()?)?
-            .broadcast_add(&self.bias)
+        self.layer.forward(&patches)
     }
 }
 
@@ -223,8 +222,8 @@ impl TimeEmbedding {
         for time in &times.values {
             // In f32 as the reference has it, so that large times round alike.
             let angle = |i: usize| {
-                let exponent = -(10_000f32.ln()) * i as f32 / half as f32;
-                f64::from(time * exponent.exp())
+                let exponent = -libm::logf(10_000.) * i as f32 / half as f32;
+                f64::from(time * libm::expf(exponent))
             };
             waves.extend((0..half).map(|i| libm::cos(angle(i)) as f32));
             waves.extend((0..half).map(|i| libm::sin(angle(i)) as f32));
@@ -235,7 +234,7 @@ impl TimeEmbedding {
         // [times, 6 · dim] → [times, 6, dim]
         let projection = self
             .projection
-            .forward(&embedding.silu()?)?
+            .forward(&silu_each(&embedding)?)?
             .reshape((count, 6, self.dim))?;
         let token = times
             .token

@@ -1,5 +1,7 @@
 //! Which vector instructions this machine has, found out at run time.
 
+use once_cell::sync::Lazy;
+
 /// A set of vector instructions that an operation has a path for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
@@ -15,34 +17,45 @@ pub(crate) enum Isa {
 
 impl Isa {
     /// All that this machine can run, the fastest last.
-    #[cfg(test)]
     pub(crate) fn available() -> Vec<Self> {
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut all = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             all.push(Self::Avx2);
-            if is_x86_feature_detected!("avx512f") {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
                 all.push(Self::Avx512);
             }
         }
         all
     }
 
-    /// The fastest that this machine can run.
+    /// The fastest that this machine can run, or what `LONGTAKE_CPU` names as the most
+    /// that is used: `portable`, `avx2`, `avx512`. The results are the same bits; it is
+    /// there to show that, and to measure what another machine would take.
     pub(crate) fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            // The standard library keeps what it detected; this costs nothing.
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return if is_x86_feature_detected!("avx512f") {
-                    Self::Avx512
-                } else {
-                    Self::Avx2
-                };
-            }
+        static BEST: Lazy<Isa> = Lazy::new(|| {
+            let most = std::env::var("LONGTAKE_CPU").unwrap_or_default();
+            Isa::among(&Isa::available(), &most)
+        });
+        *BEST
+    }
+
+    /// The last of `available` that is no more than `most`; the last of all where `most`
+    /// names none.
+    fn among(available: &[Self], most: &str) -> Self {
+        let named = available.iter().find(|isa| isa.name() == most);
+        *named.or(available.last()).unwrap_or(&Self::Portable)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
         }
-        Self::Portable
     }
 }
 
@@ -65,14 +78,14 @@ macro_rules! vectorised {
             fn avx2($($arg: $ty),*) {
                 body($($arg),*)
             }
-            match $crate::device::ops::isa::Isa::best() {
+            match $crate::device::isa::Isa::best() {
                 // SAFETY: `best` names only what this machine was found to have.
                 #[cfg(target_arch = "x86_64")]
-                $crate::device::ops::isa::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::device::isa::Isa::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::device::ops::isa::Isa::Avx2 => unsafe { avx2($($arg),*) },
-                $crate::device::ops::isa::Isa::Portable => body($($arg),*),
+                $crate::device::isa::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::device::isa::Isa::Portable => body($($arg),*),
             }
         }
     };
