@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 .ci/setup g++ ffmpeg
-cargo build --quiet --release --bin longtake
+cargo build --quiet --release --package longtake --bin longtake
 time target/release/longtake generate \
     --plate examples/plates/stream-of-water.mp4 --mode extend --frames 1-300 \
     --out out/stream.####.exr \

@@ -162,7 +162,7 @@ impl Soak {
         let root = root()?;
         let mut build = Command::new("cargo");
         build
-            .args(["build", "--bin", "longtake"])
+            .args(["build", "--package", "longtake", "--bin", "longtake"])
             .current_dir(&root);
         if !options.debug {
             build.arg("--release");
