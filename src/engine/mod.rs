@@ -85,9 +85,39 @@ impl From<FrameError> for EngineError {
     }
 }
 
+/// Where in the frames of a take tiles meet that were made apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TileBorders {
+    /// Lines between neighbouring columns, as parts of the frame's width between 0 and 1,
+    /// so that they hold at any render scale. Rising.
+    pub columns: Vec<f64>,
+    /// Lines between neighbouring rows, as parts of its height.
+    pub rows: Vec<f64>,
+}
+
+impl TileBorders {
+    /// Whether frames are of one piece.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.rows.is_empty()
+    }
+
+    /// These and those of `other`, each once.
+    pub fn join(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.columns, &other.columns),
+            (&mut self.rows, &other.rows),
+        ];
+        for (own, other) in pairs {
+            own.extend(other);
+            own.sort_unstable_by(f64::total_cmp);
+            own.dedup();
+        }
+    }
+}
+
 /// Pieces of a take, between what is decided and the frames, that do not need each
 /// other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     /// What they are called.
     pub name: &'static str,
@@ -96,6 +126,8 @@ pub struct Stage {
     /// Whether they are made when their frames are, and not before: frames themselves,
     /// too large for all of them to be kept.
     pub with_frames: bool,
+    /// Where in the frames the pieces meet, where each is a part of the picture.
+    pub tiles: TileBorders,
 }
 
 /// A piece of a take that is made at once and kept.

@@ -14,7 +14,7 @@ use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
 use crate::engine::plate::suitability;
-use crate::frame::PlateReader;
+use crate::frame::{PlateInfo, PlateReader};
 use crate::sequence::Take;
 use crate::sequence::plan::Plan;
 use crate::sequence::report::{Borders, Subject};
@@ -175,7 +175,7 @@ pub(super) fn frames(
             closed: take.timeline().closed,
             source: edit.is_some().then_some(&indices),
             camera,
-            borders: borders(&shot.plan),
+            borders: borders(&shot.plan, shared.info()),
         };
         let halves = (&mut shared.clone(), &mut shared.clone());
         let halves = edit.is_some().then_some(halves);
@@ -192,16 +192,20 @@ pub(super) fn frames(
     Ok(())
 }
 
-/// Where the blocks of a plan meet in time.
-fn borders(plan: &Plan) -> Borders {
+/// Where the blocks of a plan meet, in time and in pictures as `info` tells.
+fn borders(plan: &Plan, info: &PlateInfo) -> Borders {
     let frames = plan
         .blocks()
         .filter_map(|b| b.frames.as_ref()?.iter().next());
     let mut frames: Vec<i32> = frames.collect();
     frames.sort_unstable();
     frames.dedup();
-    Borders {
+    let mut borders = Borders {
         frames,
         ..Borders::default()
+    };
+    for level in &plan.levels {
+        borders.add(&level.tiles, [info.width, info.height]);
     }
+    borders
 }

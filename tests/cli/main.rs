@@ -10,6 +10,7 @@ mod plan;
 mod processors;
 mod provenance;
 mod readme;
+mod refined;
 mod report;
 mod stop;
 mod wan;

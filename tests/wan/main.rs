@@ -10,6 +10,7 @@ mod sampler;
 mod subjects;
 mod support;
 mod take;
+mod tiles;
 mod transformer;
 mod whole;
 mod with_plate;

@@ -258,7 +258,11 @@ mod tests {
     #[test]
     fn levels_become_steps_and_blocks_tasks() {
         let out = FrameRange::new(1, 20).unwrap();
-        let level = |name, blocks| Level { name, blocks };
+        let level = |name, blocks| Level {
+            name,
+            blocks,
+            tiles: Default::default(),
+        };
         let plan = Plan {
             engine: "test",
             timeline: Timeline {

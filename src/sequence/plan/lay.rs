@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Block, Level, Plan};
-use crate::engine::{Engine, Piece, Stage, Timeline};
+use crate::engine::{Engine, Piece, Stage, TileBorders, Timeline};
 use crate::frame::{FrameList, FrameRange};
 use crate::sequence::{Names, key_of};
 
@@ -69,7 +69,11 @@ pub fn lay(
         plate: None,
         needs: vec![analysis.clone()],
     };
-    let level = |name, blocks| Level { name, blocks };
+    let level = |name, blocks| Level {
+        name,
+        blocks,
+        tiles: TileBorders::default(),
+    };
     let blocks = ranges(timeline.out, block, &whole(with))
         .into_iter()
         .map(frames)
@@ -79,7 +83,10 @@ pub fn lay(
         level(stages[1], vec![decided]),
     ];
     levels.extend(made.iter().cloned());
-    levels.push(level("frames", blocks));
+    levels.push(Level {
+        tiles: with.map(|stage| stage.tiles.clone()).unwrap_or_default(),
+        ..level("frames", blocks)
+    });
     Plan {
         engine: engine.version(),
         timeline: timeline.clone(),
@@ -149,6 +156,7 @@ fn between(take: &str, stages: &[Stage], decided: &str) -> Vec<Level> {
         levels.push(Level {
             name: stage.name,
             blocks,
+            tiles: stage.tiles.clone(),
         });
     }
     levels
@@ -262,6 +270,7 @@ mod tests {
             name,
             pieces,
             with_frames,
+            tiles: TileBorders::default(),
         };
         let all = (1..=40).collect::<Vec<i32>>();
         let fills = vec![piece(1, 20, &[]), piece(18, 40, &[])];

@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Serialize, Serializer};
 
-use crate::engine::Timeline;
+use crate::engine::{TileBorders, Timeline};
 use crate::frame::{FrameList, FrameRange};
 
 pub use chart::chart;
@@ -46,6 +46,9 @@ pub struct Level {
     pub name: &'static str,
     /// The blocks, in the order of their frames.
     pub blocks: Vec<Block>,
+    /// Where in the frames blocks meet that are parts of the picture.
+    #[serde(skip_serializing_if = "TileBorders::is_empty")]
+    pub tiles: TileBorders,
 }
 
 /// What is made for a take, in the order in which it can be made.
@@ -197,6 +200,14 @@ mod tests {
         }
     }
 
+    fn level(name: &'static str, blocks: Vec<Block>) -> Level {
+        Level {
+            name,
+            blocks,
+            tiles: TileBorders::default(),
+        }
+    }
+
     /// Anchors far apart, fills between two anchors, pictures of a fill each.
     fn coarse_to_fine() -> Plan {
         let out = FrameRange::new(1, 17).unwrap();
@@ -209,24 +220,21 @@ mod tests {
                 closed: false,
             },
             levels: vec![
-                Level {
-                    name: "anchors",
-                    blocks: vec![block("a", Some("1-17x8"), &[])],
-                },
-                Level {
-                    name: "fills",
-                    blocks: vec![
+                level("anchors", vec![block("a", Some("1-17x8"), &[])]),
+                level(
+                    "fills",
+                    vec![
                         block("f1", Some("1-9"), &["a"]),
                         block("f2", Some("9-17"), &["a"]),
                     ],
-                },
-                Level {
-                    name: "frames",
-                    blocks: vec![
+                ),
+                level(
+                    "frames",
+                    vec![
                         block("p1", Some("1-10"), &["f1", "f2"]),
                         block("p2", Some("11-17"), &["f2"]),
                     ],
-                },
+                ),
             ],
         }
     }

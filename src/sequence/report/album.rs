@@ -185,6 +185,17 @@ fn verdicts(page: &mut Raster, x: i32, y: i32, report: &Report) {
     }
 }
 
+/// Panels of columns and of rows, and as they are called where it is marked in them where
+/// tiles meet.
+const COLUMNS: [&str; 2] = [
+    "gradient across each column, over the plate's, against those beside it",
+    "gradient across each column, over the plate's, against those beside it; bars: tiles meet",
+];
+const ROWS: [&str; 2] = [
+    "gradient across each row, over the plate's, against those beside it",
+    "gradient across each row, over the plate's, against those beside it; bars: tiles meet",
+];
+
 /// Curves over time: steps and mean, of the sequence and of the plate, and
 /// ghosts, seams and copies where they were looked at.
 fn curves(report: &Report, width: usize) -> Raster {
@@ -236,12 +247,12 @@ fn curves(report: &Report, width: usize) -> Raster {
             None,
         ),
         (
-            "gradient across each column, over the plate's, against those beside it",
+            COLUMNS[usize::from(!c.tile_columns.is_empty())],
             lines(&c.columns),
             None,
         ),
         (
-            "gradient across each row, over the plate's, against those beside it",
+            ROWS[usize::from(!c.tile_rows.is_empty())],
             lines(&c.rows),
             None,
         ),
@@ -278,6 +289,17 @@ fn curves(report: &Report, width: usize) -> Raster {
             FAINT,
         );
         out.fill(0, top + tall as i32 - 1, width as i32, 1, FAINT);
+        let (meet, count) = match *name {
+            name if name == COLUMNS[1] => (&c.tile_columns[..], c.columns.len()),
+            name if name == ROWS[1] => (&c.tile_rows[..], c.rows.len()),
+            _ => (&[][..], 0),
+        };
+        for at in meet {
+            // The first line lies before the second column.
+            let line = at / report.reduced_by.max(1) as f64 - 1.0;
+            let x = line / count.saturating_sub(1).max(1) as f64 * (width - 1) as f64;
+            out.fill(x as i32, top, 1, tall as i32, FAINT);
+        }
         let place = |p: &(usize, f64)| {
             let x = p.0 as f64 / (frames - 1) as f64 * (width - 1) as f64;
             let y = (1.0 - (p.1 - low) / span) * (tall - 2) as f64;

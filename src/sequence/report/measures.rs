@@ -129,8 +129,16 @@ pub struct Measures {
     pub seam_line: Option<f64>,
     /// Which line that is, of the full-size picture: the first column or row after it.
     pub seam_line_at: Option<String>,
-    /// The same, mean over the borders of tiles, where it is known where these lie.
+    /// The same at the borders of tiles, where it is known that there are some and where:
+    /// the gradient's part alone, mean over the lines where a step from tile to tile would
+    /// show. Of tiles that overlap these are the ends of both, and the begin, the middle
+    /// and the end of the blend between them.
     pub seam_tile: Option<f64>,
+    /// As `seam_line`, of these lines alone, if it stands out by more than five times
+    /// what lines usually do; else 1.
+    pub seam_tile_worst: Option<f64>,
+    /// Which line that is.
+    pub seam_tile_at: Option<String>,
     /// Seams in time: the step across a border between blocks of frames over the steps
     /// around it (four on each side), the larger of that at full detail and that at 16
     /// pixels across, where a change of light shows that the motion hides. Mean over
@@ -248,7 +256,11 @@ impl Measures {
         let worst = seams.worst(factor);
         self.seam_line = Some(worst.as_ref().map_or(1.0, |w| w.ratio));
         self.seam_line_at = worst.map(|w| w.at);
-        self.seam_tile = seams.at(borders, factor);
+        if let Some((tile, worst)) = seams.at(borders, factor) {
+            self.seam_tile = Some(tile);
+            self.seam_tile_worst = Some(worst.as_ref().map_or(1.0, |w| w.ratio));
+            self.seam_tile_at = worst.map(|w| w.at);
+        }
     }
 
     /// Adds the seams between blocks of frames.
@@ -339,6 +351,13 @@ impl Measures {
                 None,
                 Some(LINE_LIMIT),
                 "a line stands still in the picture, as the border of a tile",
+            ),
+            (
+                "seam_tile_worst",
+                self.seam_tile_worst,
+                None,
+                Some(LINE_LIMIT),
+                "the border of a tile can be seen",
             ),
             (
                 "seam_block_worst",

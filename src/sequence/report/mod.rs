@@ -182,6 +182,11 @@ pub struct Curves {
     pub columns: Vec<f64>,
     /// The same of rows.
     pub rows: Vec<f64>,
+    /// Lines at which tiles meet, of the full-size picture, where these are known: the
+    /// column behind each.
+    pub tile_columns: Vec<f64>,
+    /// The row behind each.
+    pub tile_rows: Vec<f64>,
     /// Copied share of each half second, with the index of its first frame.
     pub copies: Vec<(usize, f64)>,
     /// Spectrum of the mean of the longest stretch of made frames (of all
@@ -409,6 +414,8 @@ pub fn report_to(
         if let Some(seams) = Seams::of(&lines, &plate.lines) {
             measures.set_lines(&seams, &subject.borders, factor);
             (curves.columns, curves.rows) = (seams.columns, seams.rows);
+            curves.tile_columns = subject.borders.columns.clone();
+            curves.tile_rows = subject.borders.rows.clone();
         }
         measures.kept = kept;
         measures.outside = outside;

@@ -7,13 +7,15 @@
 //! - *lines* in space, as borders of blocks and tiles are: the gradient across a whole
 //!   column or row of neighbours, with what stands still of it beyond what the plate has
 //!   (a step from tile to tile does, texture cancels out), over the plate's gradient
-//!   there, against the lines beside it;
+//!   there, against the lines beside it; where it is known that tiles meet at a line, a
+//!   smaller one is told there than anywhere;
 //! - *borders* in time, between blocks of frames: the step across, over the steps
 //!   before and after it, at full detail and at [`COARSE`] pixels across, where a
 //!   change of light or colour shows that the motion hides.
 
 use super::encoded::Encoded;
 use super::profile::mean;
+use crate::engine::TileBorders;
 
 /// Width of the pictures in which changes of light are looked for.
 const COARSE: usize = 16;
@@ -22,6 +24,11 @@ const COARSE: usize = 16;
 const BESIDE: [usize; 2] = [2, 3];
 /// How many times the usual spread a line must stand out by to be called a seam.
 const STANDS_OUT: f64 = 7.0;
+/// The same where it is known that tiles meet there: of a few lines, not of all. Of the 838
+/// of a stream's second half against its first, one stands out by four times, none by five.
+const KNOWN_STANDS_OUT: f64 = 5.0;
+/// Parts of a pixel that count for nothing where a line lies beside a whole one.
+const SLACK: f64 = 1e-6;
 /// A part of the plate's mean gradient that every line is credited with, so that a
 /// still sky is not called seamed for its noise.
 const FLOOR: f64 = 0.1;
@@ -29,14 +36,26 @@ const FLOOR: f64 = 0.1;
 const AROUND: usize = 4;
 
 /// Where pieces of a sequence meet that were made apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Borders {
     /// Numbers of the frames that begin a block of frames.
     pub frames: Vec<i32>,
-    /// Columns of the full-size picture that begin a tile.
-    pub columns: Vec<usize>,
-    /// Rows that begin a tile.
-    pub rows: Vec<usize>,
+    /// Lines at which tiles meet, by the column of the sequence's picture behind each;
+    /// within a column where tiles are of pictures of another size.
+    pub columns: Vec<f64>,
+    /// The same of rows.
+    pub rows: Vec<f64>,
+}
+
+impl Borders {
+    /// Adds where tiles meet, in pictures of `width` and `height`.
+    pub fn add(&mut self, tiles: &TileBorders, [width, height]: [usize; 2]) {
+        let on = |parts: &[f64], length: usize| -> Vec<f64> {
+            parts.iter().map(|part| part * length as f64).collect()
+        };
+        self.columns.extend(on(&tiles.columns, width));
+        self.rows.extend(on(&tiles.rows, height));
+    }
 }
 
 /// The differences across a line of neighbours, summed over the line and over frames:
@@ -218,37 +237,56 @@ impl Seams {
     /// The line that stands out most, of a picture reduced by `factor`, if one does more
     /// than lines do by chance.
     pub(super) fn worst(&self, factor: usize) -> Option<WorstLine> {
-        let named = [("column", &self.columns), ("row", &self.rows)];
-        let both = named.into_iter().zip(&self.firm);
-        let all = both.flat_map(|((name, lines), firm)| {
-            let bound = 1.0 + STANDS_OUT * spread(lines);
-            let lines = lines.iter().zip(firm).map(|(a, b)| a.min(*b)).enumerate();
-            lines
-                .filter(move |(_, ratio)| *ratio > bound)
-                .map(move |(i, ratio)| (ratio, name, (i + 1) * factor))
+        let all = [&self.columns, &self.rows].map(|lines| (0..lines.len()).collect());
+        self.standing_out(all, STANDS_OUT, factor)
+    }
+
+    /// Of the borders of tiles that are known, in a picture reduced by `factor`: the
+    /// mean, and the line that stands out most, if one does more than lines do by chance.
+    pub(super) fn at(&self, borders: &Borders, factor: usize) -> Option<(f64, Option<WorstLine>)> {
+        let sides = [
+            (&self.columns, &borders.columns),
+            (&self.rows, &borders.rows),
+        ];
+        // Within a pixel, and reduced, a border shows on both sides of it.
+        let near = |at: f64| {
+            let at = at / factor as f64;
+            let whole = |line: f64| (line as usize).checked_sub(1);
+            [whole((at + SLACK).floor()), whole((at - SLACK).ceil())]
+        };
+        let places = sides.map(|(lines, at)| {
+            let all = at.iter().map(|at| near(*at));
+            let there = all.map(|near| near.into_iter().flatten().filter(|i| *i < lines.len()));
+            there.map(Iterator::collect).collect::<Vec<Vec<usize>>>()
         });
-        let worst = all.max_by(|a, b| a.0.total_cmp(&b.0));
-        worst.map(|(ratio, name, at)| WorstLine {
-            ratio,
-            at: format!("{name} {at}"),
+        let each = sides.iter().zip(&places).flat_map(|((lines, _), places)| {
+            let of = |place: &Vec<usize>| place.iter().map(|i| lines[*i]).reduce(f64::max);
+            places.iter().filter_map(of).collect::<Vec<_>>()
+        });
+        let each: Vec<f64> = each.collect();
+        let lines = places.map(|places| places.concat());
+        (!each.is_empty()).then(|| {
+            let worst = self.standing_out(lines, KNOWN_STANDS_OUT, factor);
+            (mean(each.into_iter()), worst)
         })
     }
 
-    /// Mean over the borders of tiles that are known.
-    pub(super) fn at(&self, borders: &Borders, factor: usize) -> Option<f64> {
-        let of = |lines: &[f64], begins: &[usize]| -> Vec<f64> {
-            let places = begins.iter().filter_map(|b| {
-                // Reduced, a border within a pixel shows on both sides of it.
-                let near = [b / factor, b.div_ceil(factor)];
-                let near = near.into_iter().filter(|&n| n > 0);
-                near.filter_map(|n| lines.get(n - 1).copied())
-                    .reduce(f64::max)
-            });
-            places.collect()
-        };
-        let mut all = of(&self.columns, &borders.columns);
-        all.extend(of(&self.rows, &borders.rows));
-        (!all.is_empty()).then(|| mean(all.into_iter()))
+    /// Of the columns and rows `lines` the one that stands out most, if it does by more
+    /// than `times` what lines usually do.
+    fn standing_out(&self, lines: [Vec<usize>; 2], times: f64, factor: usize) -> Option<WorstLine> {
+        let sides = [("column", &self.columns), ("row", &self.rows)];
+        let sides = sides.into_iter().zip(&self.firm).zip(lines);
+        let all = sides.flat_map(|(((name, ratios), firm), lines)| {
+            let bound = 1.0 + times * spread(ratios);
+            let ratio = move |i: usize| Some((ratios.get(i)?.min(*firm.get(i)?), name, i));
+            let found = lines.into_iter().filter_map(ratio);
+            found.filter(move |(ratio, ..)| *ratio > bound)
+        });
+        let worst = all.max_by(|a, b| a.0.total_cmp(&b.0));
+        worst.map(|(ratio, name, i)| WorstLine {
+            ratio,
+            at: format!("{name} {}", (i + 1) * factor),
+        })
     }
 }
 

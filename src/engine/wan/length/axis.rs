@@ -78,6 +78,24 @@ impl Axis {
         }
     }
 
+    /// The lines at which a step from part to part would show, by the place behind each;
+    /// they rise. For each overlap: where the later part begins and where the earlier
+    /// one ends, which is where one laid over the other without a blend would show;
+    /// where the blend begins and ends, since there a part comes in or goes out; and its
+    /// middle, where a hard choice between the two would change sides. Between these the
+    /// blend rises evenly, by as much at each line.
+    pub fn borders(&self) -> Vec<usize> {
+        let overlaps = self.parts.windows(2).flat_map(|pair| {
+            let overlap = pair[1].start..pair[0].end;
+            let (from, to) = (overlap.start + self.margin, overlap.end - self.margin);
+            [overlap.start, from, (from + to) / 2, to, overlap.end]
+        });
+        let mut lines: Vec<usize> = overlaps.collect();
+        lines.sort_unstable();
+        lines.dedup();
+        lines
+    }
+
     /// The parts that any of `places` is in.
     pub fn parts_of(&self, places: &Range<usize>) -> Range<usize> {
         let from = self.parts.partition_point(|p| p.end <= places.start);
@@ -121,5 +139,19 @@ mod tests {
         assert_eq!(axis.parts, [0..8, 4..15, 11..20]);
         assert_eq!([4, 7].map(|p| axis.weight(1, p)), [0., 1.]);
         assert!(axis.weight(1, 5) > 0.3 && axis.weight(1, 6) < 0.7);
+    }
+
+    #[test]
+    fn borders_are_where_parts_begin_to_count_and_cease() {
+        let axis = Axis::new(20, 12, 4, 1);
+        assert_eq!(axis.borders(), [4, 5, 6, 7, 8, 11, 12, 13, 14, 15]);
+        let pixels = axis.times(8);
+        assert_eq!(pixels.borders()[..5], [32, 40, 48, 56, 64]);
+        // A part comes in behind the second line, and the other is gone behind the fourth.
+        assert!(pixels.weight(1, 39) == 0. && pixels.weight(1, 40) > 0.);
+        assert!(pixels.weight(0, 55) > 0. && pixels.weight(0, 56) == 0.);
+        // Without an overlap there is one line, in one part none.
+        assert_eq!(Axis::new(20, 12, 0, 0).borders(), [10]);
+        assert!(Axis::whole(20).borders().is_empty());
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::wan::settings::Settings;
 use crate::engine::wan::shot::Shot;
 use crate::engine::wan::studio::Studio;
 use crate::engine::wan::vae::VaeConfig;
-use crate::engine::{Piece, Stage};
+use crate::engine::{Piece, Stage, TileBorders};
 
 /// Latent frames that neighbouring tiles both have.
 const SHARED: usize = 1;
@@ -90,6 +90,24 @@ impl Grid {
         let per = self.rows.parts.len() * self.columns.parts.len();
         let times = self.times.parts_of(latents);
         times.start * per..times.end * per
+    }
+
+    /// Where tiles meet in the frames, in which their latents are laid over one another
+    /// and then their pixels, by the same weights. The picture is the plate's part of
+    /// what is made: what lies in the rest of it is cut off.
+    pub fn borders(&self) -> TileBorders {
+        let of = |axis: &Axis, i: usize| {
+            let latents = axis.parts.last().map_or(1, |p| p.end).max(1);
+            let pixels = axis.clone().times(self.fit.canvas[i] / latents);
+            let lines = pixels.borders().into_iter();
+            let length = self.fit.content[i];
+            let shown = lines.filter(|at| *at < length);
+            shown.map(|at| at as f64 / length as f64).collect()
+        };
+        TileBorders {
+            columns: of(&self.columns, 0),
+            rows: of(&self.rows, 1),
+        }
     }
 }
 
@@ -261,9 +279,19 @@ pub fn stages(shots: &[(Shot, Scheme)]) -> Catalogue {
         }
     }
     let decoded = |parts: &[(usize, Part)]| matches!(parts.first(), Some((_, Part::Run(_))));
+    let refined = |parts: &[(usize, Part)]| matches!(parts.first(), Some((_, Part::Tile(_))));
+    let mut tiles = TileBorders::default();
+    for grid in all().filter_map(|(_, (_, scheme))| scheme.grid.as_ref()) {
+        tiles.join(&grid.borders());
+    }
     let found = levels.iter().map(|(name, parts)| Stage {
         name,
         with_frames: decoded(parts),
+        // Frames are decoded in these tiles too.
+        tiles: match refined(parts) {
+            true => tiles.clone(),
+            false => TileBorders::default(),
+        },
         pieces: parts
             .iter()
             .filter_map(|(i, part)| {

@@ -27,8 +27,8 @@ fn a_seam_between_tiles_or_blocks_is_found_and_none_where_none_is() {
     let mut plate = Clip::waves(60);
     let borders = Borders {
         frames: vec![1, 13, 25, 37],
-        columns: vec![40],
-        rows: vec![24],
+        columns: vec![40.],
+        rows: vec![24.],
     };
     // Another time of the plate, cut once where blocks do not meet.
     let sources: Vec<usize> = (12..42).chain(3..21).collect();
@@ -75,6 +75,52 @@ fn a_seam_between_tiles_or_blocks_is_found_and_none_where_none_is() {
     assert_eq!(worst.unwrap().0, 24, "the block that begins with frame 25");
     assert!(passes(&r, "seam_line"));
 }
+
+#[test]
+fn a_border_of_tiles_is_judged_where_it_is_known_to_lie() {
+    let mut plate = Clip::waves(60);
+    let sources: Vec<usize> = (12..42).collect();
+    let clean = plate.retimed(&sources);
+    // So faint that it is one of many lines where nobody knows that tiles meet there.
+    let mut seamed = Clip::new(clean.frames.clone());
+    for frame in &mut seamed.frames {
+        for y in 0..H {
+            frame.row_mut(y)[40 * 3..]
+                .iter_mut()
+                .for_each(|v| *v += FAINT_STEP);
+        }
+    }
+    let borders = |columns: &[f64], rows: &[f64]| Borders {
+        columns: columns.to_vec(),
+        rows: rows.to_vec(),
+        ..Borders::default()
+    };
+    let mut judged = |columns: &[f64], rows: &[f64]| {
+        let mut clip = Clip::new(seamed.frames.clone());
+        measure_pieces(&mut clip, &mut plate, borders(columns, rows))
+    };
+    let r = judged(&[20., 40.], &[32.]);
+    assert!(!passes(&r, "seam_tile_worst"), "{:?}", r.measures);
+    assert_eq!(r.measures.seam_tile_at.as_deref(), Some("column 40"));
+    assert!(r.measures.seam_tile.unwrap() > 1.02);
+    assert_eq!(r.curves.tile_columns, [20., 40.]);
+    // Tiles of another size than the picture meet within a column.
+    for at in [39.6, 40.3] {
+        let r = judged(&[at], &[]);
+        assert!(!passes(&r, "seam_tile_worst"), "{at}: {:?}", r.measures);
+    }
+    // Elsewhere nothing is seen, and where there are no tiles nothing is told.
+    let r = judged(&[20., 60.], &[32., 64., 900.]);
+    assert!(passes(&r, "seam_tile_worst"), "{:?}", r.measures);
+    near(r.measures.seam_tile, 1.0, 0.05);
+    let r = judged(&[], &[]);
+    assert!(passes(&r, "seam_line"), "{:?}", r.measures.seam_line);
+    assert_eq!(r.measures.seam_tile, None);
+    assert!(r.verdicts.iter().all(|v| v.measure != "seam_tile_worst"));
+}
+
+/// A step of a tile's light, of 1.
+const FAINT_STEP: f32 = 0.01;
 
 #[test]
 fn an_edge_of_the_plate_is_no_seam_where_a_sequence_dwells_on_it() {
