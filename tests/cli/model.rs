@@ -1,5 +1,7 @@
 //! `longtake model inspect`.
 
+use longtake::sequence::estimate::{Estimate, Needs};
+
 use crate::work::Work;
 
 fn fixture(name: &str) -> String {
@@ -38,6 +40,61 @@ fn an_inspection_is_told_to_people_and_to_scripts() {
         );
     }
     assert!(modes[7]["most"].as_u64() > modes[0]["most"].as_u64());
+}
+
+#[test]
+fn a_plan_tells_of_a_gpu_what_the_inspection_does() {
+    let work = Work::new();
+    crate::wan::model(&work);
+    let out = work.run(&["model", "inspect", "model", "--json"]);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    let memory = out.events_of("model")[0]["model"]["memory"][0].clone();
+    let take = "plan --estimate --engine wan --model model --prompt steam --size 832x480 \
+                --frames 1-81 --out o/f.####.exr";
+    let plan = |more: &[&str]| {
+        let words: Vec<&str> = take
+            .split_whitespace()
+            .chain(more.iter().copied())
+            .collect();
+        let out = work.run(&words);
+        assert_eq!(out.code, 0, "{}", out.stderr);
+        out
+    };
+    let told =
+        plan(&["--device", "gpu", "--json"]).events_of("plan")[0]["plan"]["estimate"].clone();
+    let base = 1u64 << 30;
+    for (here, there) in [
+        ("gpu_memory", "on_gpu"),
+        ("gpu_memory_least", "least_on_gpu"),
+    ] {
+        // And what the driver takes.
+        let inspected = memory[there].as_u64().unwrap();
+        assert_eq!(told[here].as_u64().unwrap(), base + inspected, "{here}");
+    }
+    assert!(told["gpu_memory_least"].as_u64() < told["gpu_memory"].as_u64());
+    // Of so small a model the two are one figure.
+    let said = plan(&["--device", "gpu"]).stdout;
+    assert!(said.contains("MB of the GPU's, at most"), "{said}");
+    let cpu = plan(&["--json"]).events_of("plan")[0]["plan"]["estimate"].clone();
+    assert!(cpu["gpu_memory"].is_null() && cpu["gpu_memory_least"].is_null());
+    // Of a large one they are not.
+    let large = Estimate {
+        blocks: 6,
+        time: None,
+        threads: 2,
+        needs: Needs {
+            cpus: 1,
+            gpus: 1,
+            gpu_memory: Some(33_000_000_000),
+            gpu_memory_least: Some(9_000_000_000),
+            memory: None,
+            scratch: 0,
+            store: 0,
+        },
+    };
+    let said = large.to_string();
+    let both = "33000 MB of the GPU's (9000 MB at least, slower)";
+    assert!(said.contains(both), "{said}");
 }
 
 #[test]

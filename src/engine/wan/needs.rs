@@ -25,6 +25,9 @@ pub struct Needs {
     pub memory: u64,
     /// Bytes of a GPU's memory at most, where that does what it can.
     pub on_gpu: u64,
+    /// Bytes of a GPU's memory that will do: the matrices of blocks stay in this machine's
+    /// memory and are brought over one by one.
+    pub least_on_gpu: u64,
     /// Bytes that the store has to hold so that nothing is made twice, at most.
     pub store: u64,
 }
@@ -57,6 +60,7 @@ impl WanEngine {
             let needed = studio.sampling(canvas, at_once + references);
             sampling = sampling.max(needed.weights + needed.working);
             needs.on_gpu = needs.on_gpu.max(needed.on_gpu);
+            needs.least_on_gpu = needs.least_on_gpu.max(needed.least_on_gpu);
             // Where nothing is given but the ends, little differs between them.
             let differ = match settings.way {
                 Way::Frames => latents.min(vae.encoder_reach()) as u64,
@@ -109,6 +113,7 @@ impl WanEngine {
         needs.memory = held + kept + sampling.max(decoding).max(encoding);
         // The decoder takes no more of it there than here.
         needs.on_gpu = needs.on_gpu.max(decoding);
+        needs.least_on_gpu = needs.least_on_gpu.max(decoding);
         Ok(needs)
     }
 }

@@ -48,6 +48,9 @@ pub struct Needs {
     pub gpus: usize,
     /// Bytes of the GPU's memory, where one is insisted on.
     pub gpu_memory: Option<u64>,
+    /// Of these, bytes with which the work can be done at all, slower: a model's matrices
+    /// are brought over while they are needed.
+    pub gpu_memory_least: Option<u64>,
     /// Bytes of memory, at most; `None` where a model is used that cannot be opened.
     pub memory: Option<u64>,
     /// Bytes in the folder for temporary files, at most.
@@ -137,10 +140,10 @@ impl Scope<'_> {
         let on_gpu = |device: gpu::Choice, bytes: u64| {
             (device == gpu::Choice::Gpu).then_some(GPU_BASE + bytes)
         };
-        let (memory, gpu_memory, store) = match self.engine {
+        let (memory, [gpu_memory, gpu_memory_least], store) = match self.engine {
             AnyEngine::Plate(engine) => (
                 Some(BASE + plate.min(self.memory) + threads * PICTURES * picture),
-                on_gpu(engine.device, GPU_PICTURES as u64 * picture),
+                [on_gpu(engine.device, GPU_PICTURES as u64 * picture); 2],
                 engine.kept_bytes(self.timeline, self.plate),
             ),
             // A model that cannot be used is told of when it is to be.
@@ -152,16 +155,18 @@ impl Scope<'_> {
                     let plate = if words { 0 } else { plate.min(self.memory) };
                     let plate = plate + threads * PICTURES * picture;
                     let kept = needs.store.min(RESULTS);
-                    let there = on_gpu(engine.device, needs.on_gpu);
+                    let both = [needs.on_gpu, needs.least_on_gpu];
+                    let there = both.map(|bytes| on_gpu(engine.device, bytes));
                     (Some(BASE + plate + kept + needs.memory), there, needs.store)
                 }
-                Err(_) => (None, on_gpu(engine.device, 0), 0),
+                Err(_) => (None, [on_gpu(engine.device, 0); 2], 0),
             },
         };
         Needs {
             cpus,
             gpus: usize::from(gpu_memory.is_some()),
             gpu_memory,
+            gpu_memory_least,
             memory,
             scratch: if self.movie { plate.min(SPOOL) } else { 0 },
             store,
@@ -330,6 +335,11 @@ impl fmt::Display for Estimate {
         }
         if let Some(bytes) = self.needs.gpu_memory {
             write!(f, ", {} of the GPU's", mega(bytes))?;
+            // As it is said: to the megabyte.
+            let least = self.needs.gpu_memory_least.map(mega);
+            if let Some(least) = least.filter(|least| *least != mega(bytes)) {
+                write!(f, " ({least} at least, slower)")?;
+            }
         }
         write!(f, ", at most {} in the store", mega(self.needs.store))?;
         match self.needs.scratch {

@@ -210,6 +210,9 @@ pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64, values
     let working_on_gpu = tokens * part + LIBRARIES;
     // What lies before the blocks: the words' and the times' matrices.
     let ends = 2 * dim * (8 * dim + config.text_dim as u64);
+    // Of a small model all of it is less than the places of what stays away.
+    let places = GpuMemory::PLACES as u64 * largest_matrix(config);
+    let least = on_gpu(values).min(ends + places);
     Memory {
         size,
         tokens,
@@ -217,7 +220,7 @@ pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64, values
         working: at_once * 4,
         on_gpu: on_gpu(values) + working_on_gpu,
         working_on_gpu,
-        least_on_gpu: working_on_gpu + ends + GpuMemory::PLACES as u64 * largest_matrix(config),
+        least_on_gpu: least + working_on_gpu,
     }
 }
 
