@@ -185,94 +185,47 @@ fn verdicts(page: &mut Raster, x: i32, y: i32, report: &Report) {
     }
 }
 
-/// Panels of columns and of rows, and as they are called where it is marked in them where
-/// tiles meet.
-const COLUMNS: [&str; 2] = [
-    "gradient across each column, over the plate's, against those beside it",
-    "gradient across each column, over the plate's, against those beside it; bars: tiles meet",
-];
-const ROWS: [&str; 2] = [
-    "gradient across each row, over the plate's, against those beside it",
-    "gradient across each row, over the plate's, against those beside it; bars: tiles meet",
-];
+/// Points along a panel: from its left edge at 0 to its right one at 1, and the value.
+type Points = Vec<(f64, f64)>;
+
+/// A curve of the page, or two.
+#[derive(Default)]
+struct Panel {
+    name: &'static str,
+    ours: Points,
+    plates: Option<Points>,
+    /// Places that are marked.
+    marks: Vec<f64>,
+}
+
+impl Panel {
+    /// Of lines of the picture: `values` one for each, tiles meeting at `tiles`, of a
+    /// picture `reduced` by so much.
+    fn of_lines(name: [&'static str; 2], values: &[f64], tiles: &[f64], reduced: usize) -> Self {
+        let last = values.len().saturating_sub(1).max(1) as f64;
+        let points = values.iter().enumerate();
+        // The first line lies before the second column.
+        let line = |at: &f64| at / reduced.max(1) as f64 - 1.0;
+        Self {
+            name: name[usize::from(!tiles.is_empty())],
+            ours: points.map(|(i, v)| (i as f64 / last, *v)).collect(),
+            plates: None,
+            marks: tiles.iter().map(|at| line(at) / last).collect(),
+        }
+    }
+}
 
 /// Curves over time: steps and mean, of the sequence and of the plate, and
 /// ghosts, seams and copies where they were looked at.
 fn curves(report: &Report, width: usize) -> Raster {
-    let c = &report.curves;
-    let frames = c.luma.len().max(2);
-    let plate = report.plate_curves.as_ref();
-    let dense = |v: &[f64]| -> Vec<(usize, f64)> { v.iter().copied().enumerate().collect() };
-    let of_plate = |pick: fn(&Curves) -> &Vec<f64>| plate.map(|p| dense(pick(p)));
-    let thousand = |v: &[(usize, f64)]| -> Vec<(usize, f64)> {
-        v.iter().map(|p| (p.0, 1000.0 * p.1)).collect()
-    };
-    // On the axis of frames: all of it is half the frame rate.
-    let half = 0.5 * report.output.fps.max(1e-9);
-    let root = |v: &[(f64, f64)]| -> Vec<(usize, f64)> {
-        let place = |f: f64| (f / half * (frames - 1) as f64).round() as usize;
-        v.iter().map(|p| (place(p.0), p.1.sqrt())).collect()
-    };
-    let lines = |v: &[f64]| -> Vec<(usize, f64)> {
-        let last = v.len().saturating_sub(1).max(1);
-        let place = |i: usize| i * (frames - 1) / last;
-        v.iter().enumerate().map(|(i, v)| (place(i), *v)).collect()
-    };
-    let panels = [
-        (
-            "step from frame to frame",
-            dense(&c.steps),
-            of_plate(|p| &p.steps),
-        ),
-        ("mean", dense(&c.luma), of_plate(|p| &p.luma)),
-        (
-            "gradient (sharpness)",
-            dense(&c.gradients),
-            of_plate(|p| &p.gradients),
-        ),
-        (
-            "ghosts, per mille of moving blocks",
-            thousand(&c.ghosts),
-            None,
-        ),
-        ("spurious gradient, per mille", c.spurious.clone(), None),
-        (
-            "gradient across switches, over the plate's there",
-            c.switches.clone(),
-            None,
-        ),
-        (
-            "step across borders between blocks of frames, over those around",
-            c.borders.clone(),
-            None,
-        ),
-        (
-            COLUMNS[usize::from(!c.tile_columns.is_empty())],
-            lines(&c.columns),
-            None,
-        ),
-        (
-            ROWS[usize::from(!c.tile_rows.is_empty())],
-            lines(&c.rows),
-            None,
-        ),
-        (
-            "share on one offset for half a second",
-            c.copies.clone(),
-            None,
-        ),
-        (
-            "spectrum of the mean: 0 to half the frame rate, root of its share of the variance",
-            root(&c.spectrum),
-            plate.map(|p| root(&p.spectrum)),
-        ),
-    ];
-    let shown: Vec<_> = panels.iter().filter(|p| !p.1.is_empty()).collect();
+    let panels = panels(report);
+    let shown: Vec<_> = panels.iter().filter(|p| !p.ours.is_empty()).collect();
     let (tall, gap) = (70, 18);
     let mut out = Raster::new(width, shown.len().max(1) * (tall + gap), PAPER);
-    for (i, (name, ours, plates)) in shown.iter().enumerate() {
+    for (i, panel) in shown.iter().enumerate() {
         let top = (i * (tall + gap) + gap - 4) as i32;
-        let all = ours.iter().chain(plates.iter().flatten()).map(|p| p.1);
+        let all = panel.ours.iter().chain(panel.plates.iter().flatten());
+        let all = all.map(|p| p.1);
         let (low, high) = all.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
         let low = if low > 0.0 && low < 0.6 * high {
             0.0
@@ -280,7 +233,7 @@ fn curves(report: &Report, width: usize) -> Raster {
             low
         };
         let span = (high - low).max(1e-9);
-        out.text(0, top - 11, name, FAINT);
+        out.text(0, top - 11, panel.name, FAINT);
         let range = format!("{low:.4} to {high:.4}");
         out.text(
             width as i32 - (range.len() * LETTER) as i32,
@@ -289,23 +242,15 @@ fn curves(report: &Report, width: usize) -> Raster {
             FAINT,
         );
         out.fill(0, top + tall as i32 - 1, width as i32, 1, FAINT);
-        let (meet, count) = match *name {
-            name if name == COLUMNS[1] => (&c.tile_columns[..], c.columns.len()),
-            name if name == ROWS[1] => (&c.tile_rows[..], c.rows.len()),
-            _ => (&[][..], 0),
-        };
-        for at in meet {
-            // The first line lies before the second column.
-            let line = at / report.reduced_by.max(1) as f64 - 1.0;
-            let x = line / count.saturating_sub(1).max(1) as f64 * (width - 1) as f64;
-            out.fill(x as i32, top, 1, tall as i32, FAINT);
+        let across = |part: f64| (part * (width - 1) as f64) as i32;
+        for mark in &panel.marks {
+            out.fill(across(*mark), top, 1, tall as i32, FAINT);
         }
-        let place = |p: &(usize, f64)| {
-            let x = p.0 as f64 / (frames - 1) as f64 * (width - 1) as f64;
+        let place = |p: &(f64, f64)| {
             let y = (1.0 - (p.1 - low) / span) * (tall - 2) as f64;
-            (x as i32, top + y as i32)
+            (across(p.0), top + y as i32)
         };
-        for (points, colour) in [(plates.as_ref(), PLATE), (Some(ours), OURS)] {
+        for (points, colour) in [(panel.plates.as_ref(), PLATE), (Some(&panel.ours), OURS)] {
             for pair in points.into_iter().flat_map(|p| p.windows(2)) {
                 out.line(place(&pair[0]), place(&pair[1]), colour);
             }
@@ -314,4 +259,73 @@ fn curves(report: &Report, width: usize) -> Raster {
     let key = "blue: sequence   orange: plate";
     out.text((width / 2) as i32 - 120, 3, key, FAINT);
     out
+}
+
+fn panels(report: &Report) -> [Panel; 11] {
+    let c = &report.curves;
+    let last = c.luma.len().max(2) as f64 - 1.0;
+    let plate = report.plate_curves.as_ref();
+    let at = |v: &[(usize, f64)], by: f64| -> Points {
+        v.iter().map(|p| (p.0 as f64 / last, by * p.1)).collect()
+    };
+    let all = |v: &[f64]| -> Points {
+        let points = v.iter().enumerate();
+        points.map(|(i, v)| (i as f64 / last, *v)).collect()
+    };
+    let both = |name, pick: fn(&Curves) -> &Vec<f64>| Panel {
+        name,
+        ours: all(pick(c)),
+        plates: plate.map(|p| all(pick(p))),
+        ..Panel::default()
+    };
+    let one = |name, ours| Panel {
+        name,
+        ours,
+        ..Panel::default()
+    };
+    let half = 0.5 * report.output.fps.max(1e-9);
+    let root =
+        |v: &[(f64, f64)]| -> Points { v.iter().map(|p| (p.0 / half, p.1.sqrt())).collect() };
+    let reduced = report.reduced_by;
+    [
+        both("step from frame to frame", |c| &c.steps),
+        both("mean", |c| &c.luma),
+        both("gradient (sharpness)", |c| &c.gradients),
+        one("ghosts, per mille of moving blocks", at(&c.ghosts, 1000.0)),
+        one("spurious gradient, per mille", at(&c.spurious, 1.0)),
+        one(
+            "gradient across switches, over the plate's there",
+            at(&c.switches, 1.0),
+        ),
+        one(
+            "step across borders between blocks of frames, over those around",
+            at(&c.borders, 1.0),
+        ),
+        Panel::of_lines(
+            [
+                "gradient across each column, over the plate's, against those beside it",
+                "gradient across each column, over the plate's, against those beside it; bars: tiles meet",
+            ],
+            &c.columns,
+            &c.tile_columns,
+            reduced,
+        ),
+        Panel::of_lines(
+            [
+                "gradient across each row, over the plate's, against those beside it",
+                "gradient across each row, over the plate's, against those beside it; bars: tiles meet",
+            ],
+            &c.rows,
+            &c.tile_rows,
+            reduced,
+        ),
+        one("share on one offset for half a second", at(&c.copies, 1.0)),
+        Panel {
+            plates: plate.map(|p| root(&p.spectrum)),
+            ..one(
+                "spectrum of the mean: 0 to half the frame rate, root of its share of the variance",
+                root(&c.spectrum),
+            )
+        },
+    ]
 }
