@@ -20,6 +20,7 @@ impl Transfer {
     /// by a logarithm of equal slope and below 0 by symmetry, so that
     /// highlights far above 1 count for something and for no more than the eye
     /// gives them. Portable to the last bit.
+    #[inline(always)]
     pub fn perceptual(self, value: f32) -> f32 {
         let a = value.abs();
         let e = match self {

@@ -4,13 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::camera::{self, Watch};
+use super::camera::{self, View, Watch};
 use super::cells::{Light, UNIT, finest, grid, hash, occupied};
 use super::settings::Steady;
 use super::steadied::{Kept, Steadied};
-use crate::device::Task;
+use crate::device::{self, Task};
 use crate::engine::{EngineError, Sources};
-use crate::frame::PlateInfo;
+use crate::frame::{Picture, PlateInfo};
 
 /// Largest mean difference of two frames, in 1/4096, at which the second may be
 /// a copy of the first (footage of a lower rate in a container of a higher
@@ -84,32 +84,63 @@ impl Analysis {
     }
 }
 
+/// What is learned of a frame by itself.
+struct Frame {
+    view: View,
+    /// See [`Kept::take`].
+    kept: Vec<i16>,
+    /// On the grid of decisions.
+    cells: Vec<i16>,
+    finite: bool,
+}
+
+impl Frame {
+    fn of(picture: &Picture, info: &PlateInfo) -> Self {
+        let (cols, rows) = grid(info);
+        let fine = finest(info);
+        let light = Light::of(picture, info, cols * fine, rows * fine);
+        Self {
+            view: View::new(&light.encoded(info.transfer), cols * fine, UNIT),
+            kept: Kept::reduced(&light, info),
+            cells: light.pooled(fine).encoded(info.transfer),
+            finite: light.finite,
+        }
+    }
+}
+
 pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analysis, EngineError> {
     let info = sources.plate.info().clone();
     let (cols, rows) = grid(&info);
-    let fine = finest(&info);
     let n = info.range.count();
     let width = cols * rows * 3;
     let mut colour: Vec<i16> = Vec::with_capacity(n * width);
     let mut matte = Vec::new();
     let mut fingerprints = Vec::with_capacity(n);
     let (mut steps, mut not_finite) = (Vec::new(), Vec::new());
-    let mut watch = Watch::new(&info, cols * fine);
+    let mut watch = Watch::new(&info);
     let mut kept = Kept::new(&info);
+    let mut before = None;
     for (i, frame) in info.range.iter().enumerate() {
         task.step("Reading the plate", i, n)?;
-        let light = Light::of(
-            &*sources.plate.read(frame)?,
-            &info,
-            cols * fine,
-            rows * fine,
-        );
-        watch.take(&light.encoded(info.transfer), UNIT);
-        kept.take(&light, &info);
-        if !light.finite {
+        let picture = sources.plate.read(frame)?;
+        // The camera is followed from frame to frame; beside that the next is reduced.
+        let (learned, ()) = device::install(|| {
+            rayon::join(
+                || Frame::of(&picture, &info),
+                || before.take().into_iter().for_each(|view| watch.take(view)),
+            )
+        });
+        let Frame {
+            view,
+            kept: finer,
+            cells,
+            finite,
+        } = learned;
+        before = Some(view);
+        kept.take(&finer);
+        if !finite {
             not_finite.push(i as u32);
         }
-        let cells = light.pooled(fine).encoded(info.transfer);
         if i > 0 {
             let before = &colour[(i - 1) * width..];
             let sum: i64 = cells
@@ -127,6 +158,7 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
             kept.take_matte(&picture);
         }
     }
+    before.into_iter().for_each(|view| watch.take(view));
     task.check()?;
     let steadied = watch
         .poses()

@@ -41,11 +41,17 @@ pub(super) struct Kept {
     matte: Vec<bool>,
 }
 
+/// How many times finer the kept grid is than that of decisions, where the finest is so
+/// many times.
+fn finer(finest: usize) -> usize {
+    (finest / 2).max(1)
+}
+
 impl Kept {
     /// For a plate like `info`.
     pub(super) fn new(info: &PlateInfo) -> Self {
         let (cols, rows) = cells::grid(info);
-        let finer = (cells::finest(info) / 2).max(1);
+        let finer = finer(cells::finest(info));
         Self {
             finer,
             cols: cols * finer,
@@ -55,10 +61,15 @@ impl Kept {
         }
     }
 
-    /// Keeps the next frame, given on the finest grid of its plate.
-    pub(super) fn take(&mut self, light: &Light, info: &PlateInfo) {
-        let kept = light.pooled(cells::finest(info) / self.finer);
-        self.colour.extend(kept.encoded(info.transfer));
+    /// What is kept of a frame of a plate like `info`, given on its finest grid.
+    pub(super) fn reduced(light: &Light, info: &PlateInfo) -> Vec<i16> {
+        let finest = cells::finest(info);
+        light.pooled(finest / finer(finest)).encoded(info.transfer)
+    }
+
+    /// Keeps the next frame, [`reduced`](Self::reduced).
+    pub(super) fn take(&mut self, frame: &[i16]) {
+        self.colour.extend_from_slice(frame);
     }
 
     /// Keeps the matte of that frame.
@@ -180,7 +191,7 @@ mod tests {
         }
         let light = Light::of(&picture, &info, 320, 240);
         let mut kept = Kept::new(&info);
-        kept.take(&light, &info);
+        kept.take(&Kept::reduced(&light, &info));
         (kept, light.pooled(4).encoded(info.transfer))
     }
 

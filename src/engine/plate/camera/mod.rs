@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::path::Course;
 use self::raster::Raster;
-use self::track::{SHARE, Tracker};
+use self::track::{Pyramid, SHARE, Tracker};
 use crate::engine::{Span, Timeline};
 use crate::frame::PlateInfo;
 
@@ -32,11 +32,30 @@ const SURE: f64 = 0.9;
 /// that was found is taken out.
 const GAIN: f64 = 0.1;
 
+/// A frame as the camera is followed in it.
+pub(super) struct View(Pyramid);
+
+impl View {
+    /// Of a frame's means on the finest grid of its plate, of `cols` columns, three
+    /// values a cell, `unit` for white.
+    pub(super) fn new(cells: &[i16], cols: usize, unit: f32) -> Self {
+        let data: Vec<f32> = cells
+            .chunks_exact(3)
+            .map(|c| {
+                (0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2])) / unit
+            })
+            .collect();
+        Self(Pyramid::new(&Raster {
+            cols,
+            rows: data.len() / cols.max(1),
+            data,
+        }))
+    }
+}
+
 /// Follows the camera while the frames of a plate are read in order.
 pub(super) struct Watch {
     tracker: Tracker,
-    /// Columns of the grid that frames are taken on.
-    cols: usize,
     poses: Vec<Pose>,
     sure: usize,
     gain: f64,
@@ -44,12 +63,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// For a plate like `info`, whose frames are taken on `cols` columns.
-    pub(super) fn new(info: &PlateInfo, cols: usize) -> Self {
+    /// For a plate like `info`.
+    pub(super) fn new(info: &PlateInfo) -> Self {
         let wide = wide(info);
         Self {
             tracker: Tracker::new(wide),
-            cols,
             poses: Vec::new(),
             sure: 0,
             gain: 0.0,
@@ -57,20 +75,9 @@ impl Watch {
         }
     }
 
-    /// Takes the next frame: its means on the finest grid of its plate, three
-    /// values a cell, `unit` for white.
-    pub(super) fn take(&mut self, cells: &[i16], unit: f32) {
-        let data: Vec<f32> = cells
-            .chunks_exact(3)
-            .map(|c| {
-                (0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2])) / unit
-            })
-            .collect();
-        let sight = self.tracker.follow(&Raster {
-            cols: self.cols,
-            rows: data.len() / self.cols.max(1),
-            data,
-        });
+    /// Takes the next frame.
+    pub(super) fn take(&mut self, view: View) {
+        let sight = self.tracker.follow(view.0);
         self.sure += usize::from(sight.held >= SHARE);
         self.gain += sight.held - sight.unmoved;
         self.poses.push(sight.pose);

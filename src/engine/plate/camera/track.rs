@@ -48,11 +48,10 @@ struct Point {
 }
 
 /// A frame at several sizes, fine to coarse.
-#[derive(Clone)]
-struct Pyramid(Vec<Raster>);
+pub(super) struct Pyramid(Vec<Raster>);
 
 impl Pyramid {
-    fn new(raster: &Raster) -> Self {
+    pub(super) fn new(raster: &Raster) -> Self {
         let mut levels = vec![raster.smooth()];
         let mut plain = raster.clone();
         while levels.len() < LEVELS && plain.rows >= 48 && plain.cols >= 48 {
@@ -101,8 +100,7 @@ impl Tracker {
     }
 
     /// Where the camera looks in the next frame.
-    pub(super) fn follow(&mut self, raster: &Raster) -> Sight {
-        let frame = Pyramid::new(raster);
+    pub(super) fn follow(&mut self, frame: Pyramid) -> Sight {
         let (Some(key), Some((before, last))) = (&self.key, &self.last) else {
             self.key = Some(self.key_of(&frame, Pose::REST));
             self.last = Some((frame, Pose::REST));
@@ -112,16 +110,18 @@ impl Tracker {
                 unmoved: 1.0,
             };
         };
-        let (mut way, mut held) = self.found(key, &frame, last.after(&key.pose.inverse()));
+        let (mut way, mut areas) = self.found(key, &frame, last.after(&key.pose.inverse()));
+        let mut held = share(&areas);
         let mut base = key.pose;
-        let mut unmoved = self.holds(key, &frame, &Pose::REST);
+        let mut unmoved = share(&self.areas(key, &frame, &Pose::REST));
         let far = way.apart(&Pose::REST, self.wide) > KEY;
         if far || held < SHARE {
             let next = self.key_of(before, *last);
-            let (shorter, holds) = self.found(&next, &frame, Pose::REST);
+            let (shorter, theirs) = self.found(&next, &frame, Pose::REST);
+            let holds = share(&theirs);
             if far || holds > held {
-                (way, held, base) = (shorter, holds, next.pose);
-                unmoved = self.holds(&next, &frame, &Pose::REST);
+                (way, areas, held, base) = (shorter, theirs, holds, next.pose);
+                unmoved = share(&self.areas(&next, &frame, &Pose::REST));
                 self.key = Some(next);
             }
         }
@@ -131,10 +131,7 @@ impl Tracker {
         } else {
             way.after(&base)
         };
-        if held >= SHARE
-            && let Some(key) = &self.key
-        {
-            let areas = self.areas(key, &frame, &way);
+        if held >= SHARE {
             for (still, stands) in self.still.iter_mut().zip(areas) {
                 let now = stands.map_or(*still, |s| f64::from(u8::from(s)));
                 *still += FORGETS * (now - *still);
@@ -148,19 +145,19 @@ impl Tracker {
         }
     }
 
-    /// The pose from `key` to `frame` and how much of the picture stands still
-    /// under it: as aligned from `start`, or `start` itself where that holds
-    /// better.
-    fn found(&self, key: &Key, frame: &Pyramid, start: Pose) -> (Pose, f64) {
+    /// The pose from `key` to `frame` and which areas stand still under it: as aligned
+    /// from `start`, or `start` itself where that holds better.
+    fn found(&self, key: &Key, frame: &Pyramid, start: Pose) -> (Pose, Areas) {
         let way = self.align(key, frame, start);
-        let held = self.holds(key, frame, &way);
+        let areas = self.areas(key, frame, &way);
+        let held = share(&areas);
         if held < CERTAIN {
-            let stays = self.holds(key, frame, &start);
-            if stays > held {
+            let stays = self.areas(key, frame, &start);
+            if share(&stays) > held {
                 return (start, stays);
             }
         }
-        (way, held)
+        (way, areas)
     }
 
     fn key_of(&self, frame: &Pyramid, pose: Pose) -> Key {
@@ -240,10 +237,11 @@ impl Tracker {
             return None;
         }
         let mut sizes: Vec<f64> = residuals.iter().map(|r| r.1.abs()).collect();
-        sizes.sort_unstable_by(f64::total_cmp);
         // Less than half of a picture may stand still: the spread is that of its
         // quietest third.
-        let spread = (sizes[sizes.len() * 3 / 10] / 0.385).clamp(0.002, 0.05);
+        let third = sizes.len() * 3 / 10;
+        let quiet = *sizes.select_nth_unstable_by(third, f64::total_cmp).1;
+        let spread = (quiet / 0.385).clamp(0.002, 0.05);
         let limit = 4.685 * spread;
         let mut normal = [[0.0f64; TERMS + 1]; TERMS];
         for (p, e) in residuals {
@@ -269,44 +267,43 @@ impl Tracker {
         solve(normal)
     }
 
-    /// Share of the areas of the picture that stand still under `pose`, of those
-    /// with detail enough to tell.
-    fn holds(&self, key: &Key, frame: &Pyramid, pose: &Pose) -> f64 {
-        let told: Vec<bool> = self.areas(key, frame, pose).into_iter().flatten().collect();
-        let held = told.iter().filter(|h| **h).count();
-        match told.len() {
-            0..=3 => 0.0,
-            n => held as f64 / n as f64,
-        }
-    }
-
-    /// For each area whether it stands still under `pose`, where it has detail
-    /// enough to tell.
-    fn areas(&self, key: &Key, frame: &Pyramid, pose: &Pose) -> Vec<Option<bool>> {
+    /// Which areas stand still under `pose`.
+    fn areas(&self, key: &Key, frame: &Pyramid, pose: &Pose) -> Areas {
         let mut areas = vec![(0u32, 0u32); AREAS.0 * AREAS.1];
         let (Some(points), Some(raster)) = (key.points.first(), frame.0.first()) else {
             return vec![None; areas.len()];
         };
-        // The exposure under which most points agree.
-        let mut all: Vec<f64> = self
-            .residuals(points, raster, pose, 0.0)
-            .iter()
-            .map(|r| r.1)
-            .collect();
-        if all.len() < 24 {
+        let residuals = self.residuals(points, raster, pose, 0.0);
+        if residuals.len() < 24 {
             return vec![None; areas.len()];
         }
-        all.sort_unstable_by(f64::total_cmp);
-        let exposure = all[all.len() / 2];
-        for (p, e) in self.residuals(points, raster, pose, exposure) {
+        // The exposure under which most points agree.
+        let mut all: Vec<f64> = residuals.iter().map(|r| r.1).collect();
+        let half = all.len() / 2;
+        let exposure = *all.select_nth_unstable_by(half, f64::total_cmp).1;
+        for (p, e) in residuals {
             let area = &mut areas[p.area];
             area.1 += 1;
-            area.0 += u32::from(e.abs() < HOLDS * p.edge + 0.002);
+            area.0 += u32::from((e - exposure).abs() < HOLDS * p.edge + 0.002);
         }
         areas
             .into_iter()
             .map(|(holds, of)| (of >= 4).then_some(holds * 5 >= of * 3))
             .collect()
+    }
+}
+
+/// For each area of the picture whether it stands still, where it has detail enough to
+/// tell.
+type Areas = Vec<Option<bool>>;
+
+/// Share of the areas that stand still, of those with detail enough to tell.
+fn share(areas: &[Option<bool>]) -> f64 {
+    let told = areas.iter().flatten().count();
+    let held = areas.iter().flatten().filter(|h| **h).count();
+    match told {
+        0..=3 => 0.0,
+        n => held as f64 / n as f64,
     }
 }
 
@@ -437,7 +434,7 @@ mod tests {
         // Water fills six tenths of the picture.
         let water = |_: f64, y: f64| y > -0.1;
         for t in 0..30 {
-            let sight = tracker.follow(&seen(&path(t), t as f64, water));
+            let sight = tracker.follow(Pyramid::new(&seen(&path(t), t as f64, water)));
             let want = path(t).after(&path(0).inverse());
             // Where there is something that stands still.
             for (x, y) in [(-0.6, -0.45), (0.6, -0.45), (-0.6, -0.15), (0.6, -0.15)] {
@@ -454,7 +451,7 @@ mod tests {
         for t in 0..6 {
             let mut frame = seen(&Pose::REST, 0.0, |_, _| false);
             frame.data.iter_mut().for_each(|v| *v += 0.03 * t as f32);
-            let sight = tracker.follow(&frame);
+            let sight = tracker.follow(Pyramid::new(&frame));
             assert!(sight.held >= SHARE && sight.pose.apart(&Pose::REST, WIDE) < 2e-4);
         }
     }
@@ -466,7 +463,7 @@ mod tests {
             .map(|t| {
                 let t = f64::from(t);
                 let swirl = seen(&Pose::REST, 3.0 * t * t, |_, _| true);
-                tracker.follow(&swirl).held >= SHARE
+                tracker.follow(Pyramid::new(&swirl)).held >= SHARE
             })
             .collect();
         assert!(sure.iter().filter(|s| **s).count() <= 2, "{sure:?}");
@@ -476,7 +473,7 @@ mod tests {
             rows: 240,
             data: vec![0.5; 320 * 240],
         };
-        flat.follow(&grey);
-        assert!(flat.follow(&grey).held < SHARE);
+        flat.follow(Pyramid::new(&grey));
+        assert!(flat.follow(Pyramid::new(&grey)).held < SHARE);
     }
 }
