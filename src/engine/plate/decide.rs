@@ -35,7 +35,7 @@ pub(super) fn decide(
     let exposure = Exposure::of(analysis, timeline, settings.level, steady);
     let level = exposure
         .as_ref()
-        .map(|e| analysis.levelled(e, timeline.plate));
+        .map(|e| analysis.levelled(e, timeline.plate, steady));
     let analysis = level.as_ref().unwrap_or(analysis);
     let left_out = settings.left_out(timeline.plate)?;
     let mut walk = Walk {

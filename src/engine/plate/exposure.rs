@@ -162,23 +162,25 @@ fn over(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
 }
 
 impl Analysis {
-    /// The same of a plate whose frames `range` were levelled.
-    pub fn levelled(&self, exposure: &Exposure, range: FrameRange) -> Self {
+    /// The same of a plate whose frames `range` were levelled; of its cells those that
+    /// decisions are made on, as they are or steadied.
+    pub fn levelled(&self, exposure: &Exposure, range: FrameRange, steady: bool) -> Self {
         let mut level = self.clone();
         let first = range.first - self.info.range.first;
         let (width, transfer) = (self.cells() * 3, self.info.transfer);
-        let flatten = |colour: &mut Vec<i16>| {
-            for (i, cells) in colour.chunks_exact_mut(width).enumerate() {
+        let colour = match &mut level.steadied {
+            Some(steadied) if steady => &mut steadied.colour,
+            _ => &mut level.colour,
+        };
+        install(|| {
+            let frames = colour.par_chunks_exact_mut(width).enumerate();
+            frames.for_each(|(i, cells)| {
                 let index = i as i32 - first;
                 if (0..exposure.plate.len() as i32).contains(&index) {
                     cells.copy_from_slice(&exposure.level(cells, index, transfer));
                 }
-            }
-        };
-        flatten(&mut level.colour);
-        if let Some(steadied) = &mut level.steadied {
-            flatten(&mut steadied.colour);
-        }
+            });
+        });
         level
     }
 }

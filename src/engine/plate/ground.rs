@@ -7,7 +7,7 @@ use super::features::Features;
 use super::jumps::Jumps;
 use super::score::calmest;
 use crate::device::gpu::Choice;
-use crate::device::{Cancelled, Task};
+use crate::device::{self, Cancelled, Task};
 use crate::engine::Timeline;
 
 /// Rows of the grid that plans are made on.
@@ -52,14 +52,14 @@ impl Ground {
             .clamp(4, (frames / 3).max(4))
             .min((frames - 1) / 2);
         let window = (handle - 1).clamp(1, LONGEST) as usize;
-        let mut fine = Level::new(Features::new(analysis, timeline.plate, steady));
+        let plate = timeline.plate;
+        let (mut fine, mut coarse) = device::install(|| {
+            rayon::join(
+                || Level::new(Features::new(analysis, plate, steady)),
+                || Level::new(Features::coarser(analysis, plate, PLAN_ROWS, steady)),
+            )
+        });
         task.check()?;
-        let mut coarse = Level::new(Features::coarser(
-            analysis,
-            timeline.plate,
-            PLAN_ROWS,
-            steady,
-        ));
         // From one grid to the next finer a frame that steps too far does so by
         // less; from the finer to full size it is taken to do so again.
         let (a, b) = (coarse.own.most - 1.0, fine.own.most - 1.0);

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::costs::distances;
 use super::features::{Features, NATURAL};
 use crate::device::gpu::Choice;
-use crate::device::{Cancelled, Task};
+use crate::device::{self, Cancelled, Task};
 
 /// Largest squared jump that is told apart, in natural steps.
 const CAP: i32 = 40 * NATURAL;
@@ -114,25 +114,23 @@ impl Jumps {
                 run[i] = 1 + run.get(i + 1).copied().unwrap_or(0);
             }
         }
-        let from = (0..n)
-            .into_par_iter()
-            .map(|i| {
-                let mut landings: Vec<Landing> = (0..n)
-                    .filter(|j| run[i] > window && run[*j] > window)
-                    .filter_map(|j| {
-                        let b = dear(i, j)?;
-                        let q = (b / natural).min(WORST);
-                        Some(Landing {
-                            to: j as u32,
-                            cost: libm::rint(natural * q * q) as i32,
-                        })
+        let landings = |i: usize| {
+            let mut landings: Vec<Landing> = (0..n)
+                .filter(|j| run[i] > window && run[*j] > window)
+                .filter_map(|j| {
+                    let b = dear(i, j)?;
+                    let q = (b / natural).min(WORST);
+                    Some(Landing {
+                        to: j as u32,
+                        cost: libm::rint(natural * q * q) as i32,
                     })
-                    .collect();
-                landings.sort_by_key(|l| (l.cost, l.to));
-                landings.truncate(KEPT.max(n / 8).min(400));
-                landings
-            })
-            .collect();
+                })
+                .collect();
+            landings.sort_by_key(|l| (l.cost, l.to));
+            landings.truncate(KEPT.max(n / 8).min(400));
+            landings
+        };
+        let from = device::install(|| (0..n).into_par_iter().map(landings).collect());
         Ok(Self {
             frames: n,
             window,

@@ -150,7 +150,7 @@ pub fn suitability(
     exposure: Option<&Exposure>,
     task: Task<'_>,
 ) -> Result<Suitability, EngineError> {
-    let level = exposure.map(|e| analysis.levelled(e, range));
+    let level = exposure.map(|e| analysis.levelled(e, range, steady));
     let analysis = level.as_ref().unwrap_or(analysis);
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
     let range = range
