@@ -69,7 +69,7 @@ impl Carrier<'_> {
     /// A region that plays another clip until the next change, if one is found
     /// that does not tear.
     pub(super) fn aside(
-        &mut self,
+        &self,
         playing: &Playing,
         at: usize,
         changes: &[Change],
@@ -175,7 +175,10 @@ impl Carrier<'_> {
             bound: &bound,
         };
         let none = Budget { step: 0, rounds: 0 };
-        let times = fit(f, playing, &ask, &self.weights, none, &mut self.room).remove(0);
+        let fits = self
+            .rooms
+            .with(|room| fit(f, playing, &ask, &self.weights, none, room));
+        let times = &fits[0];
         let switch: Vec<u8> = times
             .iter()
             .map(|&s| if usize::from(s) > window { NEVER } else { s })

@@ -1,6 +1,10 @@
 //! Carries a plan out, change by change: when each cell changes clip, and to
 //! which of the clips that would do.
 
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
 use super::asides::field;
 use super::edit_list::{Event, Kind, NEVER};
 use super::features::{Features, NATURAL};
@@ -10,7 +14,7 @@ use super::plan::{Change, Plan, Stretch};
 use super::playing::Playing;
 use super::score::{Load, Marker, Own, load};
 use super::solve::{Solution, Style};
-use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Room, Weights, fit};
+use super::switch::{Ask, Bound, Budget, COST, FORBIDDEN, Rooms, Weights, fit};
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -78,15 +82,15 @@ pub(super) struct Carrier<'a> {
     pub(super) stretch: &'a Stretch,
     pub(super) style: &'a Style,
     /// Random numbers for each event.
-    streams: &'a dyn Fn(u32) -> Philox,
+    streams: &'a (dyn Fn(u32) -> Philox + Sync),
     /// Whether a take that will not score below a figure is worth going on with.
-    worth: &'a dyn Fn(f64) -> bool,
+    worth: &'a (dyn Fn(f64) -> bool + Sync),
     pub(super) weights: Weights,
     /// What a natural jump costs, in [`COST`].
     pub(super) natural: i32,
     /// Frames before which each cell should not switch again.
     settled: Vec<u32>,
-    pub(super) room: Room,
+    pub(super) rooms: &'a Rooms,
     /// The plate index that plays at the first frame.
     pub(super) start: usize,
 }
@@ -96,8 +100,9 @@ impl<'a> Carrier<'a> {
         g: &'a Ground,
         stretch: &'a Stretch,
         style: &'a Style,
-        streams: &'a dyn Fn(u32) -> Philox,
-        worth: &'a dyn Fn(f64) -> bool,
+        streams: &'a (dyn Fn(u32) -> Philox + Sync),
+        worth: &'a (dyn Fn(f64) -> bool + Sync),
+        rooms: &'a Rooms,
         start: usize,
     ) -> Self {
         Self {
@@ -109,7 +114,7 @@ impl<'a> Carrier<'a> {
             weights: Weights::default(),
             natural: (libm::rint(g.jumps.natural) as i32 * COST / NATURAL).max(1),
             settled: vec![0; g.fine.features.cells()],
-            room: Room::default(),
+            rooms,
             start,
         }
     }
@@ -303,7 +308,7 @@ impl<'a> Carrier<'a> {
     /// (when it begins, and the offset): all are tried on the coarse grid,
     /// those that look best there on the fine.
     fn change(
-        &mut self,
+        &self,
         playing: &Playing,
         at: usize,
         mut tries: Vec<(usize, i32)>,
@@ -326,36 +331,50 @@ impl<'a> Carrier<'a> {
                 passes: QUICK,
                 ..self.weights
             };
-            let mut ranked: Vec<(f64, (usize, i32))> = Vec::new();
-            for &change in &tries {
+            let budget = self.budget(coarse, MENDS_COARSE);
+            let rank = |&change: &(usize, i32)| {
                 task.check()?;
-                let budget = self.budget(coarse, MENDS_COARSE);
                 let look = (coarse, &reduced, frames.clone());
                 let (load, _) = self.fitted(look, change, &quick, budget, &rather);
-                ranked.push((load.total(), change));
-            }
+                Ok((load.total(), change))
+            };
+            // Threads that have no plan left take part.
+            let ranked = tries.par_iter().map(rank);
+            let mut ranked = ranked.collect::<Result<Vec<_>, Cancelled>>()?;
             ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
             tries = ranked.into_iter().map(|r| r.1).collect();
         }
         let rather = rather(fine);
-        let weights = self.weights;
-        let mut best: Option<(Load, (usize, i32), Vec<u8>)> = None;
-        for (i, &change) in tries.iter().enumerate() {
-            task.check()?;
-            let enough = best.as_ref().map_or(1, |(load, ..)| match load {
-                l if l.total() < GOOD => 0,
-                l if l.steps >= FAR => FITTED_FAR,
-                l if l.total() >= BAD => FITTED_BAD * self.style.care,
-                _ => FITTED * self.style.care,
-            });
-            if i >= enough {
-                break;
-            }
+        let attempt = |change: (usize, i32)| {
             let budget = self.budget(fine, MENDS);
             let look = (fine, playing, frames.clone());
-            let (load, switch) = self.fitted(look, change, &weights, budget, &rather);
-            if best.as_ref().is_none_or(|b| load.total() < b.0.total()) {
-                best = Some((load, change, switch));
+            self.fitted(look, change, &self.weights, budget, &rather)
+        };
+        let mut best: Option<(Load, (usize, i32), Vec<u8>)> = None;
+        let mut tried = 0;
+        while tried < tries.len().min(self.enough(best.as_ref().map(|b| &b.0))) {
+            task.check()?;
+            let first = OnceLock::new();
+            // A thread that has no plan left tries the next clip before it is known
+            // whether that is called for.
+            let ahead = || {
+                let next = tries.get(tried + 1)?;
+                let called_for = first.get().is_none_or(|(load, _): &(Load, _)| {
+                    let loads = best.iter().map(|b| &b.0).chain([load]);
+                    let least = loads.min_by(|a, b| a.total().total_cmp(&b.total()));
+                    tried + 1 < self.enough(least)
+                });
+                called_for.then(|| attempt(*next))
+            };
+            let (_, second) = rayon::join(|| first.set(attempt(tries[tried])), ahead);
+            for (load, switch) in first.into_inner().into_iter().chain(second) {
+                if tried >= self.enough(best.as_ref().map(|b| &b.0)) {
+                    break;
+                }
+                if best.as_ref().is_none_or(|b| load.total() < b.0.total()) {
+                    best = Some((load, tries[tried], switch));
+                }
+                tried += 1;
             }
         }
         let ((at, offset), switch) = best.map_or_else(
@@ -374,10 +393,22 @@ impl<'a> Carrier<'a> {
         })
     }
 
+    /// How many clips are tried on the fine grid for a change, where the best so far
+    /// loads the eye so.
+    fn enough(&self, best: Option<&Load>) -> usize {
+        match best {
+            None => 1,
+            Some(l) if l.total() < GOOD => 0,
+            Some(l) if l.steps >= FAR => FITTED_FAR,
+            Some(l) if l.total() >= BAD => FITTED_BAD * self.style.care,
+            Some(_) => FITTED * self.style.care,
+        }
+    }
+
     /// The best way of changing every cell to one clip, and how it loads the
     /// eye.
     fn fitted(
-        &mut self,
+        &self,
         (level, playing, frames): (&Level, &Playing, std::ops::Range<usize>),
         (at, offset): (usize, i32),
         weights: &Weights,
@@ -407,7 +438,10 @@ impl<'a> Carrier<'a> {
             bound: &bound,
         };
         let mut best: Option<(Load, Vec<u8>)> = None;
-        for mut switch in fit(f, playing, &ask, weights, budget, &mut self.room) {
+        let fits = self
+            .rooms
+            .with(|room| fit(f, playing, &ask, weights, budget, room));
+        for mut switch in fits {
             for s in &mut switch {
                 // Every cell goes, at the latest with the last.
                 *s = (*s).min(window as u8);

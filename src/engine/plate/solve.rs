@@ -14,6 +14,7 @@ use super::plan::{Stretch, Taste, plan};
 use super::playing::Playing;
 use super::score::Marks;
 use super::settings::Settings;
+use super::switch::Rooms;
 use crate::device::{self, Cancelled, Task};
 use crate::sampler::Philox;
 
@@ -94,6 +95,7 @@ pub(super) fn solve(
     // of all never is, so which are given up changes nothing.
     let score = |s: &Solution| s.marks.score(&ground.fine.own, settings.novelty);
     let best = Mutex::new(f64::INFINITY);
+    let rooms = Rooms::default();
     let worth = |least: f64| least <= *best.lock();
     let solutions: Vec<Option<Solution>> = device::install(|| {
         (0..plans)
@@ -109,8 +111,10 @@ pub(super) fn solve(
                     &mut streams(0),
                     task,
                 )?;
-                let solution = Carrier::new(ground, stretch, &style, &streams, &worth, plan.start)
-                    .carry(plan, playing, task)?;
+                let carrier = Carrier::new(
+                    ground, stretch, &style, &streams, &worth, &rooms, plan.start,
+                );
+                let solution = carrier.carry(plan, playing, task)?;
                 if let Some(s) = &solution {
                     let mut best = best.lock();
                     *best = best.min(score(s));

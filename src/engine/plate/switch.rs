@@ -5,6 +5,8 @@
 //! cell (after Kwatra, Schödl, Essa, Turk and Bobick, "Graphcut textures",
 //! 2003, and Agarwala et al., "Panoramic video textures", 2005).
 
+use parking_lot::Mutex;
+
 use super::features::{Features, step};
 use super::planes::{Planes, borders};
 use super::playing::Playing;
@@ -218,6 +220,20 @@ pub(super) struct Room {
     problem: Problem,
     messages: Messages,
     planes: Planes,
+}
+
+/// Memory for fits that go on at once.
+#[derive(Default)]
+pub(super) struct Rooms(Mutex<Vec<Room>>);
+
+impl Rooms {
+    /// Does `work` in memory that nobody else works in.
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Room) -> R) -> R {
+        let mut room = self.0.lock().pop().unwrap_or_default();
+        let done = work(&mut room);
+        self.0.lock().push(room);
+        done
+    }
 }
 
 /// The price of what must not be.
