@@ -314,6 +314,7 @@ impl Mix<'_> {
 
     /// Where there is but one cut: what pixels that show `source` and are near
     /// it are drawn toward, and the share of the way at each of `parts`.
+    #[inline(always)]
     pub(super) fn toward(&self, source: usize, parts: &[f32], shares: &mut [f32]) -> Option<usize> {
         let [near] = self.cuts.as_slice() else {
             return None;

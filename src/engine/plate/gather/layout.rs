@@ -17,9 +17,6 @@ use crate::engine::plate::camera;
 use crate::engine::plate::edit_list::EditList;
 use crate::frame::{Picture, PlateInfo, Window};
 
-/// Displacement in pixels below which a pixel is copied.
-const STILL: f32 = 0.02;
-
 /// All that is known of a window before any pixel of the plate is read.
 pub(super) struct Layout<'a> {
     pub(super) moment: &'a Moment<'a>,
@@ -173,6 +170,37 @@ impl<'a> Layout<'a> {
         picture: &Picture,
         cuts: &mut CutRow<'a>,
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor was just found to have AVX2; the function is the
+            // portable one, compiled for it.
+            return unsafe { self.draw_row_avx2(out, row, source, picture, cuts) };
+        }
+        self.draw_row_any(out, row, source, picture, cuts);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn draw_row_avx2(
+        &self,
+        out: &mut [f32],
+        row: usize,
+        source: usize,
+        picture: &Picture,
+        cuts: &mut CutRow<'a>,
+    ) {
+        self.draw_row_any(out, row, source, picture, cuts);
+    }
+
+    #[inline(always)]
+    fn draw_row_any(
+        &self,
+        out: &mut [f32],
+        row: usize,
+        source: usize,
+        picture: &Picture,
+        cuts: &mut CutRow<'a>,
+    ) {
         let y = self.window.y0 as usize + row;
         let c = picture.channels();
         let from = picture.row(y);
@@ -202,21 +230,13 @@ impl<'a> Layout<'a> {
                 if run.warped && work.moves(ends) {
                     cuts.mix(k, &mut work.mix);
                     work.displace(ends, parts);
-                    let moved = (x..end).zip(&work.moved);
-                    for ((x, &[dx, dy]), out) in moved.zip(out.chunks_exact_mut(c)) {
-                        if dx.abs() + dy.abs() < STILL {
-                            out.copy_from_slice(&from[x * c..(x + 1) * c]);
-                        } else {
-                            sample::catmull_rom(picture, x, y, dx, dy, out);
-                        }
-                    }
+                    sample::row(picture, (x, y), &work.moved, out);
                 } else {
                     out.copy_from_slice(&from[x * c..end * c]);
                 }
                 if run.eased {
-                    for (out, &part) in out.chunks_exact_mut(c).zip(parts) {
-                        self.grade.add(out, between(&work.steps, ends, part));
-                    }
+                    let steps = (work.steps[ends.0], work.steps[ends.1]);
+                    self.grade.ease(out, c, steps, parts);
                 }
                 x = end;
             }
@@ -278,11 +298,12 @@ impl<'a> RowWork<'a> {
             .flatten()
             .map(|f| length(f[ends.0]).max(length(f[ends.1])))
             .sum();
-        most >= STILL
+        most >= sample::STILL
     }
 
     /// Finds where the pixels at `parts` of the interval are read from, relative
     /// to their own places, in pixels.
+    #[inline(always)]
     fn displace(&mut self, ends: (usize, usize), parts: &[f32]) {
         self.moved.clear();
         self.moved.resize(parts.len(), [0.0; 2]);
@@ -314,7 +335,7 @@ impl<'a> RowWork<'a> {
 }
 
 /// The value of `columns` at `part` of the way between two of them.
-#[inline]
+#[inline(always)]
 fn between<const N: usize>(columns: &[[f32; N]], ends: (usize, usize), part: f32) -> [f32; N] {
     let (l, r) = (columns[ends.0], columns[ends.1]);
     std::array::from_fn(|i| lerp(l[i], r[i], part))

@@ -185,6 +185,8 @@ pub(super) struct Grade {
     colour: Vec<(usize, usize)>,
     alpha: Option<usize>,
     slope: Slope,
+    /// Whether a pixel begins with red, green and blue, without alpha.
+    is_plain: bool,
 }
 
 impl Grade {
@@ -199,9 +201,11 @@ impl Grade {
         } else {
             named
         };
+        let alpha = info.channel("A");
         Self {
+            is_plain: alpha.is_none() && colour == [(0, 0), (1, 1), (2, 2)],
             colour,
-            alpha: info.channel("A"),
+            alpha,
             slope: Slope::of(info.transfer),
         }
     }
@@ -219,8 +223,43 @@ impl Grade {
         }
     }
 
+    /// Adds to pixels of `channels` the perceptual step at each of `parts` of the way
+    /// between two `steps`.
+    #[inline(always)]
+    pub(super) fn ease(
+        &self,
+        pixels: &mut [f32],
+        channels: usize,
+        steps: ([f32; 3], [f32; 3]),
+        parts: &[f32],
+    ) {
+        let (l, r) = steps;
+        let step = |part: f32| std::array::from_fn(|i| lerp(l[i], r[i], part));
+        if channels == 3 && self.is_plain {
+            let pixels = pixels.as_chunks_mut::<3>().0;
+            for (pixel, &part) in pixels.iter_mut().zip(parts) {
+                self.add_plain(pixel, step(part));
+            }
+            return;
+        }
+        for (pixel, &part) in pixels.chunks_exact_mut(channels).zip(parts) {
+            self.add(pixel, step(part));
+        }
+    }
+
+    /// [`add`](Self::add) for red, green and blue in that order and nothing else.
+    #[inline(always)]
+    fn add_plain(&self, pixel: &mut [f32; 3], step: [f32; 3]) {
+        if step == [0.0; 3] {
+            return;
+        }
+        for (v, step) in pixel.iter_mut().zip(step) {
+            *v = eased(*v, *v + step * self.slope.at(*v));
+        }
+    }
+
     /// Adds the perceptual step `step` to `pixel`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&self, pixel: &mut [f32], step: [f32; 3]) {
         if step == [0.0; 3] {
             return;
@@ -237,14 +276,20 @@ impl Grade {
             } else {
                 v + step[i] * self.slope.at(v)
             };
-            if changed.is_finite() {
-                pixel[c] = if v >= 0.0 {
-                    changed.max(0.0)
-                } else {
-                    changed.min(0.0)
-                };
-            }
+            pixel[c] = eased(v, changed);
         }
+    }
+}
+
+/// What becomes of `value` that was to be `changed`: nothing is carried across 0.
+#[inline(always)]
+fn eased(value: f32, changed: f32) -> f32 {
+    if !changed.is_finite() {
+        value
+    } else if value >= 0.0 {
+        changed.max(0.0)
+    } else {
+        changed.min(0.0)
     }
 }
 

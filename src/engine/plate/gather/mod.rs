@@ -13,6 +13,8 @@
 
 mod agree;
 mod edges;
+#[cfg(target_arch = "x86_64")]
+mod eight;
 mod grid;
 mod label;
 mod layout;

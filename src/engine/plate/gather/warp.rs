@@ -89,7 +89,10 @@ impl Pair {
                     let [a, b] = &sought.frames;
                     let pair = match ways.as_ref().and_then(|ways| ways.get(i)) {
                         Some([forth, back]) => Self::of(a, b, forth, back),
-                        None => Self::of(a, b, &flow(a, b), &flow(b, a)),
+                        None => {
+                            let (forth, back) = rayon::join(|| flow(a, b), || flow(b, a));
+                            Self::of(a, b, &forth, &back)
+                        }
                     };
                     let pair = Arc::new(pair);
                     CACHE.lock().put(sought.key, &pair);
@@ -134,10 +137,9 @@ impl Pair {
     }
 
     fn of(a: &Plane, b: &Plane, forth: &Field, back: &Field) -> Self {
-        Self {
-            forth: trusted(a, b, forth, back),
-            back: trusted(b, a, back, forth),
-        }
+        let (forth, back) =
+            rayon::join(|| trusted(a, b, forth, back), || trusted(b, a, back, forth));
+        Self { forth, back }
     }
 
     fn bytes(&self) -> usize {
