@@ -4,6 +4,8 @@
 use rayon::prelude::*;
 
 use crate::device;
+#[cfg(target_arch = "x86_64")]
+use crate::device::isa::Isa;
 use crate::frame::{Picture, PlateInfo, Transfer};
 
 /// Rows of the grid of decisions, for plates at least as tall.
@@ -125,8 +127,8 @@ impl Light {
     /// [`UNIT`] for white.
     pub(super) fn encoded(&self, transfer: Transfer) -> Vec<i16> {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was just found to have AVX2; the function is the
+        if Isa::best() != Isa::Portable {
+            // SAFETY: the processor was found to have AVX2; the function is the
             // portable one, compiled for it. (Rounding is then no call.)
             return unsafe { self.encoded_avx2(transfer) };
         }

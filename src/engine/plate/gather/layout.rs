@@ -11,6 +11,8 @@ use super::low_band::{Grade, LowBand};
 use super::moment::Moment;
 use super::warp::{self, Pair};
 use super::{BAND, Coarse, With, first_channel, matte, sample};
+#[cfg(target_arch = "x86_64")]
+use crate::device::isa::Isa;
 use crate::device::{Task, install};
 use crate::engine::EngineError;
 use crate::engine::plate::camera;
@@ -171,8 +173,8 @@ impl<'a> Layout<'a> {
         cuts: &mut CutRow<'a>,
     ) {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was just found to have AVX2; the function is the
+        if Isa::best() != Isa::Portable {
+            // SAFETY: the processor was found to have AVX2; the function is the
             // portable one, compiled for it.
             return unsafe { self.draw_row_avx2(out, row, source, picture, cuts) };
         }

@@ -6,6 +6,8 @@ use longtake_kernels::gather::{split, within};
 use super::eight::Eight;
 use super::grid::cubic;
 use super::quad::Quad;
+#[cfg(target_arch = "x86_64")]
+use crate::device::isa::Isa;
 use crate::frame::Picture;
 
 /// Displacement in pixels below which a pixel is copied.
@@ -20,8 +22,8 @@ fn is_still(d: [f32; 2]) -> bool {
 /// `aside` says; into `out`, all channels.
 pub(super) fn row(picture: &Picture, (x, y): (usize, usize), aside: &[[f32; 2]], out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor was just found to have AVX2.
+    if Isa::best() != Isa::Portable {
+        // SAFETY: the processor was found to have AVX2.
         return unsafe { row_avx2(picture, (x, y), aside, out) };
     }
     row_any(picture, (x, y), aside, out);
