@@ -4,7 +4,7 @@
 
 use super::features::{Features, NATURAL};
 use super::jumps::Jumps;
-use super::recent::Recent;
+use super::recent::{Recent, SOON, Shown};
 use super::score::steepness;
 use crate::device::{Cancelled, Task};
 use crate::sampler::Philox;
@@ -68,7 +68,7 @@ pub(super) struct Taste {
     pub(super) half: f64,
     /// Spreads by which a jump becomes dear that was taken seconds ago.
     pub(super) back: f64,
-    /// Spreads by which frames much used become dear.
+    /// Spreads by which frames much used in the last seconds become dear.
     pub(super) cover: f64,
     /// How random a walk is, in spreads between good and ordinary jumps.
     pub(super) heat: f64,
@@ -323,7 +323,7 @@ fn walk(
     let near = 0.15 / 0.9 * jumps.window as f64;
     let mut changes: Vec<Change> = Vec::new();
     let mut taken = Taken::new(n, near);
-    let mut used = vec![0u32; n];
+    let mut shown = Shown::new(n, libm::rint(2.0 * taste.half * SOON) as usize);
     let mut worst = f64::MIN;
     let (mut t, mut j) = (0usize, start);
     loop {
@@ -340,18 +340,7 @@ fn walk(
         } else {
             taste.shortest + (rng.uniform() * taste.vary * taste.shortest as f64) as usize
         };
-        let mean = used.iter().sum::<u32>() as f64 / n as f64;
-        let crowded: Vec<f64> = {
-            // Mean use of the window of frames that follows each frame.
-            let l = jumps.window;
-            let mut sums = vec![0u32; n + 1];
-            for i in 0..n {
-                sums[i + 1] = sums[i] + used[i];
-            }
-            (0..n)
-                .map(|i| f64::from(sums[(i + l).min(n)] - sums[i]) / l as f64 / mean.max(0.3))
-                .collect()
-        };
+        let crowded = shown.crowded(jumps.window);
         let (mut costs, mut moves) = (Vec::new(), Vec::new());
         let recent = Recent::new(start, &changes, t, 2.0 * taste.half, jumps.window);
         let is_back = |i, k| taste.back > 0.0 && recent.has(i, k);
@@ -393,9 +382,7 @@ fn walk(
         let (r, k) = moves[draw(&costs, taste.heat * scale, rng)];
         let cost = jumps.cost(j + r, k).unwrap_or(NATURAL * 40);
         worst = worst.max(f64::from(cost));
-        for u in &mut used[j..j + r] {
-            *u += 1;
-        }
+        shown.show(j..j + r);
         taken.add(j + r, k);
         t += r;
         j = k;
