@@ -96,7 +96,7 @@ impl Place {
     fn corner(&self, picture: &Picture) -> Option<(usize, usize)> {
         let inside = |i: i64, n: usize| i >= 1 && i + 2 < n as i64;
         let is_in = inside(self.x, picture.width()) && inside(self.y, picture.height());
-        is_in.then_some((self.x as usize - 1, self.y as usize - 1))
+        is_in.then(|| (self.x as usize - 1, self.y as usize - 1))
     }
 }
 
