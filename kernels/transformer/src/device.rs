@@ -1,5 +1,7 @@
 //! The engine's operations and the terms that they run on.
 
+#[path = "../../../src/device/isa.rs"]
+pub(crate) mod isa;
 #[path = "../../../src/device/ops/mod.rs"]
 pub mod ops;
 #[path = "../../../src/device/stop.rs"]
