@@ -2,8 +2,9 @@
 
 use once_cell::sync::Lazy;
 
-/// A set of vector instructions that an operation has a path for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A set of vector instructions that an operation has a path for; each has those before
+/// it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Isa {
     /// Plain Rust, as the build's target has it.
     Portable,
@@ -62,7 +63,68 @@ impl Isa {
 /// Compiles a loop for each set of instructions and runs the best: the body is
 /// plain Rust that the compiler turns into vectors. Products are not fused with
 /// sums, so that every path gives the same bits.
+///
+/// Methods, and functions that are not the same text for each set, list what runs where,
+/// in functions that they name (a macro makes no names); a set that is not listed takes
+/// the next smaller one. What is called there is to be `inline(always)`, else it is not
+/// compiled for the set.
+///
+/// ```ignore
+/// vectorised! {
+///     fn sweep(&mut self, p: &Problem) {
+///         Portable: self.sweep_any::<16>(p),
+///         Avx512 sweep_avx512: self.sweep_any::<32>(p),
+///         Avx2 sweep_avx2: self.sweep_any::<16>(p),
+///     }
+/// }
+/// ```
 macro_rules! vectorised {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident(&mut $this:ident $(, $arg:ident: $ty:ty)* $(,)?)
+        $(-> $out:ty)? { $($paths:tt)* }) => {
+        vectorised!(@choose [$(#[$meta])* $vis] $name Self (&mut $this $(, $arg: $ty)*)
+            ($this $(, $arg)*) [$($out)?] $($paths)*);
+    };
+    ($(#[$meta:meta])* $vis:vis fn $name:ident(&$this:ident $(, $arg:ident: $ty:ty)* $(,)?)
+        $(-> $out:ty)? { $($paths:tt)* }) => {
+        vectorised!(@choose [$(#[$meta])* $vis] $name Self (&$this $(, $arg: $ty)*)
+            ($this $(, $arg)*) [$($out)?] $($paths)*);
+    };
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?)
+        $(-> $out:ty)? { Portable: $($paths:tt)* }) => {
+        vectorised!(@choose [$(#[$meta])* $vis] $name self ($($arg: $ty),*)
+            ($($arg),*) [$($out)?] Portable: $($paths)*);
+    };
+    (@choose $head:tt $name:ident $scope:ident $params:tt $args:tt [] $($paths:tt)*) => {
+        vectorised!(@choose $head $name $scope $params $args [()] $($paths)*);
+    };
+    (@choose [$($head:tt)*] $name:ident $scope:ident $params:tt $args:tt [$out:ty]
+        Portable: $portable:expr, $($isa:ident $path:ident: $with:expr),* $(,)?) => {
+        $($head)* fn $name $params -> $out {
+            $(
+                #[cfg(target_arch = "x86_64")]
+                if $crate::device::isa::Isa::best() >= $crate::device::isa::Isa::$isa {
+                    // SAFETY: `best` names only what this machine was found to have.
+                    return unsafe { $scope::$path $args };
+                }
+            )*
+            $portable
+        }
+        $(vectorised!(@compile $isa $path $params $out, $with);)*
+    };
+    (@compile Avx512 $path:ident $params:tt $out:ty, $with:expr) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512bw")]
+        fn $path $params -> $out {
+            $with
+        }
+    };
+    (@compile Avx2 $path:ident $params:tt $out:ty, $with:expr) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2")]
+        fn $path $params -> $out {
+            $with
+        }
+    };
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
         $vis fn $name($($arg: $ty),*) {

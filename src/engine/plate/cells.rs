@@ -4,8 +4,7 @@
 use rayon::prelude::*;
 
 use crate::device;
-#[cfg(target_arch = "x86_64")]
-use crate::device::isa::Isa;
+use crate::device::isa::vectorised;
 use crate::frame::{Picture, PlateInfo, Transfer};
 
 /// Rows of the grid of decisions, for plates at least as tall.
@@ -123,22 +122,13 @@ impl Light {
         }
     }
 
-    /// The mean of each cell in the perceptual encoding, three values a cell,
-    /// [`UNIT`] for white.
-    pub(super) fn encoded(&self, transfer: Transfer) -> Vec<i16> {
-        #[cfg(target_arch = "x86_64")]
-        if Isa::best() != Isa::Portable {
-            // SAFETY: the processor was found to have AVX2; the function is the
-            // portable one, compiled for it. (Rounding is then no call.)
-            return unsafe { self.encoded_avx2(transfer) };
+    vectorised! {
+        /// The mean of each cell in the perceptual encoding, three values a cell,
+        /// [`UNIT`] for white. (With vectors rounding is no call.)
+        pub(super) fn encoded(&self, transfer: Transfer) -> Vec<i16> {
+            Portable: self.encoded_any(transfer),
+            Avx2 encoded_avx2: self.encoded_any(transfer),
         }
-        self.encoded_any(transfer)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn encoded_avx2(&self, transfer: Transfer) -> Vec<i16> {
-        self.encoded_any(transfer)
     }
 
     #[inline(always)]

@@ -4,8 +4,7 @@
 use super::features::{Features, NATURAL};
 use super::switch::{COST, Weights};
 use super::trws::{Ordered, Problem};
-#[cfg(target_arch = "x86_64")]
-use crate::device::isa::Isa;
+use crate::device::isa::vectorised;
 
 /// Largest jump in time that is told apart, in natural steps squared.
 const MOST_JUMP: i32 = 9 * COST;
@@ -30,22 +29,13 @@ impl Planes {
         }
     }
 
-    /// Compares what plays at output index `t`, by the offset of each cell, with
-    /// the clip at `offset`.
-    pub(super) fn compare(&mut self, f: &Features, old: &[i32], t: usize, offset: i32) {
-        #[cfg(target_arch = "x86_64")]
-        if Isa::best() != Isa::Portable {
-            // SAFETY: the processor was found to have AVX2; the function is
-            // the portable one, compiled for it.
-            return unsafe { self.compare_avx2(f, old, t, offset) };
+    vectorised! {
+        /// Compares what plays at output index `t`, by the offset of each cell, with
+        /// the clip at `offset`.
+        pub(super) fn compare(&mut self, f: &Features, old: &[i32], t: usize, offset: i32) {
+            Portable: self.compare_any(f, old, t, offset),
+            Avx2 compare_avx2: self.compare_any(f, old, t, offset),
         }
-        self.compare_any(f, old, t, offset);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn compare_avx2(&mut self, f: &Features, old: &[i32], t: usize, offset: i32) {
-        self.compare_any(f, old, t, offset);
     }
 
     #[inline(always)]
@@ -108,22 +98,19 @@ impl Blur {
     }
 }
 
-/// Sets the prices of borders in frame `frame` from the seams of the cells, each
-/// to be seen in so many frames.
-pub(super) fn borders(p: &mut Problem, seam: &Ordered, frame: usize, w: &Weights, frames: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if Isa::best() != Isa::Portable {
-        // SAFETY: the processor was found to have AVX2; the function is the
-        // portable one, compiled for it.
-        return unsafe { borders_avx2(p, seam, frame, w, frames) };
+vectorised! {
+    /// Sets the prices of borders in frame `frame` from the seams of the cells, each
+    /// to be seen in so many frames.
+    pub(super) fn borders(
+        p: &mut Problem,
+        seam: &Ordered,
+        frame: usize,
+        w: &Weights,
+        frames: usize,
+    ) {
+        Portable: borders_any(p, seam, frame, w, frames),
+        Avx2 borders_avx2: borders_any(p, seam, frame, w, frames),
     }
-    borders_any(p, seam, frame, w, frames);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn borders_avx2(p: &mut Problem, seam: &Ordered, frame: usize, w: &Weights, frames: usize) {
-    borders_any(p, seam, frame, w, frames);
 }
 
 #[inline(always)]

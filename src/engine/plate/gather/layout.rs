@@ -11,8 +11,7 @@ use super::low_band::{Grade, LowBand};
 use super::moment::Moment;
 use super::warp::{self, Pair};
 use super::{BAND, Coarse, With, first_channel, matte, sample};
-#[cfg(target_arch = "x86_64")]
-use crate::device::isa::Isa;
+use crate::device::isa::vectorised;
 use crate::device::{Task, install};
 use crate::engine::EngineError;
 use crate::engine::plate::camera;
@@ -163,35 +162,19 @@ impl<'a> Layout<'a> {
             })
     }
 
-    /// Row `row` of the window.
-    fn draw_row(
-        &self,
-        out: &mut [f32],
-        row: usize,
-        source: usize,
-        picture: &Picture,
-        cuts: &mut CutRow<'a>,
-    ) {
-        #[cfg(target_arch = "x86_64")]
-        if Isa::best() != Isa::Portable {
-            // SAFETY: the processor was found to have AVX2; the function is the
-            // portable one, compiled for it.
-            return unsafe { self.draw_row_avx2(out, row, source, picture, cuts) };
+    vectorised! {
+        /// Row `row` of the window.
+        fn draw_row(
+            &self,
+            out: &mut [f32],
+            row: usize,
+            source: usize,
+            picture: &Picture,
+            cuts: &mut CutRow<'a>,
+        ) {
+            Portable: self.draw_row_any(out, row, source, picture, cuts),
+            Avx2 draw_row_avx2: self.draw_row_any(out, row, source, picture, cuts),
         }
-        self.draw_row_any(out, row, source, picture, cuts);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn draw_row_avx2(
-        &self,
-        out: &mut [f32],
-        row: usize,
-        source: usize,
-        picture: &Picture,
-        cuts: &mut CutRow<'a>,
-    ) {
-        self.draw_row_any(out, row, source, picture, cuts);
     }
 
     #[inline(always)]

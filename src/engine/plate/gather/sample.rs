@@ -6,8 +6,7 @@ use longtake_kernels::gather::{split, within};
 use super::eight::Eight;
 use super::grid::cubic;
 use super::quad::Quad;
-#[cfg(target_arch = "x86_64")]
-use crate::device::isa::Isa;
+use crate::device::isa::vectorised;
 use crate::frame::Picture;
 
 /// Displacement in pixels below which a pixel is copied.
@@ -18,15 +17,13 @@ fn is_still(d: [f32; 2]) -> bool {
     d[0].abs() + d[1].abs() < STILL
 }
 
-/// The pixels of row `y` of `picture` from column `x` on, each read as far aside as
-/// `aside` says; into `out`, all channels.
-pub(super) fn row(picture: &Picture, (x, y): (usize, usize), aside: &[[f32; 2]], out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if Isa::best() != Isa::Portable {
-        // SAFETY: the processor was found to have AVX2.
-        return unsafe { row_avx2(picture, (x, y), aside, out) };
+vectorised! {
+    /// The pixels of row `at.1` of `picture` from column `at.0` on, each read as far aside
+    /// as `aside` says; into `out`, all channels.
+    pub(super) fn row(picture: &Picture, at: (usize, usize), aside: &[[f32; 2]], out: &mut [f32]) {
+        Portable: row_any(picture, at, aside, out),
+        Avx2 row_avx2: row_in_twos(picture, at, aside, out),
     }
-    row_any(picture, (x, y), aside, out);
 }
 
 #[inline(always)]
@@ -44,7 +41,7 @@ fn row_any(picture: &Picture, (x, y): (usize, usize), aside: &[[f32; 2]], out: &
 /// The same, two pixels at once.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn row_avx2(picture: &Picture, (x, y): (usize, usize), aside: &[[f32; 2]], out: &mut [f32]) {
+fn row_in_twos(picture: &Picture, (x, y): (usize, usize), aside: &[[f32; 2]], out: &mut [f32]) {
     let c = picture.channels();
     for (i, (two, out)) in aside.chunks(2).zip(out.chunks_mut(2 * c)).enumerate() {
         let x = x + 2 * i;

@@ -2,8 +2,7 @@
 
 use super::lanes::{LANES, Plane, WIDE, each, lanes, load, mask};
 use super::{FREE, Problem};
-#[cfg(target_arch = "x86_64")]
-use crate::device::isa::Isa;
+use crate::device::isa::vectorised;
 
 /// Largest value of a message; a label that is worse than that is hopeless.
 const CEILING: i16 = 8_000;
@@ -53,35 +52,15 @@ impl Messages {
         sums
     }
 
-    pub(super) fn sweep(&mut self, p: &Problem, forward: bool) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if Isa::best() == Isa::Avx512 {
-                // SAFETY: the processor was found to have AVX-512BW; the function
-                // is the portable one, compiled for it.
-                return unsafe { self.sweep_avx512(p, forward) };
-            }
-            if Isa::best() != Isa::Portable {
-                // SAFETY: the same, of AVX2.
-                return unsafe { self.sweep_avx2(p, forward) };
-            }
+    vectorised! {
+        /// Sends the messages of all cells on, to the right and downwards or back.
+        pub(super) fn sweep(&mut self, p: &Problem, forward: bool) {
+            Portable: self.sweep_any::<LANES>(p, forward),
+            Avx512 sweep_avx512: self.sweep_any::<WIDE>(p, forward),
+            Avx2 sweep_avx2: self.sweep_any::<LANES>(p, forward),
         }
-        self.sweep_any::<LANES>(p, forward);
     }
 
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512bw")]
-    fn sweep_avx512(&mut self, p: &Problem, forward: bool) {
-        self.sweep_any::<WIDE>(p, forward);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn sweep_avx2(&mut self, p: &Problem, forward: bool) {
-        self.sweep_any::<LANES>(p, forward);
-    }
-
-    /// Sends the messages of all cells on, to the right and downwards or back.
     #[inline(always)]
     pub(super) fn sweep_any<const L: usize>(&mut self, p: &Problem, forward: bool) {
         // What is sent, label by label, after the first of two scans.
@@ -151,34 +130,14 @@ impl Messages {
         }
     }
 
-    /// The labels, each chosen with those of the left and the upper neighbour
-    /// in view, diagonal by diagonal.
-    pub(super) fn decode(&self, p: &Problem) -> Vec<u8> {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if Isa::best() == Isa::Avx512 {
-                // SAFETY: the processor was found to have AVX-512BW; the function
-                // is the portable one, compiled for it.
-                return unsafe { self.decode_avx512(p) };
-            }
-            if Isa::best() != Isa::Portable {
-                // SAFETY: the same, of AVX2.
-                return unsafe { self.decode_avx2(p) };
-            }
+    vectorised! {
+        /// The labels, each chosen with those of the left and the upper neighbour
+        /// in view, diagonal by diagonal.
+        pub(super) fn decode(&self, p: &Problem) -> Vec<u8> {
+            Portable: self.decode_any::<LANES>(p),
+            Avx512 decode_avx512: self.decode_any::<WIDE>(p),
+            Avx2 decode_avx2: self.decode_any::<LANES>(p),
         }
-        self.decode_any::<LANES>(p)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512bw")]
-    fn decode_avx512(&self, p: &Problem) -> Vec<u8> {
-        self.decode_any::<WIDE>(p)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn decode_avx2(&self, p: &Problem) -> Vec<u8> {
-        self.decode_any::<LANES>(p)
     }
 
     #[inline(always)]
