@@ -9,25 +9,10 @@ const FRAMES_OF_BLOCK: usize = 256;
 /// For each frame `i` the cost of the jump between `i` and `i + d`: the mean over
 /// cells of a fifth of the best moment of the window of `window + 1` frames and four
 /// fifths of the window's mean. A moment costs a cell its squared jump, `cap` at most
-/// (below 65,536). `along` is [cells, 6, `n` frames].
-pub fn frame_distance(along: &[i16], n: usize, d: usize, window: usize, cap: i32) -> Vec<u32> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor was just found to have AVX2; the function is
-        // the portable one, compiled for it.
-        return unsafe { with_avx2(along, n, d, window, cap) };
-    }
-    anywhere(along, n, d, window, cap)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn with_avx2(along: &[i16], n: usize, d: usize, window: usize, cap: i32) -> Vec<u32> {
-    anywhere(along, n, d, window, cap)
-}
-
+/// (below 65,536). `along` is [cells, 6, `n` frames]. Compiled into its caller, who
+/// chooses the vector instructions.
 #[inline(always)]
-fn anywhere(along: &[i16], n: usize, d: usize, window: usize, cap: i32) -> Vec<u32> {
+pub fn frame_distance(along: &[i16], n: usize, d: usize, window: usize, cap: i32) -> Vec<u32> {
     let cells = along.len() / (6 * n.max(1));
     let m = n.saturating_sub(d);
     if m <= window {

@@ -1,6 +1,9 @@
 //! The same bytes on processors with other instructions: the wide vectors left unused,
 //! and the C library kept to its plainest functions.
 
+use std::fs;
+use std::path::Path;
+
 use crate::wan::{copy, model, pictures, vace};
 use crate::work::{Work, plate};
 
@@ -47,6 +50,33 @@ fn same_on_all(prepare: impl Fn(&Work), line: &str) {
     }
 }
 
+/// What `LONGTAKE_CPU` says holds for all that is made: who looks at the processor past
+/// `src/device/isa.rs` would not hear of it. (The bits do not tell.)
+#[test]
+fn one_place_alone_looks_at_the_processor() {
+    fn look(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                look(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs")
+                && fs::read_to_string(&path)
+                    .unwrap()
+                    .contains("feature_detected!")
+            {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["src", "kernels"] {
+        look(&root.join(folder), &mut found);
+    }
+    let isa = root.join("src/device/isa.rs").display().to_string();
+    assert_eq!(found, [isa]);
+}
+
 #[test]
 fn a_plate_s_take_is_the_same() {
     let line = format!(
@@ -61,7 +91,7 @@ fn a_plate_s_take_is_the_same() {
 fn a_model_s_take_is_the_same() {
     let common = "generate --engine wan --model model --prompt steam --steps 3 --guidance 5 \
                   --pixel-type float --save-latents o/latents.safetensors --out o/f.####.exr";
-    let folder = |work: &Work| std::fs::create_dir(work.path("o")).unwrap();
+    let folder = |work: &Work| fs::create_dir(work.path("o")).unwrap();
     let line = format!("{common} --size 48x32 --frames 1-5 --loras lora/community.safetensors");
     let from_words = |work: &Work| {
         folder(work);
@@ -82,7 +112,7 @@ fn a_model_s_take_is_the_same() {
 #[test]
 fn a_take_from_a_first_frame_is_the_same() {
     let prepare = |work: &Work| {
-        std::fs::create_dir(work.path("o")).unwrap();
+        fs::create_dir(work.path("o")).unwrap();
         pictures(work);
         copy(
             work,

@@ -8,6 +8,7 @@ use longtake_kernels::frame_distance::{self, frame_distance};
 use rayon::prelude::*;
 
 use crate::device::gpu::{self, Choice, Gpu};
+use crate::device::isa::vectorised;
 use crate::device::{self, Cancelled, Task};
 
 /// Squared jumps of cells below which a GPU is not worth the copies.
@@ -53,10 +54,18 @@ pub(super) fn distances(
             .par_iter()
             .map(|&d| {
                 task.check()?;
-                Ok(frame_distance(along, n, d, window, cap))
+                Ok(distance(along, n, d, window, cap))
             })
             .collect()
     })
+}
+
+vectorised! {
+    /// [`frame_distance()`] by the best instructions.
+    fn distance(along: &[i16], n: usize, d: usize, window: usize, cap: i32) -> Vec<u32> {
+        Portable: frame_distance(along, n, d, window, cap),
+        Avx2 distance_avx2: frame_distance(along, n, d, window, cap),
+    }
 }
 
 fn distances_on_gpu(
@@ -102,4 +111,27 @@ pub(super) fn agreement(
         }
     }
     agreement_on_cpu(motion, sources, weight, landings, cap)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn distances_are_the_same_by_other_instructions() {
+        use super::{distance, distance_avx2, frame_distance};
+        use crate::device::isa::Isa;
+
+        let along: Vec<i16> = (0..70 * 6 * 40)
+            .map(|i| ((i * 7919) % 409) as i16 - 200)
+            .collect();
+        for d in 1..40 {
+            let plain = frame_distance(&along, 40, d, 6, 30_000);
+            assert_eq!(distance(&along, 40, d, 6, 30_000), plain);
+            if Isa::available().contains(&Isa::Avx2) {
+                // SAFETY: the machine was found to have AVX2.
+                let found = unsafe { distance_avx2(&along, 40, d, 6, 30_000) };
+                assert_eq!(found, plain, "{d}");
+            }
+        }
+    }
 }
