@@ -9,6 +9,7 @@
 mod album;
 mod coherence;
 mod correspondence;
+mod curves;
 mod encoded;
 mod ghost;
 mod grain;
@@ -22,6 +23,7 @@ mod reference;
 mod repetition;
 mod rhythm;
 mod seams;
+mod table;
 #[cfg(test)]
 mod tests;
 

@@ -11,6 +11,33 @@ pub type Colour = [u8; 3];
 
 /// Side of a letter in pixels.
 pub const LETTER: usize = 8;
+/// From line to line, in pixels.
+pub(super) const LINE: i32 = 12;
+
+/// How wide `text` is when it is drawn, in pixels.
+pub(super) fn width_of(text: &str) -> usize {
+    text.chars().count() * LETTER
+}
+
+/// `text` in lines no wider than `width` pixels, broken between words; within a word
+/// only where it is wider by itself.
+pub(super) fn lines_of(text: &str, width: usize) -> Vec<String> {
+    let most = (width / LETTER).max(1);
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => {
+                let letters: Vec<char> = word.chars().collect();
+                lines.extend(letters.chunks(most).map(|part| part.iter().collect()));
+            }
+        }
+    }
+    lines
+}
 
 /// An RGB picture of 8 bits a channel, display-encoded, row 0 on top. Drawing
 /// outside of it is cut off.
@@ -134,9 +161,16 @@ impl Raster {
         }
     }
 
+    /// Writes `lines` one below the other, the first as [`text`](Self::text) does.
+    pub(super) fn lines(&mut self, x: i32, y: i32, lines: &[String], colour: Colour) {
+        for (y, line) in (y..).step_by(LINE as usize).zip(lines) {
+            self.text(x, y, line, colour);
+        }
+    }
+
     /// Writes `text` on a dark ground, to be read on any picture.
     pub fn label(&mut self, x: i32, y: i32, text: &str) {
-        let width = (text.chars().count() * LETTER) as i32;
+        let width = width_of(text) as i32;
         self.fill(x - 2, y - 2, width + 4, LETTER as i32 + 3, [0, 0, 0]);
         self.text(x, y, text, [255, 255, 255]);
     }

@@ -1,6 +1,10 @@
 //! What is refused, and what a person is shown.
 
+use std::collections::HashMap;
+
 use super::*;
+use crate::sequence::report::album::PAPER;
+use crate::sequence::report::{curves, table};
 
 #[test]
 fn another_size_is_refused_with_advice() {
@@ -58,7 +62,7 @@ fn the_page_shows_frames_measures_and_slices() {
     }
     // Row 20 of the sequence's slice is the middle row of its frame 20.
     let slices = album.slices();
-    let at = ((14 + 20) * slices.width + W + 8 + 5) * 3;
+    let at = ((26 + 20) * slices.width + W + 8 + 5) * 3;
     let expected = plate.frames[sources[20]].pixel(5, H / 2);
     for (shown, v) in slices.rgb[at..at + 3].iter().zip(expected) {
         assert!((f32::from(*shown) - v * 255.0).abs() <= 0.51);
@@ -71,6 +75,104 @@ fn the_page_shows_frames_measures_and_slices() {
     let mut back = vec![0; reader.output_buffer_size().unwrap()];
     reader.next_frame(&mut back).unwrap();
     assert_eq!(back, page.rgb);
+}
+
+/// Reads what is written on paper, letters lying at multiples of their width. Lines that
+/// run over others or over the edge are not read.
+fn read(picture: &Raster) -> String {
+    let cell = |from: &Raster, x: usize, y: usize| -> u64 {
+        let places = (0..LETTER * LETTER).map(|i| (x + i % LETTER, y + i / LETTER));
+        let inked = places.map(|(x, y)| {
+            let at = (y * from.width + x) * 3;
+            u64::from(from.rgb[at..at + 3] != PAPER)
+        });
+        inked.fold(0, |bits, bit| bits << 1 | bit)
+    };
+    let letters: HashMap<u64, char> = (' '..='~')
+        .map(|c| {
+            let mut one = Raster::new(LETTER, LETTER, PAPER);
+            one.text(0, 0, &c.to_string(), [255; 3]);
+            (cell(&one, 0, 0), c)
+        })
+        .collect();
+    let (mut found, mut y) = (String::new(), 0);
+    while y + LETTER <= picture.height {
+        let row = (0..picture.width / LETTER).map(|i| cell(picture, i * LETTER, y));
+        let line: Option<String> = row.map(|bits| letters.get(&bits)).collect();
+        let line = line.filter(|l| !l.trim().is_empty());
+        y += if line.is_some() { LETTER } else { 1 };
+        found += &(line.unwrap_or_default() + " ");
+    }
+    found
+}
+
+/// Whether the words of `text` come in `within`, in their order.
+fn has_words(within: &str, text: &str) -> bool {
+    let mut words = within.split_whitespace();
+    text.split_whitespace().all(|w| words.any(|f| f == w))
+}
+
+#[test]
+fn no_text_runs_beyond_its_column() {
+    let mut plate = Clip::waves(20);
+    let mut output = plate.retimed(&(0..15).chain(2..20).collect::<Vec<_>>());
+    let mut album = Album::new(33);
+    let mut subject = Subject::of(&mut output, Some(&mut plate));
+    let mut report = report_to(&mut subject, &mut album, Task::quiet()).unwrap();
+    for (verdict, value) in report.verdicts.iter_mut().zip([0.5, 1e9].iter().cycle()) {
+        (verdict.pass, verdict.value) = (false, *value);
+    }
+    report.curves.columns = vec![1e12, 3e-9, 1.0];
+    report.curves.tile_columns = vec![1.0];
+    // On the page letters lie at multiples only of the margin's half, so its parts are
+    // read; of the page what would be cut off is looked for.
+    let page = album.page(&report);
+    for row in page.rgb.chunks_exact(page.width * 3) {
+        let edge = &row[(page.width - 16) * 3..];
+        assert!(edge.chunks_exact(3).all(|p| p == PAPER));
+    }
+    for width in [504, 640, 904] {
+        let said = read(&table::of(&report, width));
+        for verdict in &report.verdicts {
+            let whole = format!("{} {}", verdict.measure, verdict.meaning);
+            assert!(has_words(&said, &whole), "{whole}, {width}: {said}");
+        }
+        let said = read(&curves::of(&report, width));
+        for name in [
+            "step from frame to frame",
+            "gradient across each column, over the plate's, against those beside it; bars: tiles meet",
+        ] {
+            assert!(has_words(&said, name), "{name}, {width}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_titles_of_the_slices_stand_side_by_side_where_there_is_room() {
+    for (width, head) in [(8, 26), (96, 26), (232, 14), (400, 14)] {
+        let clip = Clip::new(vec![Picture::new(width, 8, 3); 30]);
+        let mut album = Album::new(30);
+        for (i, frame) in clip.frames.iter().enumerate() {
+            let (picture, _) = Encoded::of(frame, &clip.info, 1);
+            album.plate(1001 + i as i32, i, &picture);
+            album.output(1001 + i as i32, i, &picture);
+        }
+        let slices = album.slices();
+        assert_eq!(slices.height, head + 30, "{width}");
+        let titles = Raster {
+            height: head,
+            rgb: slices.rgb[..head * slices.width * 3].to_vec(),
+            ..slices
+        };
+        let said = read(&titles);
+        assert!(
+            has_words(&said, "plate, middle row, time down sequence"),
+            "{width}: {said}"
+        );
+        // Numbers have room on the smallest frames too.
+        let sheet = album.contact_sheet();
+        assert!(sheet.width >= 6 * 40, "{}", sheet.width);
+    }
 }
 
 #[test]
