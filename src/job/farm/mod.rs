@@ -163,3 +163,43 @@ fn shell(words: &[String]) -> String {
         .collect();
     quoted.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequence::estimate::Needs;
+
+    #[test]
+    fn a_worker_is_asked_for_the_least_gpu_memory_that_will_do() {
+        let farm = Farm {
+            title: "water".to_owned(),
+            program: "longtake".to_owned(),
+            settings: Vec::new(),
+            looks: Vec::new(),
+            steps: vec![Step {
+                name: "edit-list".to_owned(),
+                tasks: Tasks::Blocks(1),
+                after: Vec::new(),
+            }],
+            needs: Needs {
+                cpus: 1,
+                gpus: 1,
+                gpu_memory: Some(33 << 30),
+                gpu_memory_least: Some(9 << 30),
+                memory: None,
+                scratch: 0,
+                store: 0,
+            },
+            version: "0".to_owned(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            note: None,
+        };
+        let text =
+            |files: Vec<(String, String)>| files.into_iter().map(|f| f.1).collect::<String>();
+        let openjd = text(openjd::files(&farm).unwrap());
+        assert!(openjd.contains("gpu.memory\n      min: 9216\n"), "{openjd}");
+        let opencue = text(opencue::files(&farm).unwrap());
+        assert!(opencue.contains("\"9216m\""), "{opencue}");
+    }
+}

@@ -116,7 +116,7 @@ pub fn files(farm: &Farm) -> Result<Vec<(String, String)>, JobError> {
         .replace("@TITLE@", &python(&title)?)
         .replace("@LAYERS@", &layers)
         .replace("@MEMORY@", &mega(farm.needs.memory)?)
-        .replace("@GPU_MEMORY@", &mega(farm.needs.gpu_memory)?)
+        .replace("@GPU_MEMORY@", &mega(farm.needs.gpu_memory_least)?)
         .replace("@CORES@", &farm.needs.cpus.to_string())
         .replace("@GPUS@", &farm.needs.gpus.to_string());
     Ok(vec![("job.py".to_owned(), script)])

@@ -163,7 +163,10 @@ fn step(farm: &Farm, step: &Step) -> JobStep {
         name: "amount.worker.memory",
         min: bytes.div_ceil(1 << 20),
     }));
-    let gpu_memory = needs.gpu_memory.map_or(0, |bytes| bytes.div_ceil(1 << 20));
+    // The least: with more the work goes faster, but a worker with less can do it.
+    let gpu_memory = needs
+        .gpu_memory_least
+        .map_or(0, |bytes| bytes.div_ceil(1 << 20));
     let more = [
         ("amount.worker.gpu", needs.gpus as u64),
         ("amount.worker.gpu.memory", gpu_memory),
