@@ -13,28 +13,11 @@ use std::sync::Arc;
 
 use counted::peak;
 use longtake::device::Task;
-use longtake::engine::Keep;
 use longtake::engine::wan::{Settings, Way};
-use longtake::sequence::Mode;
-use longtake::store::{DiskStore, Vault};
+use longtake::sequence::{Kept, Mode};
+use longtake::store::DiskStore;
 use support::tensors;
 use take::{Frames, Order, folder, range, settings};
-
-struct OnDisk(DiskStore);
-
-impl Keep for OnDisk {
-    fn get(&self, name: &blake3::Hash) -> Option<Vec<u8>> {
-        self.0.get(name)
-    }
-
-    fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
-        self.0.put(name, bytes);
-    }
-
-    fn lend(&self, name: &blake3::Hash, bytes: &[u8]) {
-        self.0.lend(name, bytes);
-    }
-}
 
 /// Pictures of the fixture, there and back, `count` of them.
 fn frames(key: &str, count: usize) -> Frames {
@@ -72,7 +55,7 @@ fn used(name: &str, way: Way, mode: Mode, count: usize) -> usize {
             ..settings(folder.path(), size)
         },
     };
-    let keep = Arc::new(OnDisk(DiskStore::new(store.path(), 4 << 30)));
+    let keep = Arc::new(Kept(DiskStore::new(store.path(), 4 << 30)));
     peak(|| {
         let take = order.take_kept(keep, &(), Task::quiet()).unwrap();
         for frame in order.out.iter() {

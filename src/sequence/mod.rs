@@ -3,6 +3,7 @@
 
 mod colour;
 pub mod estimate;
+mod kept;
 pub mod plan;
 pub mod report;
 mod request;
@@ -11,6 +12,7 @@ mod setup;
 
 pub use crate::store::Vault;
 pub use colour::{Colour, Ways, guide_colour};
+pub use kept::Kept;
 pub use request::{Mode, Request, RequestError};
 pub use run::{Names, Take, key_of, make_kept};
 pub use setup::Setup;

@@ -4,15 +4,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::kept::Kept;
 use super::request::{Mode, Request, RequestError};
 use crate::device::gpu::Choice;
 use crate::engine::plate::{Level, PlateEngine, Region, Remake, Settings, Steady};
 use crate::engine::wan::{self, LoraFile, ModelFiles, Subject, SubjectMatte, WanEngine, Way};
-use crate::engine::{AnyEngine, Keep, SUBJECTS, Timeline};
+use crate::engine::{AnyEngine, SUBJECTS, Timeline};
 use crate::frame::{FrameRange, PlateInfo, Transfer};
 use crate::manifest::Values;
 use crate::sampler::Guidance;
-use crate::store::{self, DiskStore, Layered, MemoryVault, Vault};
+use crate::store::{self, DiskStore, Layered, MemoryVault};
 
 /// Size of the store in GiB where nobody says otherwise, as the manifest has it.
 const DEFAULT_STORE: f64 = 20.0;
@@ -40,23 +41,6 @@ pub struct Setup {
     pub engine: AnyEngine,
     /// What of the settings cannot be understood, in a sentence.
     fault: Option<String>,
-}
-
-/// Frames that an engine comes past, in the process and on disk.
-struct Frames(Layered<Arc<MemoryVault>, Option<DiskStore>>);
-
-impl Keep for Frames {
-    fn get(&self, name: &blake3::Hash) -> Option<Vec<u8>> {
-        self.0.get(name)
-    }
-
-    fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
-        self.0.put(name, bytes);
-    }
-
-    fn lend(&self, name: &blake3::Hash, bytes: &[u8]) {
-        self.0.lend(name, bytes);
-    }
 }
 
 /// Frames in a second that the models were trained at.
@@ -135,7 +119,8 @@ impl Setup {
         if values.text("engine") == "wan" {
             match model(values, mode) {
                 Ok(settings) => {
-                    let frames = Frames(Layered {
+                    // Frames that the engine comes past, in the process and on disk.
+                    let frames = Kept(Layered {
                         first: MemoryVault::of_process(),
                         second: setup.disk_store(),
                     });

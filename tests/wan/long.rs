@@ -9,13 +9,13 @@ use longtake::engine::wan::vae::{self, VaeDecoder};
 use longtake::engine::wan::{Role, Settings, WanEngine, Way};
 use longtake::engine::{Engine, Keep};
 use longtake::frame::Picture;
-use longtake::sequence::{Mode, Take};
+use longtake::sequence::{Kept, Mode, Take};
 use longtake::store::{MemoryVault, Vault};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::support::tensors;
-use crate::take::{Frames, Kept, Order, folder, range, settings};
+use crate::take::{Frames, Order, folder, range, settings};
 
 /// Remembers what was put.
 struct Counting {
@@ -72,7 +72,7 @@ fn long(folder: &TempDir, size: [usize; 2], count: i32) -> Order {
     }
 }
 
-fn kept() -> Arc<Kept> {
+fn kept() -> Arc<Kept<MemoryVault>> {
     Arc::new(Kept(MemoryVault::new(256 << 20)))
 }
 

@@ -7,11 +7,11 @@ use longtake::device::Task;
 use longtake::engine::Engine;
 use longtake::engine::wan::vae::{self, VaeDecoder};
 use longtake::engine::wan::{Axis, Latents, Settings, WanEngine};
-use longtake::sequence::{Mode, Take};
+use longtake::sequence::{Kept, Mode, Take};
 use longtake::store::MemoryVault;
 use tempfile::TempDir;
 
-use crate::take::{Frames, Kept, Order, folder, range, settings};
+use crate::take::{Frames, Order, folder, range, settings};
 
 /// The size that the model works in, and that of the frames.
 const SIZE: [usize; 2] = [192, 192];

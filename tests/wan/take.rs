@@ -9,7 +9,7 @@ use longtake::device::{Cancel, Silent, Task};
 use longtake::engine::wan::{Latents, ModelFiles, Settings, WanEngine};
 use longtake::engine::{EngineError, Keep, Sources, Timeline};
 use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, Transfer, Window};
-use longtake::sequence::{Mode, Request, Take};
+use longtake::sequence::{Kept, Mode, Request, Take};
 use longtake::store::{MemoryVault, Vault};
 use tempfile::TempDir;
 
@@ -125,19 +125,6 @@ impl PlateReader for Frames {
             frame,
             have: self.info.range.to_string(),
         })
-    }
-}
-
-/// Keeps in memory.
-pub struct Kept(pub MemoryVault);
-
-impl Keep for Kept {
-    fn get(&self, name: &blake3::Hash) -> Option<Vec<u8>> {
-        self.0.get(name)
-    }
-
-    fn put(&self, name: &blake3::Hash, bytes: &[u8]) {
-        self.0.put(name, bytes);
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use longtake::device::Task;
 use longtake::engine::wan::{Axis, Settings, WanEngine};
 use longtake::engine::{Engine, TileBorders};
-use longtake::sequence::Mode;
 use longtake::sequence::report::{Borders, Report, Subject, report};
+use longtake::sequence::{Kept, Mode};
 use longtake::store::MemoryVault;
 use tempfile::TempDir;
 
-use crate::take::{Frames, Kept, Order, folder, range, settings};
+use crate::take::{Frames, Order, folder, range, settings};
 
 /// The size that the model works in, and that to which frames are refined.
 const SIZE: [usize; 2] = [192, 192];
