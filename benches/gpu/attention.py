@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+import libraries
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 # batch, heads, queries, keys, width
 SHAPES = [
@@ -51,16 +53,7 @@ class Bytes(ctypes.Structure):
 
 class Ours:
     def __init__(self, path):
-        # The names of CUDA's libraries that torch has opened already.
-        for name in ["libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"]:
-            for folder in [""] + [f + "/" for entry in sys.path for f in folders(entry)]:
-                try:
-                    ctypes.CDLL(folder + name, mode=ctypes.RTLD_GLOBAL)
-                    break
-                except OSError:
-                    continue
-            else:
-                sys.exit(f"{name} was not found")
+        libraries.open_all()
         self.lib = ctypes.CDLL(path)
         self.lib.longtake_transformer_free.argtypes = [Bytes]
         self.lib.longtake_transformer_free.restype = None
@@ -90,12 +83,6 @@ class Ours:
         if answer:
             return None, self.text(failure)
         return out, time.value
-
-
-def folders(entry):
-    import glob
-
-    return glob.glob(os.path.join(entry, "nvidia", "*", "lib"))
 
 
 def split(x, heads):

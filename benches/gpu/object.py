@@ -2,16 +2,13 @@
 this one: a model of random weights, and its evaluations. Needs torch."""
 
 import ctypes
-import glob
 import json
-import os
 import struct
 import sys
 import zlib
 
 import torch
 
-LIBRARIES = ["libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"]
 INTERFACE = 2
 # Wan 2.1 1.3B's transformer.
 BASE = {
@@ -56,20 +53,6 @@ GET = ctypes.CFUNCTYPE(
     ctypes.POINTER(Given),
 )
 STOP = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
-
-
-def open_libraries():
-    """CUDA's libraries, for all in the process to find."""
-    folders = [p for entry in sys.path for p in glob.glob(os.path.join(entry, "nvidia", "*", "lib"))]
-    for name in LIBRARIES:
-        for path in [name] + [os.path.join(folder, name) for folder in folders]:
-            try:
-                ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
-                break
-            except OSError:
-                continue
-        else:
-            sys.exit(f"{name} was not found: install CUDA 13's libraries, or torch, which brings them")
 
 
 class Weights:

@@ -29,7 +29,8 @@ import time
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from object import BASE, GpuMemory, Model, Object, Weights, message, open_libraries, read_message
+import libraries
+from object import BASE, GpuMemory, Model, Object, Weights, message, read_message
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGE = {"image_dim": 1280, "added_kv_proj_dim": 1536, "in_channels": 36}
@@ -280,7 +281,7 @@ def main():
     args = parser.parse_args()
     device = "cpu" if args.cpu else "cuda"
     if not args.cpu:
-        open_libraries()
+        libraries.open_all()
     where = "../../target/transformer" if args.cpu else "carried"
     owner = Object(args.object or os.path.join(HERE, where, "liblongtake_transformer.so"))
     right = args.only == "time" or check(owner, device, args.cpu)

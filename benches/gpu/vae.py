@@ -12,13 +12,14 @@ begin and end in host memory, torch's on the device.
 
 import argparse
 import datetime
-import glob
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+
+from libraries import search_path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -44,9 +45,7 @@ class Ours:
     """The program, told by lines what to do."""
 
     def __init__(self, program, libraries, newer):
-        folders = [p for entry in sys.path for p in glob.glob(os.path.join(entry, "nvidia", "*", "lib"))]
-        before = os.environ.get("LD_LIBRARY_PATH", "")
-        path = ":".join(libraries + [before] * bool(before) + folders)
+        path = search_path(*libraries)
         self.process = subprocess.Popen(
             [program] + ["2.2"] * newer, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "LD_LIBRARY_PATH": path}
         )

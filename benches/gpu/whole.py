@@ -11,7 +11,6 @@ Needs torch, diffusers and what `benches/gpu/carry.sh` lays into benches/gpu/car
 
 import argparse
 import datetime
-import glob
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from libraries import search_path
 from object import BASE
 
 HERE = Path(__file__).resolve().parent
@@ -94,9 +94,7 @@ def checkpoint(folder, small, device):
 def generate(model, out, device, *more, memory=None):
     """Runs the command line: seconds, exit code, seconds at which each event came.
     `memory` is what it may take of the GPU, in GiB."""
-    found = [p for entry in sys.path for p in glob.glob(os.path.join(entry, "nvidia", "*", "lib"))]
-    libraries = ":".join([os.environ.get("LD_LIBRARY_PATH", ""), *found]).lstrip(":")
-    environment = os.environ | {"LD_LIBRARY_PATH": libraries, "LONGTAKE_TRANSFORMER": str(CARRIED / "liblongtake_transformer.so")}
+    environment = os.environ | {"LD_LIBRARY_PATH": search_path(), "LONGTAKE_TRANSFORMER": str(CARRIED / "liblongtake_transformer.so")}
     if memory:
         environment["LONGTAKE_GPU_MEMORY"] = str(memory)
     words = [
