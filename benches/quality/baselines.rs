@@ -4,8 +4,10 @@
 //! Schödl, Essa, Turk and Bobick 2003).
 //!
 //! The last two follow the plans of our own engine, as many as it makes, and
-//! the best is chosen by its own score.
+//! the best is chosen by its own score. Where the exposure drifts they decide on the
+//! plate levelled, and the drift is put back, as with us.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,7 +61,6 @@ struct Transition {
 
 /// The plans of the engine, one of which a baseline carries out.
 struct Plans {
-    analysis: Analysis,
     judge: Judge,
     settings: Settings,
     plans: Vec<Vec<(usize, i32)>>,
@@ -96,11 +97,15 @@ impl Plans {
             .map(|q| judge.plan(settings, q, task).map_err(|e| e.to_string()))
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            analysis,
             judge,
             settings: settings.clone(),
             plans,
         })
+    }
+
+    /// Plate frame `index` as it is shown in frame `t`.
+    fn lit(&self, plate: &Clip, index: usize, t: usize) -> Arc<Picture> {
+        self.judge.lit(&plate.frames[index], index, t, &plate.info)
     }
 
     /// Carries every plan out and keeps what the engine's score likes best.
@@ -145,7 +150,7 @@ pub fn textures(
 ) -> Result<Made, String> {
     let started = Instant::now();
     let plans = Plans::new(plate, frames, keep, settings)?;
-    let cells = plans.analysis.cols * plans.analysis.rows;
+    let cells = plans.judge.analysis().cells();
     let best = plans.best(|_, _, _, _| vec![(FADE / 2) as u8; cells]);
     let last = plate.frames.len() as i32 - 1;
     let shown = |t: usize, offset: i32| (t as i32 + offset).clamp(0, last) as usize;
@@ -158,10 +163,10 @@ pub fn textures(
         if since < FADE {
             let w = (since as f32 + 0.5) / FADE as f32;
             let (a, b) = (shown(t, before), shown(t, now));
-            out.push(mix(&plate.frames[a], &plate.frames[b], w));
+            out.push(mix(&plans.lit(plate, a, t), &plans.lit(plate, b, t), w));
             source.push(if w > 0.5 { b } else { a });
         } else {
-            out.push(plate.frames[shown(t, now)].clone());
+            out.push(plans.lit(plate, shown(t, now), t));
             source.push(shown(t, now));
         }
     }
@@ -178,11 +183,12 @@ pub fn graph_cut(
 ) -> Result<Made, String> {
     let started = Instant::now();
     let plans = Plans::new(plate, frames, keep, settings)?;
-    let coarse = Coarse::new(&plans.analysis);
+    let analysis = plans.judge.analysis();
+    let coarse = Coarse::new(analysis);
     let best = plans.best(|window, at, before, offset| coarse.cut(window, at, before, offset));
     let (w, h) = (plate.info.width, plate.info.height);
     let last = plate.frames.len() as i32 - 1;
-    let (cols, rows) = (plans.analysis.cols, plans.analysis.rows);
+    let (cols, rows) = (analysis.cols, analysis.rows);
     let fields: Vec<Vec<f32>> = best
         .iter()
         .map(|c| upsample(&c.switch, cols, rows, w, h))
@@ -199,10 +205,13 @@ pub fn graph_cut(
             }
         }
         let mut data = Vec::with_capacity(w * h * 3);
+        let mut lit: BTreeMap<i32, Arc<Picture>> = BTreeMap::new();
         for (i, index) in indices.iter_mut().enumerate() {
             *index = (*index).clamp(0, last);
-            let from = &plate.frames[*index as usize].data()[i * 3..i * 3 + 3];
-            data.extend_from_slice(from);
+            let from = lit
+                .entry(*index)
+                .or_insert_with(|| plans.lit(plate, *index as usize, t));
+            data.extend_from_slice(&from.data()[i * 3..i * 3 + 3]);
         }
         out.push(Arc::new(
             Picture::from_data(w, h, 3, data).ok_or("a frame of another size")?,

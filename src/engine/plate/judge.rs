@@ -1,8 +1,11 @@
 //! The engine's plans and its score by themselves, so that another way to
 //! carry a plan out can be compared under equal terms.
 
+use std::sync::Arc;
+
 use super::analysis::Analysis;
 use super::edit_list::Event;
+use super::exposure::{Exposure, Level, lit};
 use super::ground::Ground;
 use super::plan::{Stretch, plan};
 use super::playing::Playing;
@@ -12,10 +15,13 @@ use super::solve::Style;
 use crate::device::Task;
 use crate::device::gpu::Choice;
 use crate::engine::{EngineError, Timeline};
+use crate::frame::{Picture, PlateInfo};
 use crate::sampler::Philox;
 
 /// Plans and judges extensions of a plate that keep its first frames.
 pub struct Judge {
+    analysis: Analysis,
+    exposure: Option<Exposure>,
     ground: Ground,
     keep: usize,
     length: usize,
@@ -36,18 +42,40 @@ impl Judge {
                 "only an extension at the end can be judged".to_owned(),
             ));
         };
+        let steady = analysis.steadied(Steady::Auto).is_some();
+        let exposure = Exposure::of(analysis, timeline, Level::Auto, steady);
+        let analysis = match &exposure {
+            Some(exposure) => analysis.levelled(exposure, timeline.plate, steady),
+            None => analysis.clone(),
+        };
         Ok(Self {
-            ground: Ground::new(
-                analysis,
-                timeline,
-                analysis.steadied(Steady::Auto).is_some(),
-                &[],
-                Choice::Cpu,
-                task,
-            )?,
+            ground: Ground::new(&analysis, timeline, steady, &[], Choice::Cpu, task)?,
+            analysis,
+            exposure,
             keep: kept.out().count(),
             length: free.out().count(),
         })
+    }
+
+    /// What decisions are made on: of a plate whose exposure drifts, levelled.
+    pub fn analysis(&self) -> &Analysis {
+        &self.analysis
+    }
+
+    /// `picture`, plate index `index` of a plate like `info`, in the light of output
+    /// index `t`; itself where the exposure does not drift.
+    pub fn lit(
+        &self,
+        picture: &Arc<Picture>,
+        index: usize,
+        t: usize,
+        info: &PlateInfo,
+    ) -> Arc<Picture> {
+        let gain = self
+            .exposure
+            .as_ref()
+            .map(|e| e.gain(index as i32, t as i32));
+        lit(picture.clone(), gain.unwrap_or([1.0; 3]), info)
     }
 
     /// Frames that a change of clip takes at most.
