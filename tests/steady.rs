@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longtake::device::Task;
 use longtake::engine::plate::{
-    Analysis, EditList, Level, PlateEngine, Pose, Settings, Steady, suitability,
+    Analysis, EditList, Level, PlateEngine, Pose, Settings, Steady, Use, suitability,
 };
 use longtake::engine::{Engine, Sources, Timeline};
 use longtake::frame::{
@@ -389,9 +389,8 @@ fn light_does_not_jump_when_a_plate_whose_exposure_drifts_is_extended() {
             let off = drifting(moves, Mode::Extend, Level::Off);
             assert!(off.edit.exposure.is_none());
             let judged = |m: &Made| {
-                let range = m.timeline.plate;
-                let exposure = m.edit.exposure.as_ref();
-                suitability(&m.analysis, range, false, exposure, Task::quiet()).unwrap()
+                let (range, purpose) = (m.timeline.plate, Use::of(&m.edit));
+                suitability(&m.analysis, range, purpose, Task::quiet()).unwrap()
             };
             // Twice .2 of a natural logarithm, all but a little at either end.
             assert!((0.4..0.5).contains(&judged(&made).levelled));

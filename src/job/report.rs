@@ -10,7 +10,7 @@ use super::spec::Draft;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
-use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Suitability, suitability};
+use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Suitability, Use, suitability};
 use crate::frame::{FilePlate, PlateOptions};
 use crate::manifest::Values;
 use crate::sequence::report::{
@@ -261,7 +261,11 @@ pub fn measure(
     let engine = PlateEngine::default();
     let analysis = engine.study(&mut sources, task)?;
     let steady = analysis.is_steadied(Steady::Auto);
-    let found = suitability(&analysis, analysis.info.range, steady, None, task)?;
+    let purpose = Use {
+        steadied: steady,
+        ..Use::default()
+    };
+    let found = suitability(&analysis, analysis.info.range, purpose, task)?;
     watch.event(&Event::Suitability {
         found: &found,
         summary: &found.summary(),

@@ -13,7 +13,7 @@ use super::take_reader::TakeReader;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
-use crate::engine::plate::suitability;
+use crate::engine::plate::{Use, suitability};
 use crate::frame::{PlateInfo, PlateReader};
 use crate::sequence::Take;
 use crate::sequence::plan::Plan;
@@ -114,9 +114,8 @@ pub(super) fn frames(
     let found = match take.analysis().plate() {
         Some(analysis) => {
             let range = take.timeline().plate;
-            let exposure = edit.and_then(|e| e.exposure.as_ref());
-            let steadied = camera.is_some();
-            Some(suitability(analysis, range, steadied, exposure, task)?)
+            let purpose = edit.map(Use::of).unwrap_or_default();
+            Some(suitability(analysis, range, purpose, task)?)
         }
         None => None,
     };

@@ -13,7 +13,7 @@ use super::plate::HostPlate;
 use super::prepare::{Job, Plate, prepare};
 use super::render::{Report, Status};
 use super::shelf::trouble;
-use crate::engine::plate::suitability;
+use crate::engine::plate::{Use, suitability};
 use crate::manifest::manifest;
 use crate::sequence::{Mode, Take};
 
@@ -196,9 +196,8 @@ fn lends_itself(
     let errand = Errand::send(move |desk| match prepared.take.analysis().plate() {
         Some(analysis) => {
             let edit = prepared.take.decision().edit_list();
-            let steadied = edit.is_some_and(|e| e.camera.is_some());
-            let exposure = edit.and_then(|e| e.exposure.as_ref());
-            Ok(suitability(analysis, range, steadied, exposure, desk.task())?.summary())
+            let purpose = edit.map(Use::of).unwrap_or_default();
+            Ok(suitability(analysis, range, purpose, desk.task())?.summary())
         }
         None => Ok("The latents are there: frames need only be decoded.".to_owned()),
     });

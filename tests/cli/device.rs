@@ -46,10 +46,10 @@ fn assert_same_files(work: &Work, a: &str, b: &str) {
 fn a_gpu_makes_the_bytes_of_the_cpu_in_every_mode() {
     let work = Work::new();
     let plate = plate();
-    // A matte with soft edges, in the middle.
+    // A matte with soft edges that goes across.
     let status = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i"])
-        .arg("color=white:50x40,pad=120:90:30:20:black,gblur=6")
+        .arg("color=black:120x90[b];color=white:30x40[w];[b][w]overlay=x=3*n-30:y=20,format=gray,gblur=6")
         .args(["-frames:v", "48", "-start_number", "1001"])
         .arg(work.path("matte.%04d.png"))
         .status()

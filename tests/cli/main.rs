@@ -3,6 +3,7 @@
 mod bad_input;
 mod colour;
 mod device;
+mod fill;
 mod generate;
 mod model;
 mod on_gpu;

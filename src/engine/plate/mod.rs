@@ -48,7 +48,7 @@ pub use judge::Judge;
 pub use parts::Mattes;
 pub use settings::{Region, Remake, Settings, Steady};
 pub use steadied::Steadied;
-pub use suitability::{Concern, Suitability, suitability};
+pub use suitability::{Concern, Suitability, Use, suitability};
 
 use super::{Engine, EngineError, Sources, Timeline};
 use crate::device::Task;
@@ -127,7 +127,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 11"
+        "plate 12"
     }
 
     fn settings_key(&self) -> String {

@@ -4,8 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::analysis::Analysis;
+use super::edit_list::EditList;
 use super::exposure::Exposure;
 use super::features::{Features, NATURAL};
+use super::fill::never_left;
 use super::jumps::Jumps;
 use crate::device::Task;
 use crate::device::gpu::Choice;
@@ -31,6 +33,8 @@ pub enum Concern {
     NotFinite,
     /// Nothing moves.
     Still,
+    /// What the matte of a fill covers is never seen.
+    Hidden,
 }
 
 impl Concern {
@@ -64,6 +68,9 @@ impl Concern {
                 "Some frames hold values that are not finite (NaN or infinity): they are ignored in decisions but kept in pixels; repair them before the render."
             }
             Self::Still => "Nothing moves in the plate: a held frame would do.",
+            Self::Hidden => {
+                "The matte never leaves some places, or for a moment only, so the plate does not show what is behind and they stay as they are: tighten the matte (its alpha counts, where it has one), give a longer plate, or fill with the wan engine."
+            }
         }
     }
 }
@@ -94,6 +101,10 @@ pub struct Suitability {
     pub steady_range: Option<FrameRange>,
     /// Share of the moving cells whose greatest event happens only once.
     pub passing: f64,
+    /// Share of what the matte of a fill covers at some time that it never leaves, or for
+    /// a moment only; 0 where nothing is filled.
+    #[serde(default)]
+    pub hidden: f64,
     /// What stands in the way, the gravest first.
     pub concerns: Vec<Concern>,
 }
@@ -138,18 +149,39 @@ const ONE_WAY: f64 = 1.5;
 /// flags and steam it is at most .013, of a boat that crosses a lake .21.
 const PASSING: f64 = 0.1;
 
-/// Judges the frames `range` of an analysed plate, steadied or as they are, and
-/// levelled where their exposure is given.
+/// What is done with a plate that is judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Use<'a> {
+    /// Whether its camera's motion is taken out.
+    pub steadied: bool,
+    /// Its exposure, where that is levelled.
+    pub exposure: Option<&'a Exposure>,
+    /// Whether only what its matte covers is made.
+    pub filled: bool,
+}
+
+impl<'a> Use<'a> {
+    /// What `edit` does with its plate.
+    pub fn of(edit: &'a EditList) -> Self {
+        Self {
+            steadied: edit.camera.is_some(),
+            exposure: edit.exposure.as_ref(),
+            filled: edit.matted,
+        }
+    }
+}
+
+/// Judges the frames `range` of an analysed plate for a `purpose`.
 ///
 /// # Errors
 /// Only where the work was asked to stop.
 pub fn suitability(
     analysis: &Analysis,
     range: FrameRange,
-    steady: bool,
-    exposure: Option<&Exposure>,
+    purpose: Use<'_>,
     task: Task<'_>,
 ) -> Result<Suitability, EngineError> {
+    let (steady, exposure) = (purpose.steadied, purpose.exposure);
     let level = exposure.map(|e| analysis.levelled(e, range, steady));
     let analysis = level.as_ref().unwrap_or(analysis);
     let fps = analysis.info.fps.clamp(1.0, 1000.0);
@@ -169,10 +201,15 @@ pub fn suitability(
         one_way: 1.0,
         steady_range: None,
         passing: 0.0,
+        hidden: 0.0,
         concerns: Vec::new(),
     };
     let mut grave: Vec<(f64, Concern)> = Vec::new();
-    if n >= 8 {
+    if purpose.filled {
+        // The rest of the picture stays as it is, whatever happens there.
+        s.hidden = hidden(analysis, range, steady);
+        grave.push((2.0 * s.hidden, Concern::Hidden));
+    } else if n >= 8 {
         let window = (libm::rint(0.9 * fps) as usize)
             .clamp(4, (n / 3).max(4))
             .min(n - 2);
@@ -193,7 +230,9 @@ pub fn suitability(
     }
     grave.push(((camera - 0.002) / 0.006, Concern::Camera));
     let seconds = n as f64 / fps;
-    grave.push(((2.0 - seconds) / 2.0, Concern::Short));
+    if !purpose.filled {
+        grave.push(((2.0 - seconds) / 2.0, Concern::Short));
+    }
     let within = |list: &[u32]| {
         let from = (range.first - analysis.info.range.first).max(0) as u32;
         list.iter()
@@ -202,7 +241,7 @@ pub fn suitability(
             / n as f64
     };
     let same = within(&analysis.duplicates);
-    if same > 0.9 {
+    if same > 0.9 && !purpose.filled {
         grave.push((0.9, Concern::Still));
     } else {
         grave.push(((same - 0.05).min(0.3), Concern::Duplicates));
@@ -215,6 +254,23 @@ pub fn suitability(
     }
     s.concerns = grave.into_iter().map(|g| g.1).collect();
     Ok(s)
+}
+
+/// The share of [`Suitability::hidden`], of the frames `range`.
+fn hidden(analysis: &Analysis, range: FrameRange, steady: bool) -> f64 {
+    let cells = analysis.cells();
+    let first = (range.first - analysis.info.range.first).max(0) as usize * cells;
+    let matte = analysis.matte(steady);
+    let Some(matte) = matte.get(first..first + range.count() * cells) else {
+        return 0.0;
+    };
+    let ever = (0..cells).filter(|k| matte.iter().skip(*k).step_by(cells).any(|m| *m));
+    let (ever, never) = (
+        ever.count(),
+        never_left(matte, analysis.cols, analysis.rows),
+    );
+    // The matte is grown for what is never left.
+    (never as f64 / ever.max(1) as f64).min(1.0)
 }
 
 /// Shift of the whole picture from frame to frame, of its height, where it is
@@ -390,110 +446,4 @@ fn passing(f: &Features, fps: f64, one_way: bool) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use crate::frame::{PlateInfo, Transfer};
-
-    /// A plate of 75 frames whose luma at frame, column, row is `look`.
-    fn plate(look: impl Fn(f64, f64, f64) -> f64) -> Suitability {
-        let (cols, rows, frames) = (32usize, 24usize, 75usize);
-        let mut colour = Vec::new();
-        for t in 0..frames {
-            for y in 0..rows {
-                for x in 0..cols {
-                    let v = look(t as f64, x as f64, y as f64);
-                    colour.extend([(v * 4096.0) as i16; 3]);
-                }
-            }
-        }
-        let analysis = Analysis {
-            info: PlateInfo {
-                range: FrameRange { first: 1, last: 75 },
-                width: cols,
-                height: rows,
-                full_size: (cols, rows),
-                channels: ["R", "G", "B"].map(String::from).to_vec(),
-                fps: 25.0,
-                transfer: Transfer::Linear,
-                pixel_aspect: 1.0,
-            },
-            cols,
-            rows,
-            colour,
-            matte: Vec::new(),
-            fingerprints: Vec::new(),
-            duplicates: Vec::new(),
-            not_finite: Vec::new(),
-            steadied: None,
-        };
-        let task = Task::quiet();
-        suitability(&analysis, analysis.info.range, false, None, task).unwrap()
-    }
-
-    fn texture(x: f64, y: f64) -> f64 {
-        0.5 + 0.2 * libm::sin(0.9 * x + 0.3 * y) * libm::cos(0.8 * y - 0.2 * x)
-    }
-
-    #[test]
-    fn the_grade_does_not_contradict_what_stands_in_the_way() {
-        let mut s = plate(|t, x, y| texture(x, y) + 0.05 * libm::sin(0.5 * t + x));
-        s.score = 0.9;
-        s.concerns = vec![Concern::Jumps];
-        let says = s.summary();
-        assert!(
-            says.starts_with("The plate lends itself with care."),
-            "{says}"
-        );
-        s.concerns = vec![Concern::Duplicates];
-        let says = s.summary();
-        assert!(says.starts_with("The plate lends itself well."), "{says}");
-    }
-
-    #[test]
-    fn a_plate_that_comes_round_again_lends_itself() {
-        let s = plate(|t, x, y| texture(x, y) + 0.05 * libm::sin(0.5 * t + x));
-        assert!(s.score > 0.75 && s.concerns.is_empty(), "{s:?}");
-    }
-
-    #[test]
-    fn a_moving_camera_a_fade_and_a_passer_by_are_told_apart() {
-        let pan = plate(|t, x, y| texture(x + 0.25 * t, y + 0.1 * t));
-        assert_eq!(pan.concerns.first(), Some(&Concern::Camera), "{pan:?}");
-        let fade = plate(|t, x, y| texture(x, y) * (0.3 + 0.02 * t));
-        assert!(fade.concerns.contains(&Concern::OneWay), "{fade:?}");
-        assert!(!fade.concerns.contains(&Concern::Camera), "{fade:?}");
-        assert_eq!(fade.steady_range, None);
-        assert!(fade.summary().contains("all along"), "{}", fade.summary());
-        let car = plate(|t, x, y| {
-            let inside = (x - 0.5 * t + 5.0).abs() < 4.0 && (6.0..18.0).contains(&y);
-            if inside { 0.95 } else { texture(x, y) * 0.6 }
-        });
-        assert!(car.concerns.contains(&Concern::Passing), "{car:?}");
-        assert!(car.summary().contains("matte"), "{}", car.summary());
-        // A boat among waves, which move in most of the picture.
-        let boat = plate(|t, x, y| {
-            let inside = (x - t + 20.0).abs() < 3.0 && (11.0..15.0).contains(&y);
-            if inside {
-                return 0.95;
-            }
-            0.6 * texture(x, y) + 0.05 * libm::sin(0.5 * t + x)
-        });
-        assert_eq!(boat.concerns.first(), Some(&Concern::Passing), "{boat:?}");
-    }
-
-    #[test]
-    fn the_stretch_that_comes_back_is_named() {
-        // It grows for a second and a half, then only sways.
-        let grown = plate(|t, x, y| {
-            let light = 0.3 + 0.7 * (t / 20.0).min(1.0);
-            texture(x, y) * light + 0.05 * libm::sin(0.5 * t + x)
-        });
-        assert_eq!(grown.concerns.first(), Some(&Concern::OneWay), "{grown:?}");
-        let range = grown.steady_range.unwrap();
-        assert!((10..=24).contains(&range.first), "{range}");
-        assert_eq!(range.last, 75);
-        let says = grown.summary();
-        assert!(says.contains(&format!("frames {range}:")), "{says}");
-    }
-}
+mod tests;
