@@ -15,7 +15,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.;
     let low = x < -87.;
     let x = x.clamp(-87., 88.);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (x - n * 0.693_359_375) - n * -2.121_944_4e-4;
     // Taylor's series for e^r - 1 - r, its coefficients balanced (Cephes' expf).
     let mut p = 1.987_569_1e-4;
@@ -25,7 +26,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
     let p = p * r * r + r + 1.;
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    // The lowest bits of `rounded` are n: a conversion would look at each number again.
+    let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
     if low { 0. } else { p * power }
 }
 
