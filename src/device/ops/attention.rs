@@ -90,19 +90,25 @@ impl Sources {
         let d = channels / heads;
         let m = keys.len() / channels;
         let scale = 1.0 / (d as f32).sqrt();
-        let tile = |(head, first): (usize, usize)| {
+        let tile = |scaled: &mut Vec<f32>, (head, first): (usize, usize)| {
             let count = (m - first).min(KEYS);
-            let at = |token: usize, c: usize| (first + token) * channels + head * d + c;
+            let at = first * channels + head * d;
+            scaled.clear();
+            for key in keys[at..].chunks(channels).take(count) {
+                scaled.extend(key[..d].iter().map(|x| x * scale));
+            }
+            let mut keys = Packed::default();
+            keys.refill(d, count, scaled);
             Tile {
                 count,
-                keys: Packed::new(d, count, |o, i| keys[at(o, i)] * scale),
-                values: Packed::new(count, d, |o, i| values[at(i, o)]),
+                keys,
+                values: Packed::of_columns(count, d, &values[at..], channels),
             }
         };
         let firsts = |head| (0..m).step_by(KEYS).map(move |first| (head, first));
         let all: Vec<_> = (0..heads).flat_map(firsts).collect();
         Self {
-            tiles: install(|| all.into_par_iter().map(tile).collect()),
+            tiles: install(|| all.into_par_iter().map_init(Vec::new, tile).collect()),
             heads,
             channels,
         }

@@ -1,5 +1,7 @@
 //! Linear layers with the activation behind them.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, D, DType, Result, Shape, Storage, Tensor};
 use candle_nn::{Init, VarBuilder};
 use half::{bf16, f16};
@@ -272,13 +274,17 @@ impl Ready {
             if stop.asked() {
                 return;
             }
-            group.multiply(x, input, rows, &mut out[i * OUTPUTS..], output);
-        }
-        for row in out.chunks_mut(output) {
-            for (x, bias) in row.iter_mut().zip(&self.bias) {
-                *x += bias;
+            let at = i * OUTPUTS;
+            group.multiply(x, input, rows, &mut out[at..], output);
+            // While they are in the second cache.
+            let bias = &self.bias[at..output.min(at + OUTPUTS)];
+            for row in out[at..].chunks_mut(output) {
+                let row = &mut row[..bias.len()];
+                for (x, bias) in row.iter_mut().zip(bias) {
+                    *x += bias;
+                }
+                activate(self.activation, row);
             }
-            activate(self.activation, row);
         }
     }
 }
@@ -292,45 +298,60 @@ fn dense(weight: &Tensor) -> Result<Vec<Packed>> {
     let Storage::Cpu(storage) = &*storage else {
         candle_core::bail!("weights on the CPU are needed");
     };
-    Ok(match storage {
-        CpuStorage::F32(w) => groups(&w[from..], output, input, |w| w),
-        CpuStorage::F16(w) => groups(&w[from..], output, input, f16::to_f32),
-        CpuStorage::BF16(w) => groups(&w[from..], output, input, bf16::to_f32),
+    match storage {
+        CpuStorage::F32(w) => groups(output, |_, outputs, group| {
+            let rows = from + outputs.start * input..from + outputs.end * input;
+            group.refill(input, outputs.len(), &w[rows]);
+            Ok(())
+        }),
+        CpuStorage::F16(w) => widened(&w[from..], output, input, f16::to_f32),
+        CpuStorage::BF16(w) => widened(&w[from..], output, input, bf16::to_f32),
         _ => candle_core::bail!("weights of f32, f16 or bf16 are needed"),
-    })
+    }
 }
 
-/// The groups of a packed matrix.
-fn unpacked(rows: &PackedRows) -> Result<Vec<Packed>> {
-    let [output, input] = rows.sides();
-    let firsts: Vec<usize> = (0..output).step_by(OUTPUTS).collect();
-    install(|| {
-        let groups = firsts.into_par_iter().map_init(Vec::new, |wide, first| {
-            let count = (output - first).min(OUTPUTS);
-            let wide: &mut Vec<f32> = wide;
-            wide.resize(count * input, 0.);
-            rows.widen(first..first + count, wide)?;
-            let mut group = Packed::default();
-            group.refill(input, count, wide);
-            Ok(group)
-        });
-        groups.collect()
-    })
-}
-
-/// Weights, output by output, arranged in groups of outputs.
-fn groups<T: Copy + Sync>(
+/// The groups of a matrix of 16 bits.
+fn widened<T: Copy + Sync>(
     weights: &[T],
     output: usize,
     input: usize,
     wide: impl Fn(T) -> f32 + Sync,
-) -> Vec<Packed> {
-    let group = |first: usize| {
-        let count = (output - first).min(OUTPUTS);
-        Packed::new(input, count, |o, i| wide(weights[(first + o) * input + i]))
-    };
+) -> Result<Vec<Packed>> {
+    groups(output, |rows, outputs, group| {
+        rows.clear();
+        let narrow = &weights[outputs.start * input..outputs.end * input];
+        rows.extend(narrow.iter().map(|w| wide(*w)));
+        group.refill(input, outputs.len(), rows);
+        Ok(())
+    })
+}
+
+/// The groups of a packed matrix.
+fn unpacked(packed: &PackedRows) -> Result<Vec<Packed>> {
+    let [output, input] = packed.sides();
+    groups(output, |rows, outputs, group| {
+        rows.resize(outputs.len() * input, 0.);
+        packed.widen(outputs.clone(), rows)?;
+        group.refill(input, outputs.len(), rows);
+        Ok(())
+    })
+}
+
+/// Weights in groups of outputs, each filled by `fill` with those of the outputs that it
+/// is told; it may work in the memory that it is given.
+fn groups(
+    output: usize,
+    fill: impl Fn(&mut Vec<f32>, Range<usize>, &mut Packed) -> Result<()> + Sync,
+) -> Result<Vec<Packed>> {
     let firsts: Vec<usize> = (0..output).step_by(OUTPUTS).collect();
-    install(|| firsts.into_par_iter().map(group).collect())
+    install(|| {
+        let groups = firsts.into_par_iter().map_init(Vec::new, |rows, first| {
+            let mut group = Packed::default();
+            fill(rows, first..output.min(first + OUTPUTS), &mut group)?;
+            Ok(group)
+        });
+        groups.collect()
+    })
 }
 
 fn activate(activation: Activation, row: &mut [f32]) {
