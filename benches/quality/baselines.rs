@@ -7,7 +7,6 @@
 //! the best is chosen by its own score. Where the exposure drifts they decide on the
 //! plate levelled, and the drift is put back, as with us.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -205,12 +204,11 @@ pub fn graph_cut(
             }
         }
         let mut data = Vec::with_capacity(w * h * 3);
-        let mut lit: BTreeMap<i32, Arc<Picture>> = BTreeMap::new();
+        let mut lit = vec![None; plate.frames.len()];
         for (i, index) in indices.iter_mut().enumerate() {
             *index = (*index).clamp(0, last);
-            let from = lit
-                .entry(*index)
-                .or_insert_with(|| plans.lit(plate, *index as usize, t));
+            let index = *index as usize;
+            let from = lit[index].get_or_insert_with(|| plans.lit(plate, index, t));
             data.extend_from_slice(&from.data()[i * 3..i * 3 + 3]);
         }
         out.push(Arc::new(

@@ -105,30 +105,39 @@ fn longest(free: &[u32], cells: usize) -> Vec<u32> {
     longest
 }
 
-/// How many cells a matte never leaves, or for too short a time to stand for them.
-pub(super) fn never_left(matte: &[bool], cols: usize, rows: usize) -> usize {
-    let free = free_of(matte, cols, rows);
-    let longest = longest(&free, cols * rows);
-    longest.iter().filter(|n| **n < BRIEFEST).count()
+/// Of cells that are free so long in a row at most, in a plate of `frames`: those that
+/// the matte ever covers, and of these those that it leaves never, or for too short a time
+/// to stand for them.
+fn covered(longest: &[u32], frames: usize) -> (Vec<bool>, Vec<bool>) {
+    let covered = longest.iter().map(|n| (*n as usize) < frames);
+    let hidden = covered.clone().zip(longest);
+    let hidden = hidden.map(|(covered, n)| covered && *n < BRIEFEST);
+    (covered.collect(), hidden.collect())
+}
+
+/// The share of the cells that a matte covers at some time that it leaves never, or for
+/// too short a time to stand for them; 0 of a matte that covers none.
+pub(super) fn never_left(matte: &[bool], cols: usize, rows: usize) -> f64 {
+    let cells = cols * rows;
+    let longest = longest(&free_of(matte, cols, rows), cells);
+    let (covered, hidden) = covered(&longest, matte.len() / cells.max(1));
+    let count = |of: Vec<bool>| of.into_iter().filter(|b| *b).count();
+    count(hidden) as f64 / count(covered).max(1) as f64
 }
 
 impl<'a> Filler<'a> {
     fn new(c: &'a Covered<'a>) -> Self {
         let f = c.features;
         let (frames, cells) = (f.frames, f.cells());
-        let mut free = free_of(c.matte, f.cols, f.rows);
-        free.resize(frames * cells, 0);
+        let free = free_of(c.matte, f.cols, f.rows);
         let longest = longest(&free, cells);
-        let any: Vec<bool> = (0..cells)
-            .map(|k| free.iter().skip(k).step_by(cells).any(|n| *n == 0))
-            .collect();
+        let (covered, hidden) = covered(&longest, frames);
         let window = (libm::rint(0.4 * c.fps) as usize).clamp(4, (frames / 4).max(4));
-        let hidden: Vec<bool> = longest.iter().map(|n| *n < BRIEFEST).collect();
         let briefest = longest.into_iter().filter(|n| *n >= BRIEFEST).min();
         let briefest = briefest.unwrap_or(BRIEFEST) as usize;
         Self {
             free,
-            ever: grown(&any, f.cols, f.rows, 4),
+            ever: grown(&covered, f.cols, f.rows, 4),
             hidden,
             window,
             gap: (window / 2).min(briefest - 1),
@@ -197,17 +206,18 @@ impl<'a> Filler<'a> {
         let cells = self.c.features.cells();
         let window = self.window.min(self.c.length - 1 - at);
         let shown = |frames: usize| (frames as i32 * SHOWN).min(i32::from(FORBIDDEN));
+        // For how long a cell that switches after `u` frames must show no matte.
+        let needs = |u: usize| next.saturating_sub(u).max(1);
         let mut extra = vec![0i16; (window + 2) * cells];
         for (u, extra) in extra.chunks_exact_mut(cells).enumerate() {
             for (k, extra) in extra.iter_mut().enumerate() {
-                let needs = next.saturating_sub(u).max(1);
                 let cost = match (self.ever[k], u <= window) {
                     _ if self.hidden[k] => 0,
                     (false, true) => i32::from(FORBIDDEN),
                     (false, false) => 0,
                     (true, true) => {
                         let before = u.saturating_sub(lasts[k]);
-                        let after = needs.saturating_sub(self.free(j + u as i32, k));
+                        let after = needs(u).saturating_sub(self.free(j + u as i32, k));
                         shown(before + after)
                     }
                     (true, false) if lasts[k] < next => i32::from(FORBIDDEN),
@@ -222,7 +232,7 @@ impl<'a> Filler<'a> {
         // goes when it must.
         for (k, time) in times.iter_mut().enumerate().filter(|(k, _)| soon[*k]) {
             let due = lasts[k].min(window);
-            let lasting = |u: usize| self.free(j + u as i32, k) >= next.saturating_sub(u).max(1);
+            let lasting = |u: usize| self.free(j + u as i32, k) >= needs(u);
             if lasts[k] < next && usize::from(*time) > due {
                 *time = (0..=due)
                     .rev()
@@ -461,5 +471,21 @@ mod tests {
         };
         let block = |t, x, y| y > 4 && (sways(t)..sways(t) + 5).contains(&x);
         assert_eq!(filled(60, block).0, 0);
+    }
+
+    /// What is never left is told of what is covered, also of a plate of three frames.
+    #[test]
+    fn what_is_never_left_is_a_share_of_what_is_covered() {
+        let share = |frames: usize, covers: &dyn Fn(usize, usize) -> bool| {
+            let cells = (0..frames).flat_map(|t| (0..COLS * ROWS).map(move |k| (t, k % COLS)));
+            let matte: Vec<bool> = cells.map(|(t, x)| covers(t, x)).collect();
+            never_left(&matte, COLS, ROWS)
+        };
+        assert_eq!(share(3, &|_, _| false), 0.0);
+        assert_eq!(share(3, &|t, x| t == 0 && x < 4), 1.0);
+        assert_eq!(share(20, &|_, x| x < 4), 1.0);
+        assert_eq!(share(20, &|t, x| t < 15 && x < 4), 0.0);
+        // Nine columns for a while and, with what is drawn near, five of ten always.
+        assert_eq!(share(20, &|t, x| x < 4 || t < 15 && x < 9), 0.5);
     }
 }

@@ -261,16 +261,9 @@ fn hidden(analysis: &Analysis, range: FrameRange, steady: bool) -> f64 {
     let cells = analysis.cells();
     let first = (range.first - analysis.info.range.first).max(0) as usize * cells;
     let matte = analysis.matte(steady);
-    let Some(matte) = matte.get(first..first + range.count() * cells) else {
-        return 0.0;
-    };
-    let ever = (0..cells).filter(|k| matte.iter().skip(*k).step_by(cells).any(|m| *m));
-    let (ever, never) = (
-        ever.count(),
-        never_left(matte, analysis.cols, analysis.rows),
-    );
-    // The matte is grown for what is never left.
-    (never as f64 / ever.max(1) as f64).min(1.0)
+    matte
+        .get(first..first + range.count() * cells)
+        .map_or(0.0, |matte| never_left(matte, analysis.cols, analysis.rows))
 }
 
 /// Shift of the whole picture from frame to frame, of its height, where it is
