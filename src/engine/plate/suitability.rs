@@ -1,6 +1,11 @@
 //! How well a plate lends itself to being re-timed, before anybody waits for a
 //! render: what is found, and what to do about it.
 
+mod camera;
+mod cuts;
+mod one_way;
+mod passing;
+
 use serde::{Deserialize, Serialize};
 
 use super::analysis::Analysis;
@@ -13,10 +18,16 @@ use crate::device::Task;
 use crate::device::gpu::Choice;
 use crate::engine::EngineError;
 use crate::frame::FrameRange;
+use camera::camera;
+use cuts::{cuts, longest_shot};
+use one_way::{ONE_WAY, one_way, steadiest};
+use passing::{PASSING, passing};
 
 /// Something about a plate that stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Concern {
+    /// The plate is of more than one shot.
+    Cuts,
     /// Fewer than two seconds of frames.
     Short,
     /// The whole picture moves: the camera is not locked off.
@@ -46,6 +57,7 @@ impl Concern {
     /// What was found and what to do, in a sentence for the artist.
     pub fn advice(self) -> &'static str {
         match self {
+            Self::Cuts => "The plate cuts to another shot: set the plate range to one of them.",
             Self::Short => {
                 "The plate is short: a handle of three seconds or more gives better and more varied changes."
             }
@@ -92,6 +104,12 @@ pub struct Suitability {
     /// How much more light the plate's brightest exposure has than its darkest, as a
     /// share of that, where a drift is taken out and put back; else 0.
     pub levelled: f64,
+    /// The frames that begin another shot.
+    #[serde(default)]
+    pub cuts: Vec<i32>,
+    /// The longest shot of a plate that has several.
+    #[serde(default)]
+    pub longest_shot: Option<FrameRange>,
     /// How much farther apart the ends of the plate are than its frames are in
     /// general; 1 for a plate that comes back.
     pub one_way: f64,
@@ -129,6 +147,22 @@ impl Suitability {
                 format!("{grade} {what} taken out first and put back on what is made.")
             }
             None => grade.to_owned(),
+            Some(Concern::Cuts) if let Some(range) = self.longest_shot => {
+                let frames = |cuts: &[i32]| {
+                    let named: Vec<String> = cuts.iter().map(i32::to_string).collect();
+                    named.join(", ")
+                };
+                let cuts = match &self.cuts[..] {
+                    cuts if cuts.len() > NAMED => {
+                        format!("{} and {} more", frames(&cuts[..NAMED]), cuts.len() - NAMED)
+                    }
+                    cuts => frames(cuts),
+                };
+                format!(
+                    "{grade} It cuts to another shot at frame {cuts}: set the plate range to one \
+                     shot; the longest is {range}."
+                )
+            }
             Some(Concern::OneWay) if let Some(range) = self.steady_range => format!(
                 "{grade} The plate changes one way and does not come back, but for frames \
                  {range}: set the plate range to these, or expect visible resets."
@@ -138,16 +172,11 @@ impl Suitability {
     }
 }
 
+/// Cuts that a sentence names.
+const NAMED: usize = 3;
+
 /// Rows of the grid that this is judged on.
 const ROWS: usize = 24;
-
-/// Where a plate begins to be one that does not come back, see
-/// [`Suitability::one_way`].
-const ONE_WAY: f64 = 1.5;
-
-/// Share of [`Suitability::passing`] from which something passes: of water, flames,
-/// flags and steam it is at most .013, of a boat that crosses a lake .21.
-const PASSING: f64 = 0.1;
 
 /// What is done with a plate that is judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -198,6 +227,8 @@ pub fn suitability(
         camera,
         steadied: steadied.map_or(0.0, |s| s.travel),
         levelled: exposure.map_or(0.0, Exposure::span),
+        cuts: Vec::new(),
+        longest_shot: None,
         one_way: 1.0,
         steady_range: None,
         passing: 0.0,
@@ -205,6 +236,17 @@ pub fn suitability(
         concerns: Vec::new(),
     };
     let mut grave: Vec<(f64, Concern)> = Vec::new();
+    let frame = |t: usize| range.first + t as i32;
+    let starts = cuts(&f);
+    if !starts.is_empty() {
+        let shot = longest_shot(&starts, n);
+        s.longest_shot = Some(FrameRange {
+            first: frame(shot.start),
+            last: frame(shot.end) - 1,
+        });
+        s.cuts = starts.into_iter().map(frame).collect();
+        grave.push((f64::INFINITY, Concern::Cuts));
+    }
     if purpose.filled {
         // The rest of the picture stays as it is, whatever happens there.
         s.hidden = hidden(analysis, range, steady);
@@ -219,8 +261,8 @@ pub fn suitability(
         task.check()?;
         if s.one_way > ONE_WAY {
             s.steady_range = steadiest(&f, fps).map(|r| FrameRange {
-                first: range.first + r.start as i32,
-                last: range.first + r.end as i32 - 1,
+                first: frame(r.start),
+                last: frame(r.end) - 1,
             });
         }
         s.passing = passing(&f, fps, s.one_way > ONE_WAY);
@@ -264,178 +306,6 @@ fn hidden(analysis: &Analysis, range: FrameRange, steady: bool) -> f64 {
     matte
         .get(first..first + range.count() * cells)
         .map_or(0.0, |matte| never_left(matte, analysis.cols, analysis.rows))
-}
-
-/// Shift of the whole picture from frame to frame, of its height, where it is
-/// liveliest: the
-/// shift that explains the change of each block best (Lucas and Kanade, 1981),
-/// the median over blocks, so that a locked-off camera before moving water has
-/// none.
-fn camera(f: &Features) -> f64 {
-    let cells = f.cells();
-    if f.frames < 2 || f.cols < 8 || f.rows < 8 {
-        return 0.0;
-    }
-    let at = |t: usize, x: usize, y: usize| f64::from(f.luma[t * cells + y * f.cols + x]);
-    // Several frames apart, so that slow moves are told from noise.
-    let apart = (f.frames / 8).clamp(1, 4);
-    let mut shifts = Vec::new();
-    let mut t = 0;
-    while t + apart < f.frames {
-        let (mut us, mut vs) = (Vec::new(), Vec::new());
-        for by in (1..f.rows - 5).step_by(4) {
-            for bx in (1..f.cols - 5).step_by(4) {
-                let (mut xx, mut xy, mut yy, mut xt, mut yt) = (0.0, 0.0, 0.0, 0.0, 0.0);
-                for y in by..by + 5 {
-                    for x in bx..bx + 5 {
-                        if x + 1 >= f.cols || y + 1 >= f.rows {
-                            continue;
-                        }
-                        let both = |x: usize, y: usize| at(t, x, y) + at(t + apart, x, y);
-                        let gx = (both(x + 1, y) - both(x - 1, y)) / 4.0;
-                        let gy = (both(x, y + 1) - both(x, y - 1)) / 4.0;
-                        let d = at(t + apart, x, y) - at(t, x, y);
-                        xx += gx * gx;
-                        xy += gx * gy;
-                        yy += gy * gy;
-                        xt += gx * d;
-                        yt += gy * d;
-                    }
-                }
-                // Blocks without corners say nothing of the camera.
-                let det = xx * yy - xy * xy;
-                let trace = xx + yy;
-                if det > 0.02 * trace * trace && trace > 25.0 * 60.0 * 60.0 {
-                    us.push(-(yy * xt - xy * yt) / det);
-                    vs.push(-(xx * yt - xy * xt) / det);
-                }
-            }
-        }
-        if us.len() >= 6 {
-            let middle = |v: &mut Vec<f64>| {
-                v.sort_by(f64::total_cmp);
-                v[v.len() / 2]
-            };
-            let pairs: Vec<(f64, f64)> = us.iter().copied().zip(vs.iter().copied()).collect();
-            let (u, v) = (middle(&mut us), middle(&mut vs));
-            let shift = libm::sqrt(u * u + v * v);
-            // A camera moves all blocks alike; a flame does not.
-            let with = |p: &&(f64, f64)| {
-                let (a, b) = (p.0 - u, p.1 - v);
-                libm::sqrt(a * a + b * b) < 0.4 * shift
-            };
-            let alike = pairs.iter().filter(with).count() * 5 >= pairs.len() * 3;
-            shifts.push(if alike { shift / apart as f64 } else { 0.0 });
-        }
-        t += apart;
-    }
-    // The liveliest fifth: a camera may move for a moment only.
-    shifts.sort_by(|a, b| b.total_cmp(a));
-    shifts.truncate(shifts.len().div_ceil(5));
-    let mean = shifts.iter().sum::<f64>() / shifts.len().max(1) as f64;
-    mean / f.rows as f64
-}
-
-/// How the distance of frames grows with their distance in time: the mean
-/// difference of the first and the last sixth of the frames `of` the plate over the
-/// mean difference of frames at most a sixth apart.
-fn one_way(f: &Features, of: std::ops::Range<usize>) -> f64 {
-    let n = of.len();
-    let part = (n / 6).max(1);
-    let cells = f.cells();
-    let apart = |a: usize, b: usize| -> f64 {
-        let (a, b) = (
-            &f.luma[(of.start + a) * cells..],
-            &f.luma[(of.start + b) * cells..],
-        );
-        (0..cells)
-            .map(|c| f64::from((i32::from(a[c]) - i32::from(b[c])).abs()))
-            .sum()
-    };
-    let step = (part / 6).max(1);
-    let (mut ends, mut m) = (0.0, 0.0);
-    for a in (0..part).step_by(step) {
-        for b in (n - part..n).step_by(step) {
-            ends += apart(a, b);
-            m += 1.0;
-        }
-    }
-    ends /= m;
-    // Several distances, since what swings may be back after one of them.
-    let near = [1, 2, 3, 4]
-        .map(|k| {
-            let lag = (part * k / 4).max(1);
-            let starts = (0..n - lag).step_by(step);
-            let m = starts.len() as f64;
-            starts.map(|a| apart(a, a + lag)).sum::<f64>() / m
-        })
-        .into_iter()
-        .fold(0.0, f64::max);
-    if near < 1.0 { 1.0 } else { ends / near }
-}
-
-/// The longest stretch of a plate that changes one way, of two seconds and more, that
-/// comes back; of equally long ones that which does so most.
-fn steadiest(f: &Features, fps: f64) -> Option<std::ops::Range<usize>> {
-    let n = f.frames;
-    let least = (libm::rint(2.0 * fps) as usize).max(12);
-    // Tenths of the plate are told apart.
-    let step = (n / 10).max(1);
-    let mut length = n.saturating_sub(step);
-    while length >= least {
-        let starts = (0..n - length).step_by(step).chain([n - length]);
-        let best = starts
-            .map(|s| (one_way(f, s..s + length), s))
-            .min_by(|a, b| a.0.total_cmp(&b.0))
-            .filter(|b| b.0 < ONE_WAY);
-        if let Some((_, start)) = best {
-            return Some(start..start + length);
-        }
-        length = if length > least {
-            length.saturating_sub(step).max(least)
-        } else {
-            0
-        };
-    }
-    None
-}
-
-/// Share of the moving cells that mostly rest and depart from rest once, far
-/// and for a while: what passes through, in contrast to what plays. Of a plate that
-/// changes `one_way`, what is away at an end of it is a part of that change.
-fn passing(f: &Features, fps: f64, one_way: bool) -> f64 {
-    let cells = f.cells();
-    let n = f.frames;
-    let (mut once, mut moving) = (0usize, 0usize);
-    let mut values = vec![0i32; n];
-    for c in 0..cells {
-        for t in 0..n {
-            values[t] = i32::from(f.luma[t * cells + c]);
-        }
-        let mut sorted = values.clone();
-        sorted.sort_unstable();
-        let rest = sorted[n / 2];
-        let reach = (sorted[n - 1] - rest).max(rest - sorted[0]);
-        if reach < 160 {
-            continue;
-        }
-        moving += 1;
-        let away: Vec<bool> = values
-            .iter()
-            .map(|v| (v - rest).abs() * 3 > reach)
-            .collect();
-        let visits = away.chunk_by(|a, b| a == b).filter(|r| r[0]).count();
-        let long = away.iter().filter(|a| **a).count();
-        let at_end = away[0] || away[n - 1];
-        if visits == 1 && !(one_way && at_end) && long as f64 > 0.12 * fps && long * 2 < n {
-            once += 1;
-        }
-    }
-    if moving * 50 < cells {
-        0.0
-    } else {
-        once as f64 / moving as f64
-    }
 }
 
 #[cfg(test)]

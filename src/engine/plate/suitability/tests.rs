@@ -103,3 +103,27 @@ fn the_stretch_that_comes_back_is_named() {
     let says = grown.summary();
     assert!(says.contains(&format!("frames {range}:")), "{says}");
 }
+
+#[test]
+fn a_cut_is_told_by_its_frame_and_a_flash_is_none() {
+    let sway = |t: f64, x: f64, y: f64| texture(x, y) + 0.05 * libm::sin(0.5 * t + x);
+    let other = |t: f64, x: f64, y: f64| 0.9 - texture(y + 7.0, 1.3 * x) + 0.001 * t;
+    let of_two = plate(|t, x, y| {
+        if t < 30.0 {
+            sway(t, x, y)
+        } else {
+            other(t, x, y)
+        }
+    });
+    assert_eq!(of_two.cuts, [31], "{of_two:?}");
+    assert_eq!(of_two.concerns.first(), Some(&Concern::Cuts));
+    let says = of_two.summary();
+    assert!(
+        says.contains("at frame 31:") && says.contains("31-75"),
+        "{says}"
+    );
+    let flash = plate(|t, x, y| if t == 40.0 { 0.95 } else { sway(t, x, y) });
+    assert!(flash.cuts.is_empty(), "{flash:?}");
+    let lamp = plate(|t, x, y| sway(t, x, y) * if t < 30.0 { 1.0 } else { 0.3 });
+    assert!(lamp.cuts.is_empty(), "{lamp:?}");
+}
