@@ -1,10 +1,11 @@
 //! What runs where: the worker threads, and the terms on which work runs on
-//! them (progress and cancellation); the GPU, where there is one.
+//! them (progress, cancellation, notices); the GPU, where there is one.
 
 mod clock;
 pub mod gpu;
 pub(crate) mod isa;
 pub mod memory;
+pub mod notices;
 pub mod ops;
 mod share;
 mod stop;

@@ -156,7 +156,7 @@ pub(super) fn frames(
         job.threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)),
     )?;
-    if let Some(message) = &device::gpu::notice() {
+    while let Some(message) = &device::notices::next() {
         watch.event(&Event::Warning { message });
     }
     if !job.looks.is_empty() {

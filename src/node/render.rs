@@ -11,7 +11,7 @@ use super::order::{ONE_FRAME, Order};
 use super::pixels::{Cuda, Image, Rect};
 use super::serve;
 use super::shelf::trouble;
-use crate::device::gpu;
+use crate::device::notices;
 
 /// What a host asks to be rendered.
 #[derive(Clone, Copy, Debug)]
@@ -200,7 +200,7 @@ fn render(
             }
         }
     }
-    Ok(trouble(&known().shelves.get(&order.setup)).or_else(gpu::notice))
+    Ok(trouble(&known().shelves.get(&order.setup)).or_else(notices::next))
 }
 
 /// The host's pixels for the format of a plate file: those of Source, else

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 pub use held::Gpu;
 
 use super::memory::bytes_of_gib;
+use super::notices;
 
 /// Where frames are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +42,6 @@ enum State {
 }
 
 static STATE: Mutex<State> = Mutex::new(State::Unknown);
-/// What an artist should know, until it was told.
-static NOTICE: Mutex<Option<String>> = Mutex::new(None);
 /// Whether there is no driver: most machines, which nobody waits for a lock on.
 static NONE: AtomicBool = AtomicBool::new(false);
 
@@ -80,7 +79,7 @@ pub fn with<R>(
         _ => {
             // That there is none is no news.
             if !matches!(error, DeviceError::NoDriver | DeviceError::NoKernels) {
-                tell(format!("{error}; made on the CPU instead"));
+                notices::tell(format!("{error}; made on the CPU instead"));
             }
             Ok(None)
         }
@@ -106,21 +105,6 @@ pub fn most_memory() -> Option<u64> {
     std::env::var("LONGTAKE_GPU_MEMORY")
         .ok()
         .and_then(|text| bytes_of_gib(&text))
-}
-
-/// A sentence about the GPU that an artist should read; each is given once.
-pub fn notice() -> Option<String> {
-    NOTICE.lock().take()
-}
-
-/// Keeps a sentence for [`notice`], unless it was kept before.
-pub fn tell(text: String) {
-    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let mut told = TOLD.lock();
-    if !told.contains(&text) {
-        told.push(text.clone());
-        *NOTICE.lock() = Some(text);
-    }
 }
 
 fn open(state: &mut State) -> Result<&mut Gpu, DeviceError> {

@@ -14,7 +14,7 @@ use super::vae::{
 };
 use crate::device::gpu::{self, Choice};
 use crate::device::ops::FeatureMap;
-use crate::device::{Task, stoppable};
+use crate::device::{Task, notices, stoppable};
 
 /// A decoder that is loaded.
 pub enum Decoder {
@@ -51,7 +51,9 @@ impl Decoder {
                     match stoppable(task.cancel, || on_gpu(&config, &vb)) {
                         Ok(decoder) => return Ok(Self::OnGpu(Arc::new(decoder))),
                         Err(VaeError::Cancelled(cancelled)) => return Err(cancelled.into()),
-                        Err(error) => gpu::tell(format!("frames are decoded on the CPU: {error}")),
+                        Err(error) => {
+                            notices::tell(format!("frames are decoded on the CPU: {error}"))
+                        }
                     }
                 }
                 let decoder = stoppable(task.cancel, || VaeDecoder::load(&config, &vb))?;
@@ -136,7 +138,7 @@ fn on_gpu(config: &VaeConfig, vb: &VarBuilder<'_>) -> Result<GpuDecoder, VaeErro
     let device = device.ok_or(DeviceError::NoDevice)?;
     let decoder = GpuDecoder::load(&device, config, vb)?;
     if let Some(why) = decoder.lacks() {
-        gpu::tell(format!("frames are decoded without tensor cores: {why}"));
+        notices::tell(format!("frames are decoded without tensor cores: {why}"));
     }
     Ok(decoder)
 }

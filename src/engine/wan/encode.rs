@@ -15,7 +15,7 @@ use super::vae::on_gpu::GpuEncoder;
 use super::vae::{self, EncoderTile, Tiling, VaeConfig, VaeEncoder, VaeError};
 use crate::device::gpu::{self, Choice};
 use crate::device::ops::FeatureMap;
-use crate::device::{Task, stoppable};
+use crate::device::{Task, notices, stoppable};
 
 /// Bytes of memory that encoding works in at most: larger pictures are encoded in tiles.
 pub const WORKING: u64 = 8 << 30;
@@ -218,13 +218,13 @@ impl<'a> Encoder<'a> {
         let loaded = match stoppable(self.task.cancel, load) {
             Ok(encoder) => {
                 if let Some(why) = encoder.lacks() {
-                    gpu::tell(format!("frames are encoded without tensor cores: {why}"));
+                    notices::tell(format!("frames are encoded without tensor cores: {why}"));
                 }
                 Some(encoder)
             }
             Err(VaeError::Cancelled(cancelled)) => return Err(cancelled.into()),
             Err(error) => {
-                gpu::tell(format!("frames are encoded on the CPU: {error}"));
+                notices::tell(format!("frames are encoded on the CPU: {error}"));
                 None
             }
         };

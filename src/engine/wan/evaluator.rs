@@ -17,7 +17,8 @@ use super::config::TransformerConfig;
 use super::face::{Bytes, Face, Given};
 use super::transformer::message::{GpuMemory, to_bytes, velocity_from_bytes};
 use super::transformer::{Inputs, Transformer};
-use crate::device::gpu::{self, libraries::ObjectError};
+use crate::device::gpu::libraries::ObjectError;
+use crate::device::notices;
 
 /// A transformer, wherever it works.
 pub enum Evaluator {
@@ -150,7 +151,7 @@ impl OnGpu {
             )
         };
         if let Some(text) = self.face.notices() {
-            gpu::tell(text);
+            notices::tell(text);
         }
         match (answer, asking.error) {
             (0, _) => velocity_from_bytes(&self.face.taken(reply)),
