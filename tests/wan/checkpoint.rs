@@ -19,7 +19,7 @@ use crate::support::{TOLERANCE, apart, fixture, tensors, text};
 const WEIGHTS: &str = "transformer/diffusion_pytorch_model.safetensors";
 
 /// What `model` makes of the inputs of `reference`.
-fn output(model: &Evaluator, reference: &HashMap<String, Tensor>) -> Tensor {
+pub fn output(model: &Evaluator, reference: &HashMap<String, Tensor>) -> Tensor {
     let time = reference["timestep"].to_vec1::<f32>().unwrap()[0];
     let inputs = Inputs {
         latents: &reference["latents"],
@@ -38,7 +38,7 @@ fn same(a: &Tensor, b: &Tensor) {
 }
 
 /// What the weights `change`d by way of their own kind give.
-fn plain(change: impl Fn(&str, &Tensor) -> Tensor) -> Tensor {
+pub fn plain(change: impl Fn(&str, &Tensor) -> Tensor) -> Tensor {
     let weights = tensors(&format!("t2v/{WEIGHTS}"));
     let weights = weights.iter().map(|(k, v)| (k.clone(), change(k, v)));
     let vb = VarBuilder::from_tensors(weights.collect(), DType::F32, &Device::Cpu);
@@ -444,70 +444,6 @@ fn an_inspection_tells_model_parts_and_memory() {
         assert!(found.model.contains(model), "{}", found.model);
         assert!(found.complete);
     }
-}
-
-#[test]
-fn loras_in_every_layout_are_merged_as_the_reference_converts_them() {
-    let reference = tensors("lora/reference.safetensors");
-    let with = |layout: &str, strength: f64| {
-        let mut model = Model::open(&fixture("t2v")).unwrap();
-        let path = fixture(&format!("lora/{layout}.safetensors"));
-        let layers = model.add_lora(0, &path, strength).unwrap();
-        assert_eq!(layers, 2 * 10);
-        output(&model.load(None).unwrap().high, &reference)
-    };
-    for layout in ["diffusers", "community", "musubi"] {
-        let error = apart(&with(layout, 0.8), &reference[layout]);
-        println!("{layout}: {error:e}");
-        assert!(error <= TOLERANCE, "{layout}: {error:e}");
-        let weaker = apart(&with(layout, 0.7), &reference[layout]);
-        assert!(weaker >= 10.0 * TOLERANCE, "{layout}: {weaker:e}");
-    }
-    // The whole difference of one bias is in this layout alone.
-    let bias = apart(&reference["community"], &reference["musubi"]);
-    assert!(bias >= 10.0 * TOLERANCE);
-    // Two of half the strength are one.
-    let mut model = Model::open(&fixture("t2v")).unwrap();
-    for layout in ["musubi", "diffusers"] {
-        let path = fixture(&format!("lora/{layout}.safetensors"));
-        model.add_lora(0, &path, 0.4).unwrap();
-    }
-    let found = output(&model.load(None).unwrap().high, &reference);
-    assert!(apart(&found, &reference["musubi"]) <= TOLERANCE);
-}
-
-#[test]
-fn a_lora_of_another_model_is_told() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("lora.safetensors");
-    let whole = tensors("lora/musubi.safetensors");
-    let says = |change: &dyn Fn(&mut HashMap<String, Tensor>)| {
-        let mut lora = whole.clone();
-        change(&mut lora);
-        candle_core::safetensors::save(&lora, &path).unwrap();
-        let mut model = Model::open(&fixture("t2v")).unwrap();
-        model.add_lora(0, &path, 1.0).unwrap_err().to_string()
-    };
-    let key = "lora_unet_blocks_0_self_attn_q.lora_down.weight";
-    let other = says(&|l| {
-        let value = l[key].clone();
-        l.insert(
-            "lora_unet_blocks_7_self_attn_q.lora_down.weight".to_owned(),
-            value,
-        );
-    });
-    assert!(other.contains("blocks_7_self_attn_q"), "{other}");
-    let half = says(&|l| drop(l.remove(key)));
-    assert!(
-        half.contains("blocks.0.attn1.to_q has one of two"),
-        "{half}"
-    );
-    let shape = says(&|l| {
-        let value = l[key].narrow(1, 0, 31).unwrap().contiguous().unwrap();
-        l.insert(key.to_owned(), value);
-    });
-    assert!(shape.contains("made for another model"), "{shape}");
-    assert!(says(&|l| l.clear()).contains("changes nothing"));
 }
 
 proptest! {

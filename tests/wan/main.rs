@@ -4,6 +4,7 @@
 mod checkpoint;
 mod loaders;
 mod long;
+mod loras;
 mod pipeline;
 mod refined;
 mod sampler;

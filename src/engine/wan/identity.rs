@@ -24,8 +24,8 @@ type Stamp = (u64, Option<SystemTime>);
 /// Hashes of files that stayed as they were.
 static KNOWN: Lazy<Mutex<HashMap<PathBuf, (Stamp, blake3::Hash)>>> = Lazy::new(Mutex::default);
 
-/// Names what lies at `path`, a file or a model's folder: its length and pieces all
-/// over it, so that a 28 GB checkpoint takes a moment. Where it lies and when it was
+/// Names what lies at `path`, a file with the settings beside it or a model's folder: its
+/// length and pieces all over it, so that a 28 GB checkpoint takes a moment. Where it lies and when it was
 /// written do not matter, so machines agree. A file is looked at again when its size or
 /// time changes.
 ///
@@ -42,7 +42,23 @@ pub fn identity(path: &Path) -> io::Result<blake3::Hash> {
         hasher.update(&[0]);
         hasher.update(of_file(&file)?.as_bytes());
     }
+    if !path.is_dir() {
+        for (place, file) in beside(path).into_iter().enumerate() {
+            if file != path && file.is_file() {
+                hasher.update(&[1, place as u8]);
+                hasher.update(of_file(&file)?.as_bytes());
+            }
+        }
+    }
     Ok(hasher.finalize())
+}
+
+/// What is read beside a file: a model's configuration, and how much a LoRA counts.
+fn beside(path: &Path) -> [PathBuf; 2] {
+    [
+        path.with_extension("json"),
+        path.with_file_name("adapter_config.json"),
+    ]
 }
 
 fn walk(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -127,5 +143,14 @@ mod tests {
         put("a/config.json", b"{ }");
         assert_ne!(of("a"), of("b"));
         assert!(identity(&folder.path().join("none")).is_err());
+        // Of a file, what is read beside it counts.
+        let before = of("c/t/model.safetensors");
+        put("c/t/other.json", b"{}");
+        assert_eq!(of("c/t/model.safetensors"), before);
+        put("c/t/model.json", b"{}");
+        let configured = of("c/t/model.safetensors");
+        put("c/t/adapter_config.json", b"{}");
+        let scaled = of("c/t/model.safetensors");
+        assert!(configured != before && scaled != configured && scaled != before);
     }
 }

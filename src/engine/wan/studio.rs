@@ -14,7 +14,7 @@ use super::text::{Prompts, TextEncoder};
 use super::vae::{self, PreviewDecoder, VaeConfig};
 use super::work::Work;
 use crate::device::gpu::{self, Choice};
-use crate::device::{Task, memory as system};
+use crate::device::{Task, memory as system, notices};
 use crate::sampler::{Method, SchedulerConfig, UniPcSettings};
 
 /// What a model takes beside text.
@@ -461,7 +461,14 @@ fn add(model: &mut Model, lora: &super::settings::LoraFile) -> Result<(), WanErr
         )));
     }
     for part in all.filter(|p| lora.part.is_none_or(|l| l == *p)) {
-        model.add_lora(part, &lora.path, lora.strength)?;
+        let merged = model.add_lora(part, &lora.path, lora.strength)?;
+        if merged.left_out > 0 {
+            notices::tell(format!(
+                "{} also changes {} parts that this model lacks or has in another shape: they are left out",
+                lora.path.display(),
+                merged.left_out
+            ));
+        }
     }
     Ok(())
 }

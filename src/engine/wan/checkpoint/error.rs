@@ -82,6 +82,17 @@ pub enum CheckpointError {
         /// Its tensors that belong to no layer of the model.
         names: Vec<String>,
     },
+    /// What says how much a LoRA counts, and cannot be read.
+    #[error(
+        "{} does not say in a way that can be read how much its LoRA counts: {why}; download it again, or take the settings that it was published with",
+        path.display()
+    )]
+    LoraScale {
+        /// The LoRA's file, or the settings beside it.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// Weights and configuration do not belong together.
     #[error("{} does not hold the weights that its configuration names: {mismatch}", path.display())]
     Weights {
@@ -94,7 +105,7 @@ pub enum CheckpointError {
 
 fn strangers(names: &[String]) -> String {
     match names {
-        [] => "it changes nothing".to_owned(),
+        [] => "it changes nothing that this model has".to_owned(),
         [name] => format!("{name} belongs to no layer"),
         [name, rest @ ..] => format!("{name} and {} more belong to no layer", rest.len()),
     }

@@ -1,6 +1,7 @@
 //! One file of weights, whichever its format.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::safetensors::MmapedSafetensors;
 use parking_lot::Mutex;
 use safetensors::Dtype;
+use serde::Deserialize;
 
 use super::error::CheckpointError;
 use super::gguf;
@@ -145,6 +147,37 @@ impl File {
     /// Whether it is a GGUF file.
     pub fn is_gguf(&self) -> bool {
         matches!(self.inside, Inside::Gguf { .. })
+    }
+
+    /// What the header of a safetensors file has under `key`, beside tensors.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn said(&self, key: &str) -> Result<Option<String>, CheckpointError> {
+        #[derive(Deserialize)]
+        struct Header {
+            #[serde(rename = "__metadata__", default)]
+            said: HashMap<String, String>,
+        }
+        if self.is_gguf() {
+            return Ok(None);
+        }
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = std::fs::File::open(&self.path)?;
+            let mut length = [0; 8];
+            file.read_exact(&mut length)?;
+            let mut header = Vec::new();
+            file.take(u64::from_le_bytes(length))
+                .read_to_end(&mut header)?;
+            Ok(header)
+        };
+        let header = read().map_err(|e| CheckpointError::Unreadable {
+            path: self.path.clone(),
+            why: e.to_string(),
+        })?;
+        let header: Header =
+            serde_json::from_slice(&header).map_err(|e| broken(&self.path, e.to_string()))?;
+        Ok(header.said.get(key).cloned())
     }
 
     /// The bytes of the tensor that the file names so.

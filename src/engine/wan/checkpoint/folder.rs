@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::error::CheckpointError;
 use super::infer;
 use super::inspect::{largest_matrix, on_gpu};
+use super::lora::Merged;
 use super::weights::{Weights, expected};
 use crate::device::ops::plainly;
 use crate::engine::wan::config::TransformerConfig;
@@ -206,14 +207,14 @@ impl Model {
         })
     }
 
-    /// Merges the LoRA at `path` when transformer `part` is loaded; gives the number
-    /// of layers that it changes.
+    /// Merges the LoRA at `path` when transformer `part` is loaded; says what becomes
+    /// of it.
     pub fn add_lora(
         &mut self,
         part: usize,
         path: &Path,
         strength: f64,
-    ) -> Result<usize, CheckpointError> {
+    ) -> Result<Merged, CheckpointError> {
         let weights = self.parts.get_mut(part).map(|p| &mut p.weights);
         match weights.and_then(Arc::get_mut) {
             Some(weights) => weights.add_lora(path, strength),

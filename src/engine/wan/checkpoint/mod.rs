@@ -17,6 +17,6 @@ pub use error::{CheckpointError, Mismatch};
 pub(in crate::engine::wan) use folder::{DIFFUSERS, TRANSFORMERS, files, text};
 pub use folder::{Model, Part};
 pub use inspect::{Inspection, Memory, PartInspection, inspect, memory};
-pub use lora::Lora;
+pub use lora::{Lora, Merged};
 pub use stored::Kind;
 pub use weights::{Weights, expected};

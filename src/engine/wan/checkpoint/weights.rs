@@ -11,7 +11,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::error::{CheckpointError, Mismatch};
 use super::file::File;
-use super::lora::Lora;
+use super::lora::{Lora, Merged};
 use super::names;
 use super::stored::{self, Kind};
 use crate::device::Stop;
@@ -125,17 +125,17 @@ impl Weights {
     }
 
     /// Merges the LoRA at `path` when weights are loaded, at `strength` (1 as it was
-    /// trained). Gives the number of layers that it changes.
+    /// trained). Says what becomes of it.
     pub fn add_lora(
         &mut self,
         path: &Path,
         strength: f64,
-    ) -> std::result::Result<usize, CheckpointError> {
+    ) -> std::result::Result<Merged, CheckpointError> {
         let model = self.entries.iter().map(|(n, e)| (&n[..], &e.shape[..]));
         let lora = Lora::open(path, strength, model)?;
-        let layers = lora.layers();
+        let merged = lora.merged();
         self.loras.push(lora);
-        Ok(layers)
+        Ok(merged)
     }
 
     /// Where the weights lie.
