@@ -207,7 +207,7 @@ fn a_single_file_tells_its_settings_by_its_shapes() {
     // The same in GGUF, under the names that such files have.
     let renamed: Vec<_> = tensors(32)
         .into_iter()
-        .map(|(name, t)| (weights::llama(&name).unwrap(), t))
+        .map(|(name, t)| (weights::Naming::Llama.name(&name).unwrap(), t))
         .collect();
     let blocks: Vec<_> = renamed
         .iter()
@@ -225,7 +225,27 @@ fn a_single_file_tells_its_settings_by_its_shapes() {
     candle_core::quantized::gguf_file::write(&mut file, &[], &listed).unwrap();
     let gguf = TextEncoder::open(&path).unwrap();
     let texts = [vec![3, 4, 5, 6, 1]];
-    assert!(encode(&gguf, &texts) == encode(&single, &texts));
+    let expected = encode(&single, &texts);
+    assert!(encode(&gguf, &texts) == expected);
+    // And under the names that Wan's authors have.
+    let original: HashMap<_, _> = tensors(32)
+        .into_iter()
+        .map(|(name, t)| (weights::Naming::Wan.name(&name).unwrap(), t))
+        .collect();
+    for name in [
+        "token_embedding",
+        "norm",
+        "blocks.1.norm1",
+        "blocks.1.pos_embedding.embedding",
+        "blocks.1.ffn.gate.0",
+        "blocks.1.ffn.fc2",
+    ] {
+        assert!(original.contains_key(&format!("{name}.weight")), "{name}");
+    }
+    let path = scratch.path().join("original.safetensors");
+    candle_core::safetensors::save(&original, &path).unwrap();
+    let original = TextEncoder::open(&path).unwrap();
+    assert!(encode(&original, &texts) == expected);
 }
 
 #[test]
