@@ -277,6 +277,36 @@ fn a_matte_is_filled_a_plate_goes_on_and_a_guide_is_followed() {
 }
 
 #[test]
+fn what_a_lora_changes_in_other_models_is_left_out_and_told() {
+    let work = Work::new();
+    model(&work);
+    let mut lora = tensors(fixture("lora/community.safetensors").as_ref());
+    let some = Tensor::ones(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+    for name in ["blocks.0.cross_attn.k_img", "img_emb.proj.1"] {
+        lora.insert(format!("diffusion_model.{name}.diff_b"), some.clone());
+    }
+    candle_core::safetensors::save(&lora, work.path("both.safetensors")).unwrap();
+    let given = [
+        "--size",
+        "48x32",
+        "--frames",
+        "1-5",
+        "--loras",
+        "both.safetensors",
+        "--out",
+        "f.####.exr",
+    ];
+    let out = work.run(&line(&given));
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    let told = "both.safetensors is for more than this model";
+    assert!(
+        out.stderr.contains(told) && out.stderr.contains("2 are left out"),
+        "{}",
+        out.stderr
+    );
+}
+
+#[test]
 fn what_cannot_be_is_told_before_work() {
     let work = Work::new();
     model(&work);

@@ -464,7 +464,7 @@ fn add(model: &mut Model, lora: &super::settings::LoraFile) -> Result<(), WanErr
         let merged = model.add_lora(part, &lora.path, lora.strength)?;
         if merged.left_out > 0 {
             notices::tell(format!(
-                "{} also changes {} parts that this model lacks or has in another shape: they are left out",
+                "{} is for more than this model: of the parts that it changes, {} are left out",
                 lora.path.display(),
                 merged.left_out
             ));
