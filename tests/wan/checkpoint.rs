@@ -295,6 +295,49 @@ fn bare_file(folder: &TempDir, config: &TransformerConfig) -> PathBuf {
 }
 
 #[test]
+fn a_transformer_s_folder_alone_tells_its_kind_by_its_channels() {
+    let kind = |channels: usize| {
+        let folder = TempDir::new().unwrap();
+        let text = text("t2v/transformer/config.json");
+        let mut told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for side in ["in_channels", "out_channels"] {
+            told[side] = channels.into();
+        }
+        let config = TransformerConfig::from_json(&told.to_string()).unwrap();
+        std::fs::write(folder.path().join("config.json"), told.to_string()).unwrap();
+        let zeros = |s: Vec<usize>| Tensor::zeros(&s[..], DType::BF16, &Device::Cpu).unwrap();
+        let weights = expected(&config).into_iter();
+        let weights: HashMap<String, Tensor> = weights.map(|(n, s)| (n, zeros(s))).collect();
+        let path = folder.path().join("diffusion_pytorch_model.safetensors");
+        candle_core::safetensors::save(&weights, path).unwrap();
+        let model = Model::open(folder.path()).unwrap();
+        model.check().unwrap();
+        model.expand_timesteps
+    };
+    assert!(kind(48) && !kind(16));
+}
+
+#[test]
+fn places_of_image_tokens_are_counted_where_a_side_of_1_was_lost() {
+    let folder = TempDir::new().unwrap();
+    let config = TransformerConfig {
+        num_attention_heads: 1,
+        attention_head_dim: 128,
+        added_kv_proj_dim: Some(128),
+        ..TransformerConfig::from_json(&text("i2v/transformer/config.json")).unwrap()
+    };
+    let path = bare_file(&folder, &config);
+    let mut file = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    let places = file["img_emb.emb_pos"].squeeze(0).unwrap();
+    assert_eq!(Some(places.dims()[0]), config.pos_embed_seq_len);
+    file.insert("img_emb.emb_pos".to_owned(), places);
+    std::fs::remove_file(&path).unwrap();
+    candle_core::safetensors::save(&file, &path).unwrap();
+    let found = Model::open(&path).unwrap().parts[0].config.clone();
+    assert_eq!(found.pos_embed_seq_len, config.pos_embed_seq_len);
+}
+
+#[test]
 fn a_single_file_tells_its_configuration_by_its_shapes() {
     let folder = TempDir::new().unwrap();
     for name in ["t2v", "i2v", "vace"] {

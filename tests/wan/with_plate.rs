@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use longtake::device::Cancel;
 use longtake::engine::wan::{PlateColour, Way};
 use longtake::frame::{ColourConfig, Transfer};
 use longtake::sequence::Mode;
@@ -85,10 +86,14 @@ impl Case {
 
 /// The reference picture as a file.
 fn reference(folder: &std::path::Path, given: &HashMap<String, Tensor>) -> std::path::PathBuf {
-    let tensor = given["reference"].squeeze(0).unwrap();
+    picture(folder, "reference", &given["reference"].squeeze(0).unwrap())
+}
+
+/// [3, rows, columns] of bytes as a file.
+fn picture(folder: &std::path::Path, name: &str, tensor: &Tensor) -> std::path::PathBuf {
     let (_, height, width) = tensor.dims3().unwrap();
     let bytes = tensor.permute((1, 2, 0)).unwrap().flatten_all().unwrap();
-    let path = folder.join("reference.png");
+    let path = folder.join(format!("{name}.png"));
     let file = std::fs::File::create(&path).unwrap();
     let mut encoder = png::Encoder::new(file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
@@ -110,6 +115,30 @@ fn every_mode_agrees_from_pictures_to_latents() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn references_stand_in_the_order_in_which_they_were_given() {
+    let case = Case::new((Mode::Fill, "vace", "fill_reference."));
+    let given = tensors("with_plate/plate.safetensors");
+    let first = case.order.settings.references[0].clone();
+    let plate = given["plate"].get(0).unwrap();
+    let second = picture(case._folder.path(), "second", &plate);
+    let seen = |references: &[&std::path::PathBuf]| {
+        let mut order = Case::new((Mode::Fill, "vace", "fill_reference.")).order;
+        order.settings.files = case.order.settings.files.clone();
+        order.settings.noise = None;
+        order.settings.references = references.iter().map(|r| (*r).clone()).collect();
+        let take = order.take(&(), &Cancel::default()).unwrap();
+        let read = take.analysis().shots[0].control_references.clone();
+        read.unwrap().tensor().unwrap()
+    };
+    let both = seen(&[&first, &second]);
+    assert_eq!(both.dim(2).unwrap(), 2);
+    let place = |i: usize| both.narrow(2, i, 1).unwrap();
+    assert_eq!(apart(&place(0), &seen(&[&first])), 0.);
+    assert_eq!(apart(&place(1), &seen(&[&second])), 0.);
+    assert!(apart(&place(0), &place(1)) > 0.1);
 }
 
 #[test]

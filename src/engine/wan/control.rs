@@ -40,7 +40,9 @@ pub fn pictures(
 }
 
 /// Of reference pictures, which stand before the first frame: they stay, and nothing
-/// is to be changed. [1, channels, references, rows, columns], if there are any.
+/// is to be changed. [1, channels, references, rows, columns], if there are any, in the
+/// order in which they were given: as by VACE's authors. diffusers puts each before the
+/// last, and so has several the other way round.
 ///
 /// # Errors
 /// Where the VAE cannot be run.

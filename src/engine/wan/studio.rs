@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 
 use super::checkpoint::{CheckpointError, Memory, Model, memory};
+use super::config::TransformerConfig;
 use super::error::WanError;
 use super::pipeline::{Experts, TEXT_TOKENS};
 use super::settings::{ModelFiles, Settings, Way};
@@ -110,8 +111,7 @@ impl Studio {
         };
         let scheduler = model.scheduler.clone().unwrap_or(SchedulerConfig {
             method: Method::UniPc(UniPcSettings::default()),
-            // As published for 480 rows; for more 5 is usual.
-            shift: if kind == Kind::Tokens { 5. } else { 3. },
+            shift: published_shift(kind, &model.parts[0].config),
             train_steps: 1000,
         });
         let mut opened = Self {
@@ -441,11 +441,24 @@ pub(super) fn kind(model: &Model) -> Kind {
         Kind::Vace
     } else if config.in_channels > config.out_channels || config.image_dim.is_some() {
         Kind::Channels
-    } else if model.expand_timesteps || !model.path.is_dir() && config.out_channels == 48 {
-        // Only one published model has so many channels.
+    } else if model.expand_timesteps {
         Kind::Tokens
     } else {
         Kind::Text
+    }
+}
+
+/// The shift that a model was published with, where no file says it. Of a Wan 2.1 model
+/// that for 480 rows, for more 5 is usual; the two transformers of Wan 2.2 look like it
+/// and have 12 for text and 5 for images by their authors, 3 by diffusers' converter.
+fn published_shift(kind: Kind, config: &TransformerConfig) -> f64 {
+    if config.pos_embed_seq_len.is_some() {
+        // First and last frame to video.
+        return 16.;
+    }
+    match kind {
+        Kind::Tokens => 5.,
+        Kind::Text | Kind::Channels | Kind::Vace => 3.,
     }
 }
 
@@ -494,6 +507,20 @@ fn enough(needed: &Memory, available: Option<u64>) -> Result<(), WanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_alone_has_the_shift_that_its_model_was_published_with() {
+        let shift = |kind, more: &str| {
+            let config = format!(r#"{{"_class_name": "WanTransformer3DModel"{more}}}"#);
+            published_shift(kind, &TransformerConfig::from_json(&config).unwrap())
+        };
+        let image = r#", "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120"#;
+        let both_ends = format!(r#"{image}, "pos_embed_seq_len": 514"#);
+        assert_eq!(shift(Kind::Text, ""), 3.);
+        assert_eq!(shift(Kind::Channels, image), 3.);
+        assert_eq!(shift(Kind::Channels, &both_ends), 16.);
+        assert_eq!(shift(Kind::Tokens, ""), 5.);
+    }
 
     #[test]
     fn too_little_memory_is_told_with_the_figures() {

@@ -119,12 +119,14 @@ impl Model {
     }
 
     fn of(path: &Path, parts: Vec<Part>) -> Self {
+        // Where nothing says it: only one published model has so many channels.
+        let channels = parts.first().map(|part| part.config.out_channels);
         Self {
             path: path.to_owned(),
             parts,
             scheduler: None,
             boundary: None,
-            expand_timesteps: false,
+            expand_timesteps: channels == Some(48),
             others: Vec::new(),
             absent: Vec::new(),
         }
@@ -194,16 +196,17 @@ impl Model {
             .filter(|part| names(part))
             .map(str::to_owned)
             .partition(|part| path.join(part).is_dir());
+        let known = Self::of(path, parts);
         Ok(Self {
             scheduler,
-            boundary: boundary.filter(|_| parts.len() == 2),
+            boundary: boundary.filter(|_| known.parts.len() == 2),
             expand_timesteps: index
                 .get("expand_timesteps")
                 .and_then(|e| e.as_bool())
-                .unwrap_or(false),
+                .unwrap_or(known.expand_timesteps),
             others,
             absent,
-            ..Self::of(path, parts)
+            ..known
         })
     }
 

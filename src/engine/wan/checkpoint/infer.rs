@@ -39,8 +39,10 @@ pub fn config(weights: &Weights) -> Result<TransformerConfig, String> {
             .map_or(0, |n| n.saturating_add(1))
     };
     if dim == 0 || dim % HEAD != 0 {
+        let beside = weights.path().with_extension("json");
         return Err(format!(
-            "it is {dim} channels wide, which heads of {HEAD} do not divide; put the model's config.json beside it"
+            "it is {dim} channels wide, which heads of {HEAD} do not divide; put the model's config.json beside it, as {}",
+            beside.display()
         ));
     }
     let values = t.saturating_mul(h).saturating_mul(w);
@@ -81,7 +83,8 @@ pub fn config(weights: &Weights) -> Result<TransformerConfig, String> {
         rope_max_seq_len: 1024,
         pos_embed_seq_len: weights
             .shape("condition_embedder.image_embedder.pos_embed")
-            .and_then(|s| s.get(1).copied()),
+            // [1, tokens, channels]; GGUF loses the first.
+            .and_then(|s| s.iter().rev().nth(1).copied()),
         vace,
     };
     config.check().map_err(|e| e.to_string())?;

@@ -174,7 +174,7 @@ fn describe(model: &Model, transformers: &[PartInspection]) -> String {
             "Wan 2.2 image to video, two experts"
         }
         _ if model.parts.len() == 2 => "Wan 2.2 text to video, two experts",
-        c if model.expand_timesteps || c.out_channels == 48 => "Wan 2.2 text and image to video",
+        _ if model.expand_timesteps => "Wan 2.2 text and image to video",
         c if c.in_channels > c.out_channels => "Wan 2.2 image to video, one expert of two",
         _ => "Wan text to video",
     };
