@@ -305,3 +305,30 @@ fn what_goes_with_a_lora_says_how_much_it_counts() {
     let header = r#"{"transformer.lora_alpha": 400}"#;
     assert_eq!(apart(&found(&lora, Some(header), 1.), &half), 0.);
 }
+
+#[test]
+fn matrices_of_few_bits_are_kept_in_bf16_once_they_are_merged() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t2v_q8_0.gguf");
+    std::fs::copy(fixture("t2v_q8_0.gguf"), &path).unwrap();
+    let config = fixture("t2v/transformer/config.json");
+    std::fs::copy(config, path.with_extension("json")).unwrap();
+    let reference = tensors("t2v_q8_0.safetensors");
+    let lora = fixture("lora/musubi.safetensors");
+    let made = |strength: f64| {
+        let mut model = Model::open(&path).unwrap();
+        let bytes = model.loaded_bytes();
+        model.add_lora(0, &lora, strength).unwrap();
+        let high = model.load(None).unwrap().high;
+        (output(&high, &reference), bytes, model.loaded_bytes())
+    };
+    // Of no strength: what was packed comes through rounded to 8 bits of fraction.
+    let (same, _, _) = made(0.);
+    let error = apart(&same, &reference["output"]);
+    assert!(error > 1e-6 && error < 2e-2, "{error:e}");
+    let (found, packed, merged) = made(0.8);
+    assert!(apart(&found, &same) > 5e-2);
+    // 34 bytes for 32 values before, 2 a value after.
+    let values = Model::open(&path).unwrap().values();
+    assert!(packed < merged && merged < 2 * packed && merged < 3 * values);
+}

@@ -236,6 +236,8 @@ unsafe extern "C" fn give(
     let Ok(tensor) = giver
         .weights
         .get_with_hints_dtype(shape, name, Init::default(), *kind)
+        // A merged matrix may be narrower than it was asked for.
+        .and_then(|tensor| tensor.to_dtype(*kind))
     else {
         return 1;
     };

@@ -231,8 +231,8 @@ impl Weights {
     }
 
     /// The weights as the transformer asks for them. Matrices of 4 to 8 bits stay as
-    /// they are where no LoRA changes them, others are kept in the kind that most of
-    /// the files are in, all else is f32.
+    /// they are where no LoRA changes them and are bf16 where one does, others are kept
+    /// in the kind that most of the files are in, all else is f32.
     pub fn builder(self: &Arc<Self>) -> VarBuilder<'static> {
         let kept = self.main_kind().kept();
         VarBuilder::from_backend(Box::new(Arc::clone(self).reader()), kept, Device::Cpu)
@@ -273,7 +273,7 @@ impl Weights {
             candle_core::bail!("{name} is {:?}, not {shape:?}", entry.shape);
         }
         let bytes = self.files[entry.file].bytes(&entry.stored)?;
-        if !self.loras.iter().any(|l| l.changes(name)) {
+        if !self.is_changed(name) {
             return stored::tensor(bytes, entry.kind, shape, entry.scale, dtype);
         }
         let mut value = stored::tensor(bytes, entry.kind, shape, entry.scale, DType::F32)?;
@@ -282,7 +282,22 @@ impl Weights {
                 value = changed;
             }
         }
-        value.to_dtype(dtype)
+        match dtype {
+            DType::F32 if self.narrows(name, shape) => value.to_dtype(DType::BF16),
+            _ => value.to_dtype(dtype),
+        }
+    }
+
+    fn is_changed(&self, name: &str) -> bool {
+        self.loras.iter().any(|l| l.changes(name))
+    }
+
+    /// Whether `name` is a matrix of 4 to 8 bits that a LoRA changes. In f32 these would
+    /// take up to eight times the memory; the reference merges them in bf16 too.
+    fn narrows(&self, name: &str, shape: &[usize]) -> bool {
+        let kind = self.entries.get(name).map(|entry| entry.kind);
+        let packed = kind.is_some_and(|kind| kind.packed().is_some());
+        shape.len() == 2 && packed && self.is_changed(name)
     }
 }
 
@@ -300,8 +315,7 @@ impl Weights {
         };
         let (values, size) = entry.kind.block();
         let whole = width % values == 0 && width > 0;
-        let changed = self.loras.iter().any(|l| l.changes(name));
-        (entry.kind.packed().is_some() && whole && !changed)
+        (entry.kind.packed().is_some() && whole && !self.is_changed(name))
             .then_some((entry, width / values * size))
     }
 
@@ -310,6 +324,7 @@ impl Weights {
         let values = shape.iter().product::<usize>() as u64;
         match self.packed(name) {
             Some((entry, pitch)) => (entry.shape[0] * pitch) as u64,
+            None if self.narrows(name, shape) => values * 2,
             None if shape.len() == 2 => values * self.main_kind().kept().size_in_bytes() as u64,
             None => values * 4,
         }
