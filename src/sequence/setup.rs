@@ -304,7 +304,7 @@ fn model(values: &Values, mode: Mode) -> Result<wan::Settings, String> {
         steps: number("steps"),
         guidance: Guidance {
             scale: values.double("guidance"),
-            scale_low: None,
+            scale_low: above_zero("guidanceLow"),
             until: values.double("guidanceUntil"),
         },
         seed: u64::try_from(values.int("seed")).unwrap_or(0),
@@ -415,6 +415,12 @@ mod tests {
             let refused = says(&[(name, text(value))]).unwrap_err();
             assert!(refused.to_string().contains(word), "{refused}");
         }
+        let AnyEngine::Wan(low) = wan(&[("guidanceLow", Value::Double(3.))]).engine else {
+            panic!("it was asked for");
+        };
+        assert_eq!(low.settings.guidance.scale_low, Some(3.));
+        let key = |e: &WanEngine| crate::engine::Engine::settings_key(e);
+        assert_ne!(key(&low), key(&engine));
         let m = manifest().unwrap();
         let mut values = Values::default_of(m);
         values.set(m, "mode", text("generate")).unwrap();
