@@ -156,8 +156,8 @@ impl File {
     pub fn said(&self, key: &str) -> Result<Option<String>, CheckpointError> {
         #[derive(Deserialize)]
         struct Header {
-            #[serde(rename = "__metadata__", default)]
-            said: HashMap<String, String>,
+            #[serde(rename = "__metadata__")]
+            said: Option<HashMap<String, String>>,
         }
         if self.is_gguf() {
             return Ok(None);
@@ -177,7 +177,7 @@ impl File {
         })?;
         let header: Header =
             serde_json::from_slice(&header).map_err(|e| broken(&self.path, e.to_string()))?;
-        Ok(header.said.get(key).cloned())
+        Ok(header.said.and_then(|mut said| said.remove(key)))
     }
 
     /// The bytes of the tensor that the file names so.
