@@ -8,11 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use super::edges::{Lacking, Map};
+use super::edges::{Lacking, Map, at};
 use crate::frame::{Picture, PlateInfo};
 
 /// Size of a piece of the border, in heights.
-const PIECE: f64 = 0.05;
+pub(super) const PIECE: f64 = 0.05;
 /// How far from the border is looked, in heights.
 const DEPTH: f64 = 0.02;
 /// Difference within the edge, in the perceptual encoding, that is refused: as in the
@@ -76,12 +76,6 @@ pub(super) fn part(
     let (w, h) = (out.width(), out.height());
     let Some(back) = inverse(own) else {
         return (part, Lacking::none(h));
-    };
-    let at = |map: &Map, x: f64, y: f64| {
-        (
-            map[0] * x + map[1] * y + map[2],
-            map[3] * x + map[4] * y + map[5],
-        )
     };
     let side = (PIECE * h as f64).max(1.0);
     let depth = (DEPTH * h as f64).max(1.0);

@@ -11,7 +11,7 @@ use crate::engine::plate::camera::Pose;
 /// How far beyond its edges a frame is mirrored and nothing borrowed, in heights: two
 /// or three pixels of 1080 rows, which nobody sees and for which no other frame is
 /// worth reading.
-const SLACK: f64 = 0.0025;
+pub(super) const SLACK: f64 = 0.0025;
 /// Frames that lend to one frame, at most.
 const LENDERS: usize = 3;
 /// Of frames that show nearly as much as any does, the nearest in time lends.
@@ -85,6 +85,14 @@ pub(super) fn lenders(
 /// `3 x + 4 y + 5`.
 pub(super) type Map = [f64; 6];
 
+/// Where `map` takes column `x`, row `y`.
+pub(super) fn at(map: &Map, x: f64, y: f64) -> (f64, f64) {
+    (
+        map[0] * x + map[1] * y + map[2],
+        map[3] * x + map[4] * y + map[5],
+    )
+}
+
 /// The pixels of a picture that are still to be had, row by row, as runs of columns.
 pub(super) struct Lacking(Vec<Vec<Range<usize>>>);
 
@@ -92,7 +100,12 @@ impl Lacking {
     /// Those of a picture of `w` × `h` pixels that `map` takes farther out of one of
     /// that size than is mirrored.
     pub(super) fn of(w: usize, h: usize, map: &Map) -> Self {
-        let slack = SLACK * h as f64;
+        Self::outside(w, h, map, SLACK * h as f64)
+    }
+
+    /// Those that `map` takes more than `slack` pixels out of a picture of `w` × `h`
+    /// pixels; below 0: or less deep than that into it.
+    pub(super) fn outside(w: usize, h: usize, map: &Map, slack: f64) -> Self {
         let rows = (0..h).map(|y| {
             let shown = shown(w, h, map, y, slack);
             let runs = [0..shown.start, shown.end..w];

@@ -15,6 +15,7 @@ mod agree;
 mod edges;
 #[cfg(target_arch = "x86_64")]
 mod eight;
+mod feather;
 mod grid;
 mod label;
 mod layout;

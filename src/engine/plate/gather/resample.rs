@@ -118,8 +118,15 @@ pub(super) fn affine(picture: &Picture, map: Map) -> Picture {
 }
 
 /// Writes into `out`, of the size of `picture`, those of its pixels that are in `part`,
-/// to the bit as [`affine`] reads them.
-pub(super) fn affine_onto(out: &mut Picture, picture: &Picture, map: Map, part: &Lacking) {
+/// to the bit as [`affine`] reads them where `weight` of column and row is 1; else mixed
+/// with what `out` has, unless either is not finite.
+pub(super) fn affine_onto(
+    out: &mut Picture,
+    picture: &Picture,
+    map: Map,
+    part: &Lacking,
+    weight: impl Fn(usize, usize) -> f32 + Sync,
+) {
     let (w, h, c) = (picture.width(), picture.height(), picture.channels());
     if is_flat(picture, &map) || (out.width(), out.height(), out.channels()) != (w, h, c) {
         return;
@@ -134,13 +141,28 @@ pub(super) fn affine_onto(out: &mut Picture, picture: &Picture, map: Map, part: 
             for ((y, row), line) in ys.clone().zip(rows.chunks_exact_mut(w * c)).zip(lines) {
                 let runs = part.row(y).iter();
                 for run in runs.filter(|r| columns.start <= r.start && r.end <= columns.end) {
-                    let from = (run.start - columns.start) * c;
-                    let length = run.len() * c;
-                    row[run.start * c..][..length].copy_from_slice(&line[from..][..length]);
+                    let from = line[(run.start - columns.start) * c..].chunks_exact(c);
+                    let to = row[run.start * c..run.end * c].chunks_exact_mut(c);
+                    for ((x, to), from) in run.clone().zip(to).zip(from) {
+                        mix(to, from, weight(x, y));
+                    }
                 }
             }
         }
     });
+}
+
+/// A pixel, mixed with another at a share of `weight`.
+fn mix(to: &mut [f32], from: &[f32], weight: f32) {
+    if weight >= 1.0 {
+        return to.copy_from_slice(from);
+    }
+    for (to, from) in to.iter_mut().zip(from) {
+        let mixed = *to + weight * (from - *to);
+        if mixed.is_finite() {
+            *to = mixed;
+        }
+    }
 }
 
 /// Whether there is nothing to read, or `map` leaves no height.
@@ -246,7 +268,7 @@ mod tests {
         let mut lacking = Lacking::of(150, 140, &own);
         let part = lacking.take(150, &MAP);
         let mut out = Picture::new(150, 140, 3);
-        affine_onto(&mut out, &p, MAP, &part);
+        affine_onto(&mut out, &p, MAP, &part, |_, _| 1.0);
         let mut written = 0;
         for y in 0..140 {
             for x in 0..150 {

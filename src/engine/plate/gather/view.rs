@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::agree;
 use super::edges::{self, Lacking, Map};
+use super::feather::Feather;
 use super::resample;
 use crate::device::install;
 use crate::engine::plate::camera::{self, Pose};
@@ -13,8 +14,8 @@ use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
 /// A plate whose frames are seen from one pose of the camera. A frame that was
 /// taken from that very pose is passed on as it is. Beyond its edges is seen what other
-/// frames of the plate show there, if they may lend and what they show belongs there;
-/// what none shows is mirrored.
+/// frames of the plate show there, if they may lend and what they show belongs there,
+/// and it comes in over a band within them; what none shows is mirrored.
 pub(in crate::engine::plate) struct Seen<'a> {
     plate: &'a mut dyn PlateReader,
     /// Number of the plate frame that the first pose belongs to.
@@ -139,6 +140,7 @@ impl Whole<'_> {
         };
         let own = map(taken);
         let mut lacking = Lacking::of(w, h, &own);
+        let mut feather = Feather::new((w, h), &own);
         for lender in lenders {
             if lacking.is_empty() {
                 break;
@@ -158,7 +160,12 @@ impl Whole<'_> {
             }
             if !part.is_empty() {
                 let out = Arc::make_mut(&mut out);
-                install(|| resample::affine_onto(out, &lent, map, &part));
+                install(|| resample::affine_onto(out, &lent, map, &part, |_, _| 1.0));
+                if self.asked {
+                    let band = feather.band(&part).take(w, &map);
+                    let weight = |x, y| feather.weight(x, y);
+                    install(|| resample::affine_onto(out, &lent, map, &band, weight));
+                }
             }
         }
         Ok(out)
