@@ -25,7 +25,7 @@ const CHANCE: f64 = 1000.0;
 /// A line that the plate does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Line {
-    /// Its share of the variance, less the plate's share at that frequency.
+    /// Its share of the variance, less what the plate has at that frequency.
     pub share: f64,
     /// Seconds from beat to beat.
     pub every: f64,
@@ -42,9 +42,10 @@ pub struct Line {
 /// it (Scargle 1982), so the greatest of `n` exceeds `ln(n / p)` with
 /// probability `p`. Its share is what stands above the background in the bin
 /// and its two neighbours (a pure tone has all of it there), over all of the
-/// spectrum from [`CYCLES`] cycles on. Of the share the plate's at the same
-/// frequency is taken off, the largest within its resolution; a short plate has
-/// a line sooner than the sequence. 0: no line; 1: nothing but a tone.
+/// spectrum from [`CYCLES`] cycles on. Of what stands there the plate's own at the same
+/// frequency is taken off, in units of light, so that a flicker of the plate is its own
+/// in a sequence that is calmer besides: the largest within its resolution; a short
+/// plate has a line sooner than the sequence. 0: no line; 1: nothing but a tone.
 pub(super) fn rhythm(output: &[f64], plate: &[f64], fps: f64) -> Option<Line> {
     let ours = Spectrum::of(output, CYCLES)?;
     let own = Spectrum::of(plate, PLATE_CYCLES);
@@ -59,8 +60,8 @@ pub(super) fn rhythm(output: &[f64], plate: &[f64], fps: f64) -> Option<Line> {
             continue;
         }
         let frequency = k as f64 / ours.frames as f64;
-        let known = own.as_ref().map_or(0.0, |s| s.share_at(frequency));
-        let share = (ours.share(k) - known).max(0.0);
+        let known = own.as_ref().map_or(0.0, |s| s.line_at(frequency));
+        let share = ours.share_of(ours.line(k) - known);
         if share > strongest.share {
             strongest = Line {
                 share,
@@ -117,27 +118,32 @@ impl Spectrum {
         libm::log(self.power.len() as f64 * CHANCE)
     }
 
-    fn share(&self, k: usize) -> f64 {
+    /// What stands above the background at `k` and beside it: for a tone the same in
+    /// sequences of any length.
+    fn line(&self, k: usize) -> f64 {
         let bins = k.saturating_sub(1).max(1)..(k + 2).min(self.power.len());
-        let above: f64 = bins
-            .map(|j| (self.power[j] - self.background[j]).max(0.0))
-            .sum();
+        bins.map(|j| (self.power[j] - self.background[j]).max(0.0))
+            .sum()
+    }
+
+    /// The share of `power` in all.
+    fn share_of(&self, power: f64) -> f64 {
         // Below rounding of the values there is nothing to see.
         if self.sum > 1e-18 {
-            (above / self.sum).min(1.0)
+            (power / self.sum).clamp(0.0, 1.0)
         } else {
             0.0
         }
     }
 
-    /// The largest share at `frequency`, in cycles a frame, or a bin from it.
-    fn share_at(&self, frequency: f64) -> f64 {
+    /// The largest line at `frequency`, in cycles a frame, or a bin from it.
+    fn line_at(&self, frequency: f64) -> f64 {
         let at = frequency * self.frames as f64;
         let first = ((at - 1.0).ceil().max(0.0) as usize).max(self.from);
         (first..=(at + 1.0) as usize)
             .take_while(|&k| k < self.power.len())
             .filter(|&k| self.power[k] > PLATE_LIMIT * self.background[k])
-            .map(|k| self.share(k))
+            .map(|k| self.line(k))
             .fold(0.0, f64::max)
     }
 }
@@ -272,6 +278,13 @@ mod tests {
         let new = rhythm(&output, &natural(2, 96), 24.0).unwrap();
         assert!(new.share > 0.7 && (new.every - 0.5).abs() < 0.01, "{new:?}");
         let own = rhythm(&output, &with(natural(2, 96)), 24.0).unwrap();
+        assert!(own.share < 0.15, "{own:?}");
+        // A plate that besides grows brighter by far more than it beats.
+        let mut sways = with(natural(2, 96));
+        for (t, v) in sways.iter_mut().enumerate() {
+            *v += 0.1 * (std::f64::consts::TAU * t as f64 / 32.0).sin();
+        }
+        let own = rhythm(&output, &sways, 24.0).unwrap();
         assert!(own.share < 0.15, "{own:?}");
     }
 
