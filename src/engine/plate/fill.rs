@@ -23,6 +23,8 @@ pub(super) struct Covered<'a> {
     pub(super) home: i32,
 }
 
+/// Frames that a change takes at most: switch times are kept in a byte.
+const LONGEST: usize = 120;
 /// Rows and columns that the matte is grown by, since the maps of an edit list
 /// are drawn smoothly between its cells.
 const GROW: usize = 1;
@@ -132,7 +134,7 @@ impl<'a> Filler<'a> {
         let free = free_of(c.matte, f.cols, f.rows);
         let longest = longest(&free, cells);
         let (covered, hidden) = covered(&longest, frames);
-        let window = (libm::rint(0.4 * c.fps) as usize).clamp(4, (frames / 4).max(4));
+        let window = (libm::rint(0.4 * c.fps) as usize).clamp(4, (frames / 4).clamp(4, LONGEST));
         let briefest = longest.into_iter().filter(|n| *n >= BRIEFEST).min();
         let briefest = briefest.unwrap_or(BRIEFEST) as usize;
         Self {
@@ -228,9 +230,21 @@ impl<'a> Filler<'a> {
             }
         }
         let mut times = self.fitted(at, j - at as i32, window, &extra);
-        // A labelling has no price that is surely paid: what it leaves to show the matte
-        // goes when it must.
-        for (k, time) in times.iter_mut().enumerate().filter(|(k, _)| soon[*k]) {
+        // A labelling has no price that is surely paid: what would show the matte by it
+        // and not without it stays, what would show it without goes when it must.
+        for (k, time) in times
+            .iter_mut()
+            .enumerate()
+            .filter(|(k, _)| !self.hidden[*k])
+        {
+            let u = usize::from(*time);
+            let until = u + self.free(j + u as i32, k);
+            if u <= window && until < next.min(lasts[k]) {
+                *time = NEVER;
+            }
+            if !soon[k] {
+                continue;
+            }
             let due = lasts[k].min(window);
             let lasting = |u: usize| self.free(j + u as i32, k) >= needs(u);
             if lasts[k] < next && usize::from(*time) > due {
@@ -344,7 +358,15 @@ impl<'a> Filler<'a> {
                 };
             }
         }
-        let times = self.fitted(at, home, window, &extra);
+        let mut times = self.fitted(at, home, window, &extra);
+        // As in `begin`: what home still shows the matte at stays away, what must go goes.
+        for (k, time) in times.iter_mut().enumerate() {
+            *time = match (ready[k], usize::from(*time) > lasts[k]) {
+                (false, _) => NEVER,
+                (true, true) if lasts[k] <= window => lasts[k] as u8,
+                (true, _) => *time,
+            };
+        }
         self.lay(at, home, window, times);
     }
 
@@ -399,6 +421,15 @@ mod tests {
     /// cell (`covers`: frame, column, row): how many cells of all frames show the
     /// cover, and how many end at home.
     fn filled(frames: usize, covers: impl Fn(usize, usize, usize) -> bool) -> (usize, usize) {
+        filled_by(1, frames, covers)
+    }
+
+    /// The same with a seed.
+    fn filled_by(
+        seed: u64,
+        frames: usize,
+        covers: impl Fn(usize, usize, usize) -> bool,
+    ) -> (usize, usize) {
         let mut matte = vec![false; COLS * ROWS * frames];
         let mut colour = vec![0f32; COLS * ROWS * frames * 3];
         for t in 0..frames {
@@ -420,14 +451,16 @@ mod tests {
             length: frames,
             home: 0,
         };
-        let mut rng = Philox::new(1, [0; 3]);
+        let mut rng = Philox::new(seed, [0; 3]);
         let events = fill(&covered, &mut rng, Task::quiet()).unwrap();
-        let mut offsets = vec![0i32; COLS * ROWS];
+        let mut offsets = Vec::new();
         let mut shown = 0;
         for t in 0..frames {
-            for e in &events {
+            // A later event of the list is laid over those before it.
+            offsets = vec![0i32; COLS * ROWS];
+            for e in events.iter().filter(|e| e.at as usize <= t) {
                 for (o, &s) in offsets.iter_mut().zip(&e.switch) {
-                    if s != NEVER && e.at as usize + usize::from(s) == t {
+                    if s != NEVER && e.at as usize + usize::from(s) <= t {
                         *o = e.offset;
                     }
                 }
@@ -446,6 +479,17 @@ mod tests {
         let (shown, home) = filled(40, block);
         assert_eq!(shown, 0);
         assert!(home * 2 > COLS * ROWS);
+    }
+
+    /// Whatever the seed, also where what has come home must leave again at once.
+    #[test]
+    fn no_seed_shows_what_passes() {
+        for seed in 0..20 {
+            let small = |t: usize, x, y| (5..11).contains(&y) && (t..t + 5).contains(&(x + 6));
+            assert_eq!(filled_by(seed, 40, small).0, 0, "seed {seed}");
+            let two = |t: usize, x, y| small(t, x, y) || t >= 18 && small(t - 18, x, y);
+            assert_eq!(filled_by(seed, 60, two).0, 0, "seed {seed}, two");
+        }
     }
 
     /// What it covers is seen for a quarter of the time alone, so that the same frames
