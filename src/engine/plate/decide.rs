@@ -307,7 +307,11 @@ impl Walk<'_> {
     }
 }
 
-/// That no frame which was to be made shows a plate frame that is left out.
+/// Frames past the plate's end that a take may hold its last one for: less is not seen.
+const HELD: i32 = 2;
+
+/// That no frame which was to be made shows a plate frame that is left out, or stands
+/// still because there was no other way to go on.
 fn none_shown(edit: &EditList, timeline: &Timeline, left_out: &[bool]) -> Result<(), EngineError> {
     for span in &timeline.spans {
         let Span::Free { out } = span else { continue };
@@ -315,12 +319,12 @@ fn none_shown(edit: &EditList, timeline: &Timeline, left_out: &[bool]) -> Result
             let t = (frame - edit.first_out) as u32;
             let list = edit.at(t);
             let labels: BTreeSet<u16> = list.labels(t).into_iter().collect();
-            let shown = |label: u16| usize::try_from(t as i32 + list.offset_of(label)).ok();
-            if labels
-                .into_iter()
-                .filter_map(shown)
-                .any(|k| left_out.get(k) == Some(&true))
-            {
+            let cannot = |label: u16| {
+                let k = t as i32 + list.offset_of(label);
+                let is_out = usize::try_from(k).is_ok_and(|k| left_out.get(k) == Some(&true));
+                is_out || !(-HELD..list.plate_frames as i32 + HELD).contains(&k)
+            };
+            if labels.into_iter().any(cannot) {
                 return Err(EngineError::Request(format!(
                     "frame {frame} cannot be made without the plate frames that are to be left \
                      out: leave out fewer, keep fewer plate frames, or give a longer plate"

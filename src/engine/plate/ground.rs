@@ -46,6 +46,11 @@ impl Ground {
     ) -> Result<Self, Cancelled> {
         let fps = analysis.info.fps.clamp(1.0, 1000.0);
         let frames = timeline.plate.count() as i32;
+        // A change happens between frames that are not left out.
+        let frames = match longest_run(left_out) {
+            0 => frames,
+            run => frames.min(run as i32),
+        };
         // One frame less than the handle of a request (.9 s, at most a third of the
         // plate), so that a change may begin at the first frame that is made.
         let handle = (libm::round(0.9 * fps) as i32)
@@ -75,5 +80,14 @@ impl Ground {
             fps,
             choice,
         })
+    }
+}
+
+/// The longest run of frames that are not `left_out`; 0 where nothing is.
+fn longest_run(left_out: &[bool]) -> usize {
+    let runs = left_out.chunk_by(|a, b| a == b);
+    match left_out.contains(&true) {
+        true => runs.filter(|r| !r[0]).map(<[bool]>::len).max().unwrap_or(0),
+        false => 0,
     }
 }

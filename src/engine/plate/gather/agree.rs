@@ -198,7 +198,7 @@ mod tests {
             [1.0, 0.0, 0.0, 0.0, 1.0, 4.0],
             [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
         );
-        let out = resample::affine(own, up);
+        let out = resample::affine(own, up, &[0.25; 3]);
         let mut lacking = Lacking::of(W, H, &up);
         let taken = lacking.take(W, &rest);
         let (yes, no) = part(taken, (&out, &up), (lender, &rest), &info());

@@ -6,7 +6,7 @@
 //! The samples are scene-linear: beside a highlight of 50 a sinc would dip far
 //! below black. So a pass may leave the range of its four nearest taps by a quarter
 //! of it, which grain needs, but downward by no more than a quarter of the least
-//! of them. Where a tap is not finite the nearest pixel is taken. Beyond its edges
+//! of them. Alpha, depth and whatever else is no colour may not leave it. Where a tap is not finite the nearest pixel is taken. Beyond its edges
 //! the picture is mirrored.
 
 use std::ops::Range;
@@ -85,9 +85,20 @@ fn mirrored(i: i64, n: usize) -> usize {
     i.clamp(0, last) as usize
 }
 
-/// Sum of the taps, kept near the range of the four nearest.
+/// How far each of `channels` may leave the range of the pixels about it: colour by
+/// [`STRAY`]; alpha and what is no colour stay within, since more than all coverage, or
+/// a depth that nothing has, is worse than a softer edge.
+pub(super) fn strays(channels: &[String]) -> Vec<f32> {
+    let stray = |name: &String| match matches!(name.as_str(), "R" | "G" | "B" | "Y") {
+        true => STRAY,
+        false => 0.0,
+    };
+    channels.iter().map(stray).collect()
+}
+
+/// Sum of the taps, kept within `stray` of the range of the four nearest.
 #[inline(always)]
-fn blend(taps: impl Fn(usize) -> f32, place: &Place) -> f32 {
+fn blend(taps: impl Fn(usize) -> f32, place: &Place, stray: f32) -> f32 {
     let mut sum = 0.0;
     for (k, w) in place.weights.iter().enumerate() {
         sum += w * taps(k);
@@ -99,21 +110,23 @@ fn blend(taps: impl Fn(usize) -> f32, place: &Place) -> f32 {
     let low = middle.iter().copied().fold(f32::MAX, f32::min);
     let high = middle.iter().copied().fold(f32::MIN, f32::max);
     let range = high - low;
-    let least = low - STRAY * range.min(low.abs());
-    sum.clamp(least, high + STRAY * range)
+    let least = low - stray * range.min(low.abs());
+    sum.clamp(least, high + stray * range)
 }
 
 /// `picture`, each pixel read from where `map` takes it: column `x`, row `y` shows
 /// column `map[0] x + map[1] y + map[2]`, row `map[3] x + map[4] y + map[5]`. Maps
-/// that turn a picture by more than some degrees lose detail.
-pub(super) fn affine(picture: &Picture, map: Map) -> Picture {
+/// that turn a picture by more than some degrees lose detail. `strays` are those of its
+/// channels.
+pub(super) fn affine(picture: &Picture, map: Map, strays: &[f32]) -> Picture {
     let (w, h, c) = (picture.width(), picture.height(), picture.channels());
     let mut out = Picture::new(w, h, c);
+    let strays = &of_each(strays, c)[..];
     if is_flat(picture, &map) {
         return out;
     }
     let bands = out.data_mut().par_chunks_mut(w * c * ROWS).enumerate();
-    bands.for_each(|(band, rows)| patch(picture, &map, 0..w, band * ROWS, rows));
+    bands.for_each(|(band, rows)| patch(picture, &map, strays, (0..w, band * ROWS), rows));
     out
 }
 
@@ -123,11 +136,12 @@ pub(super) fn affine(picture: &Picture, map: Map) -> Picture {
 pub(super) fn affine_onto(
     out: &mut Picture,
     picture: &Picture,
-    map: Map,
+    (map, strays): (Map, &[f32]),
     part: &Lacking,
     weight: impl Fn(usize, usize) -> f32 + Sync,
 ) {
     let (w, h, c) = (picture.width(), picture.height(), picture.channels());
+    let strays = &of_each(strays, c)[..];
     if is_flat(picture, &map) || (out.width(), out.height(), out.channels()) != (w, h, c) {
         return;
     }
@@ -136,7 +150,8 @@ pub(super) fn affine_onto(
         let ys = band * ROWS..band * ROWS + rows.len() / (w * c);
         for columns in part.columns(ys.clone()) {
             let mut pixels = vec![0.0; columns.len() * c * ys.len()];
-            patch(picture, &map, columns.clone(), ys.start, &mut pixels);
+            let place = (columns.clone(), ys.start);
+            patch(picture, &map, strays, place, &mut pixels);
             let lines = pixels.chunks_exact(columns.len() * c);
             for ((y, row), line) in ys.clone().zip(rows.chunks_exact_mut(w * c)).zip(lines) {
                 let runs = part.row(y).iter();
@@ -165,6 +180,12 @@ fn mix(to: &mut [f32], from: &[f32], weight: f32) {
     }
 }
 
+/// `strays` for `channels`; those that are not told are no colour.
+fn of_each(strays: &[f32], channels: usize) -> Vec<f32> {
+    let each = (0..channels).map(|c| strays.get(c).copied().unwrap_or(0.0));
+    each.collect()
+}
+
 /// Whether there is nothing to read, or `map` leaves no height.
 fn is_flat(picture: &Picture, map: &Map) -> bool {
     picture.data().is_empty() || map[4].abs() < 0.1
@@ -172,7 +193,13 @@ fn is_flat(picture: &Picture, map: &Map) -> bool {
 
 /// Columns `columns` of the rows from `y0` on, as many as `rows` has, each of as many
 /// samples as the columns have.
-fn patch(picture: &Picture, map: &Map, columns: Range<usize>, y0: usize, rows: &mut [f32]) {
+fn patch(
+    picture: &Picture,
+    map: &Map,
+    strays: &[f32],
+    (columns, y0): (Range<usize>, usize),
+    rows: &mut [f32],
+) {
     let table: &'static [[f32; TAPS]] = &WEIGHTS;
     let (w, h, c) = (picture.width(), picture.height(), picture.channels());
     let [a, b, left, d, e, up] = *map;
@@ -190,7 +217,7 @@ fn patch(picture: &Picture, map: &Map, columns: Range<usize>, y0: usize, rows: &
         let row = picture.row(mirrored(v, h));
         for (x, to) in columns.clone().zip(line.chunks_exact_mut(c)) {
             let y = (v as f64 - d * x as f64 - up) / e;
-            along(row, a * x as f64 + b * y + left, w, to, table);
+            along(row, a * x as f64 + b * y + left, w, (to, strays), table);
         }
     }
     for (i, row) in rows.chunks_exact_mut(width).enumerate() {
@@ -198,8 +225,8 @@ fn patch(picture: &Picture, map: &Map, columns: Range<usize>, y0: usize, rows: &
         for (x, to) in columns.clone().zip(row.chunks_exact_mut(c)) {
             let place = Place::of(d * x as f64 + e * y + up, table);
             let base = (place.first - top) as usize * width + (x - x0) * c;
-            for (k, to) in to.iter_mut().enumerate() {
-                *to = blend(|tap| across[base + tap * width + k], &place);
+            for (k, (to, stray)) in to.iter_mut().zip(strays).enumerate() {
+                *to = blend(|tap| across[base + tap * width + k], &place, *stray);
             }
         }
     }
@@ -207,19 +234,25 @@ fn patch(picture: &Picture, map: &Map, columns: Range<usize>, y0: usize, rows: &
 
 /// The pixel at column `at` of a row of `w` pixels.
 #[inline(always)]
-fn along(row: &[f32], at: f64, w: usize, to: &mut [f32], table: &'static [[f32; TAPS]]) {
+fn along(
+    row: &[f32],
+    at: f64,
+    w: usize,
+    (to, strays): (&mut [f32], &[f32]),
+    table: &'static [[f32; TAPS]],
+) {
     let c = to.len();
     let place = Place::of(at, table);
     if place.first >= 0 && place.first as usize + TAPS <= w {
         let taps = &row[place.first as usize * c..][..TAPS * c];
-        for (k, to) in to.iter_mut().enumerate() {
-            *to = blend(|tap| taps[tap * c + k], &place);
+        for (k, (to, stray)) in to.iter_mut().zip(strays).enumerate() {
+            *to = blend(|tap| taps[tap * c + k], &place, *stray);
         }
     } else {
         let columns: [usize; TAPS] =
             std::array::from_fn(|tap| mirrored(place.first + tap as i64, w) * c);
-        for (k, to) in to.iter_mut().enumerate() {
-            *to = blend(|tap| row[columns[tap] + k], &place);
+        for (k, (to, stray)) in to.iter_mut().zip(strays).enumerate() {
+            *to = blend(|tap| row[columns[tap] + k], &place, *stray);
         }
     }
 }
@@ -239,13 +272,14 @@ mod tests {
         p
     }
 
+    const COLOUR: [f32; 3] = [STRAY; 3];
     const MAP: [f64; 6] = [1.004, -0.006, 1.3, 0.005, 0.997, -2.45];
 
     #[test]
     fn fine_waves_come_out_where_the_map_says_and_as_high() {
         // A wave of four and a half pixels.
         let wave = |x: f64, y: f64| 2.0 + libm::sin(1.4 * x) * libm::cos(0.9 * y);
-        let got = affine(&picture(140, 150, wave), MAP);
+        let got = affine(&picture(140, 150, wave), MAP, &COLOUR);
         for y in 12..136 {
             for x in 12..126 {
                 let (fx, fy) = (x as f64, y as f64);
@@ -263,12 +297,12 @@ mod tests {
     #[test]
     fn a_part_is_read_to_the_bit_as_the_whole() {
         let p = picture(150, 140, |x, y| libm::sin(0.31 * x + 0.7 * y) + 0.01 * x);
-        let whole = affine(&p, MAP);
+        let whole = affine(&p, MAP, &COLOUR);
         let own = [1.0, 0.02, 9.0, -0.03, 1.0, -6.0];
         let mut lacking = Lacking::of(150, 140, &own);
         let part = lacking.take(150, &MAP);
         let mut out = Picture::new(150, 140, 3);
-        affine_onto(&mut out, &p, MAP, &part, |_, _| 1.0);
+        affine_onto(&mut out, &p, (MAP, &COLOUR), &part, |_, _| 1.0);
         let mut written = 0;
         for y in 0..140 {
             for x in 0..150 {
@@ -284,18 +318,18 @@ mod tests {
     #[test]
     fn edges_are_mirrored_and_whole_steps_give_the_pixels() {
         let p = picture(40, 30, |x, y| 10.0 * x + y);
-        let got = affine(&p, [1.0, 0.0, -3.0, 0.0, 1.0, 2.0]);
+        let got = affine(&p, [1.0, 0.0, -3.0, 0.0, 1.0, 2.0], &COLOUR);
         assert_eq!(got.pixel(10, 5), p.pixel(7, 7));
         assert_eq!(got.pixel(1, 5), p.pixel(2, 7));
         assert_eq!(got.pixel(10, 29), p.pixel(7, 27));
-        assert!(affine(&p, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).data() == p.data());
+        assert!(affine(&p, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], &COLOUR).data() == p.data());
     }
 
     #[test]
     fn a_highlight_does_not_ring_and_a_bad_pixel_stays_small() {
         let mut p = picture(40, 40, |_, _| 0.1);
         p.row_mut(20)[3 * 20] = 60.0;
-        let got = affine(&p, [1.0, 0.0, 0.4, 0.0, 1.0, 0.3]);
+        let got = affine(&p, [1.0, 0.0, 0.4, 0.0, 1.0, 0.3], &COLOUR);
         let least = got
             .data()
             .iter()
@@ -304,10 +338,26 @@ mod tests {
             .fold(f32::MAX, f32::min);
         assert!(least >= 0.05, "{least}");
         p.row_mut(20)[3 * 20] = f32::NAN;
-        let bad = affine(&p, [1.0, 0.0, 0.4, 0.0, 1.0, 0.3]);
+        let bad = affine(&p, [1.0, 0.0, 0.4, 0.0, 1.0, 0.3], &COLOUR);
         let nans = bad.data().iter().filter(|v| v.is_nan()).count();
         assert!((1..=4).contains(&nans), "{nans}");
         let tiny = picture(1, 1, |_, _| 3.0);
-        assert_eq!(affine(&tiny, MAP).pixel(0, 0), tiny.pixel(0, 0));
+        assert_eq!(affine(&tiny, MAP, &COLOUR).pixel(0, 0), tiny.pixel(0, 0));
+    }
+
+    #[test]
+    fn alpha_stays_coverage_where_colour_may_ring() {
+        let names = ["R", "G", "A"].map(String::from);
+        let hard = picture(60, 40, |x, _| f64::from(u8::from(x > 28.5)));
+        let got = affine(&hard, [1.0, 0.0, 0.45, 0.0, 1.0, 0.45], &strays(&names));
+        let most = |c: usize| {
+            got.data()[c..]
+                .iter()
+                .step_by(3)
+                .copied()
+                .fold(0.0, f32::max)
+        };
+        assert!(most(0) > 1.02, "{}", most(0));
+        assert_eq!(most(2), 50.0);
     }
 }

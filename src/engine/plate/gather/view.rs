@@ -141,6 +141,7 @@ impl Whole<'_> {
         let own = map(taken);
         let mut lacking = Lacking::of(w, h, &own);
         let mut feather = Feather::new((w, h), &own);
+        let strays = resample::strays(&self.info.channels);
         for lender in lenders {
             if lacking.is_empty() {
                 break;
@@ -160,11 +161,12 @@ impl Whole<'_> {
             }
             if !part.is_empty() {
                 let out = Arc::make_mut(&mut out);
-                install(|| resample::affine_onto(out, &lent, map, &part, |_, _| 1.0));
+                let way = (map, &strays[..]);
+                install(|| resample::affine_onto(out, &lent, way, &part, |_, _| 1.0));
                 if self.asked {
                     let band = feather.band(&part).take(w, &map);
                     let weight = |x, y| feather.weight(x, y);
-                    install(|| resample::affine_onto(out, &lent, map, &band, weight));
+                    install(|| resample::affine_onto(out, &lent, way, &band, weight));
                 }
             }
         }
@@ -194,7 +196,8 @@ fn seen_from(picture: &Arc<Picture>, taken: &Pose, from: &Pose, info: &PlateInfo
         &way,
         camera::wide(info),
     );
-    Arc::new(install(|| resample::affine(picture, map)))
+    let strays = resample::strays(&info.channels);
+    Arc::new(install(|| resample::affine(picture, map, &strays)))
 }
 
 /// What `way` does with the pixels of a picture of `size`, `wide` heights across.

@@ -158,7 +158,8 @@ impl Parts {
         };
         let jumps = place.jumps(ground, ABRUPT, left_out, task)?;
         let pace = Pace {
-            shortest: libm::rint(0.5 * ground.fps).max(3.0) as usize,
+            // No more than a short plate, or one of a high rate, has room for.
+            shortest: (libm::rint(0.5 * ground.fps) as usize).clamp(3, (jumps.frames / 3).max(3)),
             window: window(ground),
         };
         let plan = seldom(&free.stretch, &jumps, pace, task)?;
