@@ -82,6 +82,17 @@ impl FrameList {
         self.stretches.iter().any(|s| s.contains(frame))
     }
 
+    /// Whether all frames of the list are in `range`.
+    pub fn is_within(&self, range: FrameRange) -> bool {
+        self.stretches.iter().all(|s| {
+            let reach = i64::from(s.range.last) - i64::from(s.range.first);
+            let beyond = reach % i64::from(s.step);
+            // The last of a stretch with a step need not be its end.
+            let last = i64::from(s.range.last) - beyond;
+            range.contains(s.range.first) && last <= i64::from(range.last)
+        })
+    }
+
     /// From the lowest to the highest frame of the list.
     pub fn bounds(&self) -> FrameRange {
         let mut all = self.stretches[0].range;
@@ -212,6 +223,20 @@ mod tests {
         assert!(FrameList::of(&[]).is_none());
         let all: Vec<i32> = (1..400).filter(|n| n % 3 == 0 || n % 7 == 1).collect();
         assert_eq!(frames(&words(&all)), all);
+    }
+
+    #[test]
+    fn a_list_reaches_as_far_as_its_last_frame() {
+        let within = |text: &str| {
+            let list: FrameList = text.parse().unwrap();
+            list.is_within(FrameRange { first: 1, last: 10 })
+        };
+        for text in ["1-10", "10", "1-12x3", "7,1-3"] {
+            assert!(within(text), "{text}");
+        }
+        for text in ["0-10", "1-11", "1-13x3", "5,11", "-5--1"] {
+            assert!(!within(text), "{text}");
+        }
     }
 
     #[test]

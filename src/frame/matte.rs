@@ -100,7 +100,7 @@ impl<R: PlateReader> PlateReader for MattePlate<R> {
         if !self.info.range.contains(frame) {
             return Err(FrameError::Missing {
                 frame,
-                have: format!("a matte for {}", self.info.range),
+                have: format!("the matte has {}", self.info.range),
             });
         }
         let picture = self.inner.read(self.still.unwrap_or(frame))?;

@@ -20,13 +20,14 @@ pub use cached::CachedPlate;
 pub use colour::{BUILT_IN, ColourConfig, ColourError, Conversion};
 pub use encoding::{Transfer, to_display, to_linear};
 pub use file::{
-    ChannelFormat, Compression, FilePlate, FrameHeader, PlateOptions, Primaries, SampleDepth,
-    SequenceWriter, TimeCode, WriteOptions, provenance,
+    ChannelFormat, Compression, FilePlate, FrameHeader, FrameHeaders, PlateOptions, Primaries,
+    SampleDepth, SequenceWriter, TimeCode, WriteOptions, provenance,
 };
 pub(crate) use finite::mend;
 pub use frame_list::{FrameList, FrameListError};
 pub use matte::MattePlate;
 pub use picture::{Picture, Window};
+pub(crate) use plate::sides;
 pub use plate::{FrameError, PlateInfo, PlateReader, Warning};
 pub use range::FrameRange;
 pub use resample::{Filter, Taps, resampled};

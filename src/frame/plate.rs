@@ -44,18 +44,18 @@ impl PlateInfo {
 #[non_exhaustive]
 pub enum FrameError {
     /// The plate has no such frame.
-    #[error(
-        "frame {frame} of the plate is missing; the plate has {have}: mend the range or supply the frame"
-    )]
+    #[error("frame {frame} is missing; {have}: mend the range or supply the frame")]
     Missing {
         /// The frame that was asked for.
         frame: i32,
-        /// What there is, in words.
+        /// What there is and where, in words: `plate.####.exr has 1001-1100`.
         have: String,
     },
     /// A frame is not of the size of the others.
     #[error(
-        "frame {frame} is {found:?} pixels where the plate is {expected:?}: all frames of a plate must have one size"
+        "frame {frame} is {} pixels where the plate is {}: all frames of a plate must have one size",
+        sides(.found),
+        sides(.expected)
     )]
     Size {
         /// The frame in question.
@@ -107,7 +107,9 @@ pub enum FrameError {
     },
     /// The matte does not lie over the plate.
     #[error(
-        "the matte is {found:?} pixels where the plate is {expected:?}: make the matte in the plate's format"
+        "the matte is {} pixels where the plate is {}: make the matte in the plate's format",
+        sides(.found),
+        sides(.expected)
     )]
     MatteSize {
         /// Width and height of the matte.
@@ -146,6 +148,12 @@ pub enum FrameError {
     /// The work was asked to stop while a frame was waited for.
     #[error(transparent)]
     Cancelled(#[from] crate::device::Cancelled),
+}
+
+/// Width and height as people write them: `1920x1080`.
+pub(crate) fn sides(size: &(usize, usize)) -> String {
+    let (width, height) = size;
+    format!("{width}x{height}")
 }
 
 /// Reads frames of a plate. Not shared between threads: an engine asks for the
@@ -193,7 +201,7 @@ impl<R: PlateReader + ?Sized> PlateReader for Box<R> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Samples that are no numbers were replaced by their neighbours' mean.
+    /// Samples that are no numbers: made frames have their neighbours' mean there.
     NotFinite {
         /// The frame.
         frame: i32,
@@ -204,6 +212,13 @@ pub enum Warning {
     },
     /// Nothing tells the plate's frame rate.
     NoRate,
+    /// A channel has whole numbers that a float does not hold.
+    Rounded {
+        /// The channel.
+        channel: String,
+    },
+    /// The movie has two moments in each frame.
+    Interlaced(PathBuf),
     /// A file has more in it than is used.
     Ignored(String),
 }
@@ -217,11 +232,20 @@ impl std::fmt::Display for Warning {
                 infinite,
             } => write!(
                 f,
-                "frame {frame} of the plate has {nan} samples that are not a number and {infinite} that are infinite; they were replaced by the mean of their neighbours"
+                "frame {frame} of the plate has {nan} samples that are not a number and {infinite} that are infinite; made frames have the mean of their neighbours there, frames that are kept as they are keep them"
             ),
             Self::NoRate => write!(
                 f,
                 "the plate does not name its frame rate; 24 frames a second are assumed"
+            ),
+            Self::Rounded { channel } => write!(
+                f,
+                "channel {channel} of the plate has whole numbers of 2^24 and more, which are rounded to what a 32-bit float holds, in kept frames too: take that channel from the plate's own files, or render it with smaller numbers"
+            ),
+            Self::Interlaced(path) => write!(
+                f,
+                "{} is interlaced and its fields are taken for whole frames: deinterlace it first",
+                path.display()
             ),
             Self::Ignored(what) => f.write_str(what),
         }

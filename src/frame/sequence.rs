@@ -9,8 +9,9 @@ use super::{FrameError, FrameRange};
 /// The names of a sequence's files.
 ///
 /// A run of `#` or of `@` stands for a number of at least as many digits, one `#`
-/// alone for four; so do `%04d` and `$F4`; `@`, `%d` and `$F` take any. A number below zero
-/// carries its sign before the padding (`-0005`). The token stands in
+/// alone for four; so do `%04d` and `$F4`; `@`, `%d` and `$F` take any. The sign of a
+/// number below zero counts as a digit, as printf, Python and Nuke have it (`-005`); names
+/// in which it does not (`-0005`) are read too. The token stands in
 /// the file name, never in a folder's. A name without a frame token is a single file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
@@ -20,6 +21,10 @@ pub struct Sequence {
     padding: Option<usize>,
     after: String,
 }
+
+/// Endings of frames that are read as numbered files. All else is a movie, whose name may
+/// end in a number of another meaning (`A001_C003.mp4`).
+const NUMBERED: [&str; 3] = ["exr", "sxr", "png"];
 
 impl Sequence {
     /// The sequence that `path` names. A path without a token is taken
@@ -57,27 +62,34 @@ impl Sequence {
         }
     }
 
-    /// The sequence that `path` names for reading: where the path is one file
+    /// The sequence that `path` names for reading: where the path is one EXR or PNG file
     /// of a numbered sequence (`plate.1001.exr`), that sequence. A number
     /// after a `v` is a version, not a frame.
     pub fn find(path: &Path) -> Result<Self, FrameError> {
         let mut sequence = Self::parse(path)?;
-        if sequence.padding.is_none()
+        if sequence.is_single()
+            && NUMBERED.contains(&sequence.extension().as_str())
             && let Some((start, end)) = trailing_number(&sequence.before)
         {
             let name = std::mem::take(&mut sequence.before);
             sequence.before = name[..start].to_owned();
             sequence.after = name[end..].to_owned();
+            let number = &name[start..end];
+            let digits = number.trim_start_matches('-');
+            sequence.padding = Some(digits.len());
+            if number.starts_with('-') {
+                // Whether the sign counts is told by the files beside this one.
+                let apart = sequence.files()?.len();
+                sequence.padding = Some(number.len());
+                if sequence.files()?.len() < apart {
+                    sequence.padding = Some(digits.len());
+                }
+            }
             // `998` may be followed by `1000`; `0998` is four digits wide, and
             // so is `1000` where `0998` is there too.
-            let digits = name[start..end].trim_start_matches('-');
-            sequence.padding = Some(digits.len());
-            if !digits.starts_with('0') {
-                let least = 10u32.saturating_pow(digits.len() as u32 - 1);
-                let padded = |frame: &i32| frame.unsigned_abs() < least;
-                if !sequence.files()?.keys().any(padded) {
-                    sequence.padding = Some(1);
-                }
+            let padded = |path: &PathBuf| sequence.is_padded(path);
+            if !digits.starts_with('0') && !sequence.files()?.values().any(padded) {
+                sequence.padding = Some(1);
             }
         }
         Ok(sequence)
@@ -94,10 +106,9 @@ impl Sequence {
     }
 
     fn file_name(&self, frame: i32) -> String {
-        let number = self.padding.map_or(String::new(), |width| {
-            let sign = if frame < 0 { "-" } else { "" };
-            format!("{sign}{:0width$}", frame.unsigned_abs())
-        });
+        let number = self
+            .padding
+            .map_or(String::new(), |width| format!("{frame:0width$}"));
         format!("{}{number}{}", self.before, self.after)
     }
 
@@ -148,6 +159,8 @@ impl Sequence {
         for entry in listing.flatten() {
             if let Some(name) = entry.file_name().to_str()
                 && let Some(frame) = self.number(name)
+                // One frame under two names is read under that it is written under.
+                && (!files.contains_key(&frame) || name == self.file_name(frame))
             {
                 files.insert(frame, self.folder.join(name));
             }
@@ -155,18 +168,40 @@ impl Sequence {
         Ok(files)
     }
 
+    /// Whether the file name `name` is one of the sequence's, whatever its frame.
+    pub fn has_name(&self, name: &str) -> bool {
+        match self.padding {
+            None => self.before == name,
+            Some(_) => self.number(name).is_some(),
+        }
+    }
+
+    /// What stands in `name` where the frame number is, with its sign.
+    fn between<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let rest = name.strip_prefix(self.before.as_str())?;
+        rest.strip_suffix(self.after.as_str())
+    }
+
     /// The frame number that `name` carries, where it is of this sequence.
     fn number(&self, name: &str) -> Option<i32> {
         let width = self.padding?;
-        let number = name
-            .strip_prefix(self.before.as_str())?
-            .strip_suffix(self.after.as_str())?;
+        let number = self.between(name)?;
         let digits = number.strip_prefix('-').unwrap_or(number);
         let plain = digits.bytes().all(|b| b.is_ascii_digit());
-        let fits = digits.len() == width || digits.len() > width && !digits.starts_with('0');
+        let fits = digits.len() == width
+            || number.len() == width
+            || digits.len() > width && !digits.starts_with('0');
         let frame = number.parse().ok()?;
         let zero = frame == 0 && digits != number;
         (plain && fits && !zero).then_some(frame)
+    }
+
+    /// Whether the number of the file `path` begins with zeros.
+    fn is_padded(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|n| n.to_str());
+        let digits = name.and_then(|n| self.between(n)).unwrap_or_default();
+        let digits = digits.trim_start_matches('-');
+        digits.len() > 1 && digits.starts_with('0')
     }
 }
 
@@ -280,7 +315,8 @@ mod tests {
             let s = parse(pattern);
             assert_eq!(s.path(7), Path::new("a/p.0007.exr"), "{pattern}");
             assert_eq!(s.path(12345), Path::new("a/p.12345.exr"));
-            assert_eq!(s.path(-5), Path::new("a/p.-0005.exr"));
+            assert_eq!(s.path(-5), Path::new("a/p.-005.exr"));
+            assert_eq!(s.path(-12345), Path::new("a/p.-12345.exr"));
             assert_eq!(s.extension(), "exr");
             assert_eq!(s.to_string(), "a/p.####.exr");
         }
@@ -338,6 +374,46 @@ mod tests {
         assert_eq!(found("p.%d.exr"), [100, 1000, 10000]);
         assert!(found("nothing.####.exr").is_empty());
         assert!(found("no/such/folder.####.exr").is_empty());
+    }
+
+    #[test]
+    fn numbers_below_zero_are_read_as_printf_and_as_others_write_them() {
+        let both = [
+            &["-020", "-001", "0000", "0012"][..],
+            &["-0020", "-0001", "0000", "0012"],
+            &["-20", "-1", "0", "12"],
+            &["-1200", "-101", "-100", "-020", "0099"],
+        ];
+        for names in both {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(format!("n.{name}.exr"));
+            for name in names {
+                std::fs::write(path(name), "").unwrap();
+            }
+            let numbers: Vec<i32> = names.iter().map(|n| n.parse().unwrap()).collect();
+            for name in names {
+                let found = Sequence::find(&path(name)).unwrap();
+                let files = found.files().unwrap();
+                assert_eq!(files.into_keys().collect::<Vec<_>>(), numbers, "{name}");
+            }
+        }
+        // Under both names: that which is written is read.
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["n.-0020.exr", "n.-020.exr"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let files = parse(folder.path().join("n.%04d.exr").to_str().unwrap());
+        assert_eq!(files.files().unwrap()[&-20], files.path(-20));
+        assert!(files.path(-20).ends_with("n.-020.exr"));
+    }
+
+    #[test]
+    fn a_number_in_a_movie_s_name_is_no_frame() {
+        for name in ["A001_C003.mp4", "day.0012.mov", "take7.MXF"] {
+            let found = Sequence::find(Path::new(name)).unwrap();
+            assert!(found.is_single(), "{name}");
+            assert_eq!(found.to_string(), name);
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub fn outlook(job: &Job, picture: Option<&Path>, estimate: bool) -> Result<Outl
         let known = store.as_ref().and_then(|s| s.get(&shot.names.take));
         let decided: Option<AnyDecision> = known.and_then(|b| postcard::from_bytes(&b).ok());
         let edit = decided.as_ref().and_then(AnyDecision::edit_list);
+        output::beside(job).spare([path])?;
         let png = plan::chart(&shot.plan, edit).png();
         output::write(path, &png.map_err(|e| JobError::writing(path, &e))?)?;
     }

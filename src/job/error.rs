@@ -140,7 +140,8 @@ impl From<EngineError> for JobError {
             EngineError::Frame(e) => e.into(),
             EngineError::Cancelled(e) => Self::new(Kind::Cancelled, e.to_string()),
             EngineError::Request(message) => Self::new(Kind::Unsuitable, message),
-            EngineError::Device(e) => Self::new(Kind::Unsuitable, e.to_string()),
+            // Only where a GPU was asked for: else the CPU takes over.
+            EngineError::Device(e) => Self::new(Kind::Elsewhere, e.to_string()),
             EngineError::Model(message) => Self::new(Kind::Unreadable, message),
         }
     }

@@ -1,7 +1,10 @@
 //! Job files: a JSON object with a job's parameters by name.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
 use super::text;
@@ -41,6 +44,14 @@ pub enum FileError {
         /// The known key that is like it.
         near: Option<String>,
     },
+    /// A key is there twice.
+    #[error("the job file {} has the key '{key}' twice: keep one of them", path.display())]
+    Twice {
+        /// The job file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
     /// A value is none that its parameter takes.
     #[error("the job file {}: {source}", path.display())]
     Value {
@@ -51,28 +62,57 @@ pub enum FileError {
     },
 }
 
+/// The keys and values of a JSON object, in the order of the file, also where a key is
+/// there twice.
+struct Pairs(Vec<(String, Json)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("{ \"plate\": ..., \"out\": ... }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        from.deserialize_map(Object)
+    }
+}
+
 /// Reads the job file at `path`: names and values, in the order of the file.
 /// Relative paths in it are meant from the folder that it lies in.
 ///
 /// # Errors
-/// Where the file cannot be read, is not a JSON object, or holds an unknown key
-/// or a value of the wrong kind.
+/// Where the file cannot be read, is not a JSON object, or holds an unknown key,
+/// a key twice or a value of the wrong kind.
 pub fn read(path: &Path, options: &Manifest) -> Result<Vec<(String, Value)>, FileError> {
     let bytes = std::fs::read(path).map_err(|source| FileError::Unreadable {
         path: path.to_owned(),
         source,
     })?;
-    let bad = |message: String| FileError::Json {
+    let Pairs(pairs) = serde_json::from_slice(&bytes).map_err(|e| FileError::Json {
         path: path.to_owned(),
-        message,
-    };
-    let json: Json = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-    let Json::Object(map) = json else {
-        return Err(bad("write { \"plate\": ..., \"out\": ... }".to_owned()));
-    };
+        message: e.to_string(),
+    })?;
+    let mut seen = BTreeSet::new();
+    if let Some((key, _)) = pairs.iter().find(|(key, _)| !seen.insert(key)) {
+        return Err(FileError::Twice {
+            path: path.to_owned(),
+            key: key.clone(),
+        });
+    }
     let base = path.parent().unwrap_or(Path::new(""));
     let mut values = Vec::new();
-    for (key, json) in map {
+    for (key, json) in pairs {
         // Editors find the schema by this key.
         if key == "$schema" {
             continue;

@@ -16,9 +16,11 @@ use super::spec::Job;
 use super::watch::{Event, State, Watch};
 use crate::device::{Cancel, Progress, Task};
 use crate::engine::{Engine, Sources};
-use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, SequenceWriter, Window};
-use crate::sequence::Take;
+use crate::frame::{
+    FrameError, FrameHeaders, Picture, PlateInfo, PlateReader, SequenceWriter, Window,
+};
 use crate::sequence::plan::Plan;
+use crate::sequence::{Mode, Take};
 
 /// Frames that were made, kept and found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,6 +84,8 @@ pub struct Work<'a, E: Engine> {
     pub writer: &'a SequenceWriter,
     /// What frames tell of where they come from.
     pub origin: &'a Origin,
+    /// What each plate frame carries.
+    pub headers: &'a FrameHeaders,
     /// Opens the matte, for each thread its own.
     pub matte: &'a (dyn Fn() -> Result<Option<Matte>, FrameError> + Sync),
     /// Told of each frame.
@@ -237,8 +241,16 @@ fn one<E: Engine>(
         }
     };
     let made = begun.elapsed();
-    let told = work.origin.text(frame, work.take.timeline().kept(frame));
-    work.writer.write_told(frame, &picture, Some(&told))?;
+    let kept = work.take.timeline().kept(frame);
+    let told = work.origin.text(frame, kept);
+    // Where a matte is filled the rest of the frame, and its camera, is the plate's.
+    let filled = (work.job.setup.mode == Mode::Fill).then_some(frame);
+    let own = match kept.or(filled) {
+        Some(from) => work.headers.read(from)?,
+        None => None,
+    };
+    work.writer
+        .write_kept(frame, &picture, Some(&told), own.as_ref())?;
     let spent = Stages {
         reading: waited.as_secs_f64(),
         making: made.saturating_sub(waited).as_secs_f64(),

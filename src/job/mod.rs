@@ -17,6 +17,7 @@ mod run;
 mod schema;
 mod shared_plate;
 mod shot;
+mod sources;
 mod space;
 mod spec;
 mod take_reader;

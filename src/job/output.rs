@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{JobError, Kind};
+use super::sources::Sources;
 use super::spec::Job;
 use crate::frame::{FilePlate, FrameError, SampleDepth, Sequence, SequenceWriter, WriteOptions};
 use crate::sequence::Colour;
@@ -82,8 +83,9 @@ fn depth(pixel_type: &str, extension: &str) -> Result<Option<SampleDepth>, JobEr
 }
 
 /// Checks, before any work, that `frames` can be written: that they have names
-/// of their own, that none is a file of plate or matte, and that the folder
-/// takes files.
+/// of their own, that none is a file that the job reads or would be taken for one, and
+/// that the folder takes files. What the job writes beside them must not be one of them
+/// either.
 ///
 /// # Errors
 /// Where one of these does not hold.
@@ -103,37 +105,19 @@ pub fn check(job: &Job, writer: &SequenceWriter, frames: &[i32]) -> Result<(), J
     let Some(first) = frames.first().map(|f| writer.path(*f)) else {
         return Ok(());
     };
-    let folder = first.parent().unwrap_or(Path::new("")).to_owned();
-    probe(&folder)?;
-    let sources = [Some(&job.plate), job.matte.as_ref(), job.guide.as_ref()];
-    for source in sources.into_iter().flatten() {
-        let Ok(files) = Sequence::find(source).and_then(|s| s.files()) else {
-            continue;
-        };
-        for frame in frames {
-            let out = real(&writer.path(*frame));
-            if files.get(frame).is_some_and(|f| real(f) == out) {
-                return Err(JobError::new(
-                    Kind::Usage,
-                    format!(
-                        "{} is a file of the plate or the matte: choose another name or folder for the output",
-                        writer.path(*frame).display()
-                    ),
-                ));
-            }
-        }
-    }
-    Ok(())
+    let paths: Vec<PathBuf> = frames.iter().map(|f| writer.path(*f)).collect();
+    Sources::of(&job.values).spare(paths.iter().map(PathBuf::as_path))?;
+    let all = beside(job);
+    all.spare(job.save_latents.as_deref())?;
+    job.looks.check(all)?;
+    probe(first.parent().unwrap_or(Path::new("")))
 }
 
-/// The path with its folder's links and dots resolved.
-fn real(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
-    match (folder, path.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => path.to_owned(),
-    }
+/// What a file that `job` writes beside its frames must leave alone.
+pub fn beside(job: &Job) -> Sources {
+    let mut all = Sources::of(&job.values);
+    all.add(Sequence::parse(&job.out), "a frame of the output");
+    all
 }
 
 /// Makes `folder` and finds out whether files can be made in it.

@@ -7,7 +7,7 @@ use crate::manifest::{Param, ParamKind};
 
 /// Parameters that are texts of several paths, `;` between them, a strength or a part
 /// after each.
-const LISTS: [&str; 2] = ["references", "loras"];
+pub const LISTS: [&str; 2] = ["references", "loras"];
 
 /// `path` from the root of the disk, for machines that work in another folder.
 ///

@@ -11,11 +11,11 @@ use super::options::options;
 use super::paths;
 use super::run;
 use super::shot::Shot;
+use super::sources::{self, Sources};
 use super::spec::{Draft, Job};
 use super::version::check_version;
 use super::watch::Watch;
 use crate::device::Cancel;
-use crate::engine::plate::Remake;
 use crate::engine::{AnyEngine, Engine as _};
 use crate::frame::{
     self, FilePlate, FrameError, FrameRange, PlateOptions, PlateReader as _, Sequence,
@@ -190,20 +190,7 @@ fn file_hashes(
 ) -> Result<BTreeMap<String, String>, JobError> {
     let mut hashes = BTreeMap::new();
     for name in told.keys().filter(|name| names_pictures(name)) {
-        let text = job.values.text(name);
-        let files: Vec<PathBuf> = match name.as_str() {
-            "references" => {
-                let items = text.split(';').map(str::trim);
-                items.filter(|i| !i.is_empty()).map(PathBuf::from).collect()
-            }
-            // What is no list was refused before.
-            "remake" => Remake::list(text)
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|r| r.matte)
-                .collect(),
-            _ => vec![PathBuf::from(text)],
-        };
+        let files = sources::named(&job.values, name);
         let mut hasher = blake3::Hasher::new();
         for file in &files {
             let pictures = FilePlate::open(file, &PlateOptions::default())?;
@@ -288,6 +275,12 @@ pub fn remake(
     watch: &dyn Watch,
 ) -> Result<Likeness, JobError> {
     let told = provenance(path)?;
+    let mut beside = Sources::default();
+    beside.add(
+        Sequence::find(path),
+        "a frame of the sequence that it is of",
+    );
+    beside.spare([out])?;
     let made_by = format!("{}, longtake {}", told.engine, told.longtake);
     check_version(&made_by).map_err(|_| {
         let text = format!(
@@ -361,10 +354,10 @@ pub fn remake(
     }
     drop(shot);
     run::generate(&job, cancel, watch)?;
-    compare(path, out, told.frame)
+    compare(path, out)
 }
 
-fn compare(a: &Path, b: &Path, frame: i32) -> Result<Likeness, JobError> {
+fn compare(a: &Path, b: &Path) -> Result<Likeness, JobError> {
     let bytes = |path: &Path| {
         std::fs::read(path).map_err(|e| {
             let text = format!("{} cannot be read ({e})", path.display());
@@ -374,7 +367,7 @@ fn compare(a: &Path, b: &Path, frame: i32) -> Result<Likeness, JobError> {
     if bytes(a)? == bytes(b)? {
         return Ok(Likeness::Bytes);
     }
-    let (x, y) = (pixels(a, frame)?, pixels(b, frame)?);
+    let (x, y) = (pixels(a)?, pixels(b)?);
     if x == y {
         return Ok(Likeness::Pixels);
     }
@@ -388,16 +381,10 @@ fn compare(a: &Path, b: &Path, frame: i32) -> Result<Likeness, JobError> {
     ))
 }
 
-/// Size and samples, as bits.
-fn pixels(path: &Path, frame: i32) -> Result<(usize, usize, Vec<u32>), FrameError> {
-    let mut plate = FilePlate::open(path, &PlateOptions::default())?;
-    let range = plate.info().range;
-    let own = if range.contains(frame) {
-        frame
-    } else {
-        range.first
-    };
-    let picture = plate.read_untouched(own)?;
+/// Size and samples, as bits, of the file `path` itself, whatever number it bears.
+fn pixels(path: &Path) -> Result<(usize, usize, Vec<u32>), FrameError> {
+    let mut plate = FilePlate::open_one(path)?;
+    let picture = plate.read_untouched(plate.info().range.first)?;
     let bits = picture.data().iter().map(|v| v.to_bits()).collect();
     Ok((picture.width(), picture.height(), bits))
 }

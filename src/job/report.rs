@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use super::error::{JobError, Kind};
 use super::output;
 use super::shared_plate::SharedPlate;
+use super::sources::Sources;
 use super::spec::Draft;
 use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
-use crate::engine::Sources;
+use crate::engine;
 use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Suitability, Use, suitability};
-use crate::frame::{FilePlate, PlateOptions};
+use crate::frame::{FilePlate, PlateOptions, Sequence};
 use crate::manifest::Values;
 use crate::sequence::report::{
     Album, Encoded, Movie, Page, Report, ReportError, Subject, Viewer, reference, report_to,
@@ -58,15 +59,38 @@ impl Looks {
             .collect()
     }
 
-    /// Checks, before any work, that they can be written.
+    /// Checks, before any work, that they can be written, each under a name of its own
+    /// and none over `sources`.
     ///
     /// # Errors
     /// Where one cannot.
-    pub(super) fn check(&self) -> Result<(), JobError> {
-        for path in self.files() {
+    pub(super) fn check(&self, mut sources: Sources) -> Result<(), JobError> {
+        let preview = self.preview.as_deref().map(Movie::place);
+        let others = [&self.contact_sheet, &self.report, &self.page];
+        let others = others.into_iter().flatten().cloned();
+        let all: Vec<PathBuf> = others.chain(preview).collect();
+        for path in &all {
+            sources.spare([path.as_path()])?;
+            sources.add(Sequence::parse(path), "asked for twice");
+        }
+        for path in &all {
             output::probe(path.parent().unwrap_or(Path::new("")))?;
         }
         Ok(())
+    }
+
+    /// Tells where a file will be another than was asked for.
+    pub(super) fn tell(&self, watch: &dyn Watch) {
+        if let Some(path) = &self.preview
+            && let place = Movie::place(path)
+            && place != *path
+        {
+            let message = &format!(
+                "ffmpeg is not installed, so the preview is written as an animated PNG, {}: install ffmpeg for a movie",
+                place.display()
+            );
+            watch.event(&Event::Warning { message });
+        }
     }
 
     /// Measures `subject` and leaves the files. `again` is its plate, read twice, if there
@@ -202,7 +226,7 @@ fn follow(
     plate: &Steadied,
     task: Task<'_>,
 ) -> Result<Option<Camera>, JobError> {
-    let mut sources = Sources {
+    let mut sources = engine::Sources {
         plate: output,
         matte: None,
         guide: None,
@@ -229,6 +253,7 @@ pub fn measure(
     cancel: &Cancel,
     watch: &dyn Watch,
 ) -> Result<Report, JobError> {
+    let mut sources = Sources::of(draft.values());
     let sight = draft.sight()?;
     device::limit(sight.threads.unwrap_or(0));
     let named = sight.colour.as_ref();
@@ -246,20 +271,22 @@ pub fn measure(
         output = output.converted(files, ways.back.clone())?;
         plate = plate.converted(&sight.plate, ways.read.clone())?;
     }
-    sight.looks.check()?;
+    sources.add(Sequence::find(files), "a frame of the sequence");
+    sight.looks.check(sources)?;
+    sight.looks.tell(watch);
     let mut plate = SharedPlate::new(plate, 1, sight.memory, watch);
     let task = Task {
         cancel,
         progress: watch,
     };
-    let mut sources = Sources {
+    let mut sources = engine::Sources {
         plate: &mut plate.clone(),
         matte: None,
         guide: None,
         subjects: Default::default(),
     };
-    let engine = PlateEngine::default();
-    let analysis = engine.study(&mut sources, task)?;
+    let plate_engine = PlateEngine::default();
+    let analysis = plate_engine.study(&mut sources, task)?;
     let steady = analysis.is_steadied(Steady::Auto);
     let purpose = Use {
         steadied: steady,
@@ -272,7 +299,7 @@ pub fn measure(
     });
     let camera = match &analysis.steadied {
         Some(plate) if steady => {
-            let camera = follow(&engine, &mut output, plate, task)?;
+            let camera = follow(&plate_engine, &mut output, plate, task)?;
             if camera.is_none() {
                 let message = "the plate's camera moves and that of the sequence cannot be followed: both are measured as they are, motion of the camera and all";
                 watch.event(&Event::Warning { message });

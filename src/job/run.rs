@@ -33,10 +33,12 @@ pub(super) fn open<'a>(job: &'a Job, watch: &dyn Watch) -> Result<Open<'a>, JobE
     for message in &job.idle {
         watch.event(&Event::Warning { message });
     }
-    Ok(Open {
-        shot: Shot::open(job)?,
-        started,
-    })
+    let shot = Shot::open(job)?;
+    job.setup.check_device()?;
+    if let Some(message) = &shot.beyond() {
+        watch.event(&Event::Warning { message });
+    }
+    Ok(Open { shot, started })
 }
 
 /// Makes what `job` asks for. Tells `watch` what happens and stops within
@@ -49,7 +51,6 @@ pub(super) fn open<'a>(job: &'a Job, watch: &dyn Watch) -> Result<Open<'a>, JobE
 pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), JobError> {
     let Open { shot, started } = open(job, watch)?;
     let wanted = shot.frames()?;
-    job.looks.check()?;
     frames(shot, &wanted, started, cancel, watch)
 }
 
@@ -68,6 +69,7 @@ pub(super) fn frames(
         progress: watch,
     };
     shot.check(wanted)?;
+    job.looks.tell(watch);
     let timeline = shot.timeline.clone();
     watch.event(&Event::Start {
         mode: shot.request.mode,
@@ -90,6 +92,7 @@ pub(super) fn frames(
     let origin = Origin::of(&shot)?;
     let mut matte = shot.matte()?;
     let mut guide = job.open_guide()?;
+    let headers = shot.plate.frame_headers();
     let full = SharedPlate::new(shot.plate, 1, job.setup.memory, watch);
     let mut sources = Sources {
         plate: &mut full.clone(),
@@ -148,6 +151,7 @@ pub(super) fn frames(
             plate: &shared,
             writer: &shot.writer,
             origin: &origin,
+            headers: &headers,
             matte: &open_matte,
             watch,
             cancel,

@@ -119,6 +119,16 @@ impl<'a> Shot<'a> {
         }
     }
 
+    /// That `only` has frames that are none of the take, where it has.
+    pub fn beyond(&self) -> Option<String> {
+        let (only, out) = (self.job.only.as_ref()?, self.timeline.out);
+        (!only.is_within(out)).then(|| {
+            format!(
+                "'only', {only}, goes beyond the take, which is {out}: frames outside of it are left out"
+            )
+        })
+    }
+
     /// That `only` has no frame that could be made.
     pub fn none_of(&self, only: &FrameList) -> JobError {
         let out = self.timeline.out;

@@ -107,8 +107,8 @@ impl Draft {
                 message: format!("{a}-{b} is a single frame; give a first and a later last one"),
             });
         }
-        if let ("only", Value::Text(text)) = (name, &value) {
-            frame_list(text)?;
+        if let ("only" | "leaveOut", Value::Text(text)) = (name, &value) {
+            frame_list(name, text)?;
         }
         self.values.set(self.options, name, value)?;
         self.said.insert(name.to_owned());
@@ -180,7 +180,7 @@ impl Draft {
             options,
             out,
             told_from: None,
-            only: frame_list(values.text("only"))?,
+            only: frame_list("only", values.text("only"))?,
             pixel_type: values.text("pixelType").to_owned(),
             compression: match values.text("compression") {
                 "none" => Compression::None,
@@ -325,15 +325,15 @@ fn threads(values: &Values) -> Option<usize> {
         .filter(|&n| n > 0)
 }
 
-/// The frames that `only` names; `None` for all.
-fn frame_list(text: &str) -> Result<Option<FrameList>, ValueError> {
-    if text.is_empty() {
+/// The frames that `text`, the value of `name`, names; `None` where it is empty.
+fn frame_list(name: &str, text: &str) -> Result<Option<FrameList>, ValueError> {
+    if text.trim().is_empty() {
         return Ok(None);
     }
     text.parse()
         .map(Some)
         .map_err(|e: FrameListError| ValueError {
-            name: "only".to_owned(),
+            name: name.to_owned(),
             message: e.to_string(),
         })
 }

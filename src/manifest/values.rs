@@ -35,6 +35,18 @@ impl std::fmt::Display for Value {
     }
 }
 
+impl Value {
+    /// What it is, in a sentence.
+    fn told(&self) -> String {
+        match self {
+            Self::Bool(v) => v.to_string(),
+            Self::Int(_) | Self::Double(_) => format!("the number {self}"),
+            Self::Text(v) => format!("the text '{v}'"),
+            Self::Range(_) => format!("the range {self}"),
+        }
+    }
+}
+
 /// A value that its parameter does not take.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{name}: {message}")]
@@ -145,13 +157,24 @@ fn check(param: &Param, value: Value) -> Result<Value, ValueError> {
             Err(fail(format!("the first frame {a} is after the last, {b}")))
         }
         (ParamKind::Choice, Value::Text(v)) if param.options.contains(&v) => Ok(Value::Text(v)),
-        (ParamKind::Choice, v) => Err(fail(format!(
+        (ParamKind::Choice, Value::Text(v)) => Err(fail(format!(
             "'{v}' is none of {}",
             param.options.join(", ")
         ))),
+        (ParamKind::Choice, v) => Err(fail(format!(
+            "{} is none of the texts {}: write it in quotes",
+            v.told(),
+            param.options.join(", ")
+        ))),
+        (ParamKind::Int | ParamKind::Double, Value::Text(v)) if v.parse::<f64>().is_ok() => {
+            let noun = param.kind.noun();
+            Err(fail(format!(
+                "the text '{v}' is not {noun}: write it without quotes"
+            )))
+        }
         (ParamKind::String | ParamKind::File | ParamKind::Folder, Value::Text(v)) => {
             Ok(Value::Text(v))
         }
-        (kind, v) => Err(fail(format!("'{v}' is not {}", kind.noun()))),
+        (kind, v) => Err(fail(format!("{} is not {}", v.told(), kind.noun()))),
     }
 }

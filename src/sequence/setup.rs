@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::kept::Kept;
 use super::request::{Mode, Request, RequestError};
-use crate::device::gpu::Choice;
+use crate::device::gpu::{self, Choice};
 use crate::engine::plate::{Level, PlateEngine, Region, Remake, Settings, Steady};
 use crate::engine::wan::{self, LoraFile, ModelFiles, Subject, SubjectMatte, WanEngine, Way};
-use crate::engine::{AnyEngine, SUBJECTS, Timeline};
+use crate::engine::{AnyEngine, EngineError, SUBJECTS, Timeline};
 use crate::frame::{FrameRange, PlateInfo, Transfer};
 use crate::manifest::Values;
 use crate::sampler::Guidance;
@@ -158,6 +158,20 @@ impl Setup {
             Some(fault) => Err(RequestError::Setting(fault.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Whether this machine has the GPU that was asked for. (The wan engine looks for its
+    /// own where it looks at its model.)
+    ///
+    /// # Errors
+    /// Where it has not; the sentence says why.
+    pub fn check_device(&self) -> Result<(), EngineError> {
+        if let AnyEngine::Plate(engine) = &self.engine
+            && engine.device == Choice::Gpu
+        {
+            gpu::with(Choice::Gpu, |_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// What stands for the plate where frames are made from nothing: black, of the

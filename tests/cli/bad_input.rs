@@ -65,7 +65,7 @@ fn frames_of_differing_size_are_told() {
         &work,
         &format!("--plate {plate} --frames 1001-1060 --out o/o.####.png"),
     );
-    refused(&out, 5, &["1020", "100", "120"]);
+    refused(&out, 5, &["1020", "100x90", "120x90"]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_matte_of_another_size_is_told() {
             plate()
         ),
     );
-    refused(&out, 5, &["matte", "60", "120"]);
+    refused(&out, 5, &["matte", "60x90", "120x90"]);
 }
 
 #[test]
@@ -306,6 +306,7 @@ fn parameters_out_of_range_are_refused() {
         ("--scale 1/3", ["--scale", "1/2"]),
         ("--threads 100000", ["--threads", "1024"]),
         ("--only x", ["--only", "1001-1100"]),
+        ("--leave-out abc", ["--leave-out", "1001-1100"]),
         ("--pixel-type 8bit", ["exr", "half"]),
     ] {
         let out = generate(
@@ -380,6 +381,9 @@ fn job_files_with_faults_are_refused() {
         (r#"{"frames": [7, 7]}"#, ["frames", "single frame"]),
         (r#"{"frames": null}"#, ["frames", "frame range"]),
         (r#"{"warp": 3}"#, ["warp", "true or false"]),
+        (r#"{"scale": 1}"#, ["the number 1", "in quotes"]),
+        (r#"{"seed": "4"}"#, ["the text '4'", "without quotes"]),
+        (r#"{"seed": 4, "keep": 1, "seed": 5}"#, ["'seed'", "twice"]),
         (r#"{"plate": "#, ["job.json", "line 1"]),
         (r#"[1, 2]"#, ["job.json", "object"]),
         ("\u{0}", ["job.json", "line 1"]),
@@ -459,4 +463,86 @@ fn a_store_that_cannot_be_used_costs_only_time() {
             .any(|w| w["message"].as_str().unwrap().contains("taken")),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn nothing_that_is_read_or_made_is_written_over() {
+    let work = Work::new();
+    let plate = copied_plate(&work, "p");
+    fs::copy(work.path("p/plate.1001.png"), work.path("hold.png")).unwrap();
+    let before = work.bytes("p/plate.1010.png");
+    let line = format!("--plate {plate} --frames 1001-1060 --only 1050");
+    for rest in [
+        // No number collides, but made frames would count as the plate's.
+        "--out p/plate.####.png",
+        "--out hold.png --hold-out hold.png",
+        "--out o/o.####.png --report p/plate.1010.png",
+        "--out o/o.####.png --page p/plate.1010.png",
+        "--out o/o.####.png --preview p/plate.1010.png",
+        "--out o/o.####.png --contact-sheet p/../p/plate.1010.png",
+        "--out o/o.####.png --contact-sheet o/o.1050.png",
+        "--out o/o.####.png --report r.json --page r.json",
+    ] {
+        let out = generate(&work, &format!("{line} {rest}"));
+        refused(&out, 2, &["another name"]);
+    }
+    assert!(!work.path("o").exists(), "refused before work");
+    let words = format!("plan {line} --out o/o.####.png --picture p/plate.1010.png");
+    let run = |line: &str| work.run(&line.split(' ').collect::<Vec<_>>());
+    refused(&run(&words), 2, &["another name"]);
+
+    work.generate(&format!("{line}-1051 --out o/o.####.png"));
+    let made = work.bytes("o/o.1051.png");
+    for out in ["p/plate.1010.png", "o/o.1050.png", "o/o.1051.png"] {
+        let out = run(&format!("provenance o/o.1050.png --remake {out}"));
+        refused(&out, 2, &["another name"]);
+    }
+    for look in ["--report o/o.1051.png", "--contact-sheet p/plate.1010.png"] {
+        let out = run(&format!("report o/o.####.png --plate {plate} {look}"));
+        refused(&out, 2, &["another name"]);
+    }
+    assert_eq!(work.bytes("p/plate.1010.png"), before);
+    assert_eq!(work.bytes("o/o.1051.png"), made);
+}
+
+#[test]
+fn a_hole_is_told_where_it_is() {
+    let work = Work::new();
+    let plate = copied_plate(&work, "p");
+    copied_plate(&work, "gap");
+    fs::remove_file(work.path("gap/plate.1018.png")).unwrap();
+    let out = work.run(&["report", "gap/plate.####.png", "--plate", &plate]);
+    refused(&out, 3, &["1018", "gap/plate.####.png has"]);
+    let line = format!("--plate {plate} --frames 1001-1060 --out o/o.####.png");
+    let out = generate(&work, &format!("{line} --hold-out gap/plate.####.png"));
+    refused(&out, 3, &["1018", "gap/plate.####.png has"]);
+}
+
+#[test]
+fn frames_of_only_that_are_none_of_the_take_are_told() {
+    let work = Work::new();
+    let line = format!("--plate {} --frames 1001-1060 --json", plate());
+    let told = |only: &str| {
+        let out = work.generate(&format!("{line} --only {only} --out o/o.####.png"));
+        let warnings = out.events_of("warning");
+        let said = |w: &serde_json::Value| w["message"].as_str().unwrap().contains("goes beyond");
+        warnings.iter().any(said)
+    };
+    assert!(told("1005,1059-1070"));
+    assert!(!told("1005,1059-1060"));
+}
+
+/// A disk that is full takes what is printed no more than a reader that is gone.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_no_fault() {
+    let work = Work::new();
+    for command in ["schema", "store"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let mut command = work.command(&[command]);
+        let output = command.stdout(full.unwrap()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert_eq!(told, "");
+    }
 }

@@ -84,7 +84,7 @@ fn a_gpu_makes_the_bytes_of_the_cpu_in_every_mode() {
         // It was really used: lost behind its trial of five kernels, the same job fails.
         let lost = gpu.replace("-gpu/", "-lost/");
         let out = emulated(&work, &lost, &[("LOST_AFTER", "5")]).unwrap();
-        assert_eq!(out.code, 6, "{mode}: {}{}", out.stdout, out.stderr);
+        assert_eq!(out.code, 13, "{mode}: {}{}", out.stdout, out.stderr);
         assert!(out.stderr.contains("the GPU was lost"), "{}", out.stderr);
     }
 }
@@ -164,7 +164,7 @@ fn where_a_gpu_fails_the_cpu_takes_over_and_says_so() {
 
         let only = format!("{line} --device gpu --out only-{i}/o.####.png");
         let out = emulated(&work, &only, &faults).unwrap();
-        assert_eq!(out.code, 6, "{fault}");
+        assert_eq!(out.code, 13, "{fault}");
         assert!(out.stderr.contains(says), "{fault}: {}", out.stderr);
     }
 }
@@ -178,12 +178,14 @@ fn without_a_driver_the_cpu_works_in_silence_unless_a_gpu_was_asked_for() {
     let line = format!("--plate {} --frames 1001-1060 --only 1040-1060", plate());
     let out = work.generate(&format!("{line} --out out/o.####.png"));
     assert!(!out.stderr.contains("GPU"), "{}", out.stderr);
-    let words = format!("generate {line} --device gpu --plans 1 --out gpu/o.####.png");
-    let out = work.run(&words.split_whitespace().collect::<Vec<_>>());
-    assert_eq!(out.code, 6);
-    assert!(
-        out.stderr.contains("no NVIDIA driver was found"),
-        "{}",
-        out.stderr
-    );
+    // Kept frames, which need no GPU, are not written either.
+    for only in ["1001-1060", "1001-1005"] {
+        let line = format!("--plate {} --frames 1001-1060 --only {only}", plate());
+        let words = format!("generate {line} --device gpu --plans 1 --out gpu/o.####.png");
+        let out = work.run(&words.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(out.code, 13);
+        let says = "no NVIDIA driver was found";
+        assert!(out.stderr.contains(says), "{}", out.stderr);
+        assert!(!work.path("gpu").exists(), "{:?}", work.files("gpu"));
+    }
 }

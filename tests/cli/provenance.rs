@@ -41,6 +41,7 @@ fn a_frame_tells_where_it_comes_from_and_is_made_again_from_that() {
     // For a person.
     let out = work.run(&["provenance", "o/o.1055.exr"]);
     assert!(out.stdout.contains("1055: generated"), "{}", out.stdout);
+    assert!(out.stdout.contains("levelExposure auto"), "{}", out.stdout);
 }
 
 #[test]
@@ -144,4 +145,56 @@ fn what_tells_nothing_is_refused_with_a_sentence() {
     assert_eq!(out.code, 13, "{}", out.stderr);
     assert!(out.stderr.contains("with that one"), "{}", out.stderr);
     assert!(!work.path("r.exr").exists());
+}
+
+#[test]
+fn a_frame_under_another_number_is_held_against_itself() {
+    let work = Work::new();
+    let plate = copied_plate(&work, "p");
+    work.generate(&format!(
+        "--plate {plate} --frames 1001-1060 --only 1050-1056 --out o/o.####.png"
+    ));
+    std::fs::rename(work.path("o/o.1055.png"), work.path("o/o.1052.png")).unwrap();
+    let words = ["provenance", "o/o.1052.png", "--json", "--remake"];
+    // In another folder, with another beside it that bears its old number.
+    std::fs::create_dir(work.path("r")).unwrap();
+    std::fs::copy(work.path("o/o.1050.png"), work.path("r/f.1055.png")).unwrap();
+    let out = work.run(&[&words[..], &["r/f.1057.png"]].concat());
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert!(work.bytes("r/f.1057.png") == work.bytes("o/o.1052.png"));
+}
+
+#[test]
+fn kept_frames_carry_what_their_own_plate_frame_does() {
+    use ::exr::prelude::*;
+    let work = Work::new();
+    let line = format!("--plate {} --mode loop --frames 1-48", crate::work::plate());
+    work.generate(&format!("{line} --out p/p.####.exr"));
+    for frame in 1..=48u8 {
+        let path = work.path(&format!("p/p.{frame:04}.exr"));
+        let mut image = read_first_flat_layer_from_file(&path).unwrap();
+        let own = &mut image.layer_data.attributes;
+        let mut camera = [0.0; 16];
+        camera[0] = f32::from(frame);
+        own.world_to_camera = Some(camera);
+        own.owner = Some(Text::from("the show"));
+        own.other.insert(
+            Text::from("imageCounter"),
+            AttributeValue::I32(frame.into()),
+        );
+        own.other
+            .insert(Text::from("lens"), AttributeValue::I32(50));
+        image.write().to_file(&path).unwrap();
+    }
+    work.generate("--plate p/p.####.exr --frames 1-60 --only 1,9,58 --out o/o.####.exr");
+    for (frame, kept) in [(1, Some(1)), (9, Some(9)), (58, None)] {
+        let path = work.path(&format!("o/o.{frame:04}.exr"));
+        let meta = MetaData::read_from_file(path, true).unwrap();
+        let own = &meta.headers[0].own_attributes;
+        assert_eq!(own.world_to_camera.map(|m| m[0]), kept.map(|f| f as f32));
+        let counter = own.other.get(&Text::from("imageCounter")).cloned();
+        assert_eq!(counter, kept.map(AttributeValue::I32), "{frame}");
+        assert_eq!(own.owner, Some(Text::from("the show")));
+        assert_eq!(own.other[&Text::from("lens")], AttributeValue::I32(50));
+    }
 }

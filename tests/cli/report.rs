@@ -148,7 +148,30 @@ fn the_store_is_told_used_and_cleared() {
     // What was learned, and what was decided.
     let told = work.run(&["store"]).stdout;
     assert!(told.contains("holds 2 entries"), "{told}");
+    let told = &work.run(&["store", "--json"]).events_of("store")[0];
+    assert_eq!(
+        (&told["entries"], &told["cleared"]),
+        (&2.into(), &false.into())
+    );
+    assert!(told["bytes"].as_u64() > Some(0) && told["most"].as_u64() > told["bytes"].as_u64());
     assert!(work.run(&["store", "--clear"]).stdout.contains("held 2"));
     assert!(work.run(&["store"]).stdout.contains("holds 0 entries"));
     assert!(reads("c"), "after which it is studied again");
+}
+
+#[test]
+fn without_ffmpeg_the_preview_is_another_file_and_that_is_said() {
+    let work = Work::new();
+    let line = format!("generate --plate {} --frames 1001-1052 --plans 1", plate());
+    let line = format!("{line} --out o/o.####.png --preview look.mp4 --json");
+    let mut command = work.command(&line.split(' ').collect::<Vec<_>>());
+    let output = command.env("PATH", work.path("empty")).output().unwrap();
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.lines()
+            .any(|l| l.contains("\"warning\"") && l.contains("animated PNG, look.png")),
+        "{told}"
+    );
+    assert!(work.path("look.png").exists() && !work.path("look.mp4").exists());
 }

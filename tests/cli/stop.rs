@@ -117,3 +117,26 @@ fn a_frame_of_another_take_is_made_again() {
     assert_eq!(out.events_of("done")[0]["there"], 59);
     assert_eq!(work.bytes("o/o.1050.png"), bytes);
 }
+
+#[test]
+fn another_frame_of_the_take_under_a_frame_s_name_is_made_again() {
+    let work = Work::new();
+    let make = |only: &str, out: &str| {
+        let line = format!("--plate {} --frames 1001-1060 --json", plate());
+        let out = work.generate(&format!("{line} --only {only} --out {out}"));
+        out.events_of("done")[0]["there"].clone()
+    };
+    for ending in ["exr", "png"] {
+        let single = format!("single.{ending}");
+        assert_eq!(make("1055", &single), 0);
+        assert_eq!(make("1055", &single), 1);
+        assert_eq!(make("1056", &single), 0);
+        let frames = format!("o/o.####.{ending}");
+        assert_eq!(make("1055-1056", &frames), 0);
+        let path = |frame: u32| work.path(&format!("o/o.{frame}.{ending}"));
+        let right = std::fs::read(path(1056)).unwrap();
+        std::fs::copy(path(1055), path(1056)).unwrap();
+        assert_eq!(make("1055-1056", &frames), 1);
+        assert_eq!(std::fs::read(path(1056)).unwrap(), right);
+    }
+}

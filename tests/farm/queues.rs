@@ -184,3 +184,52 @@ fn the_wan_engine_s_takes_are_handed_out_too() {
     assert_eq!(out.code, 0, "{}", out.stderr);
     assert_eq!(out.events_of("remade")[0]["same"], "bytes");
 }
+
+/// A copy of the plate, numbered from -20 as printf does; gives its pattern.
+fn below_zero(work: &Work) -> String {
+    std::fs::create_dir(work.path("n")).unwrap();
+    for frame in -20..28 {
+        let from = crate::work::plate().replace("####", &(frame + 1021).to_string());
+        std::fs::copy(from, work.path(&format!("n/n.{frame:04}.png"))).unwrap();
+    }
+    format!("{}/n.####.png", work.path("n").display())
+}
+
+#[test]
+fn frames_below_zero_are_frames_like_others() {
+    let work = Work::new();
+    let plate = below_zero(&work);
+    let more = format!(
+        "--plate {plate} --frames -40-27 --leave-out -3--1 --remake -38--35=3 --block-frames 24"
+    );
+    let event = submit(&work, "commands", "q", &more);
+    for file in event["files"].as_array().unwrap() {
+        lines(&work, file.as_str().unwrap());
+    }
+    let mut words = vec!["generate".to_owned()];
+    words.extend(crate::tools::words(&more));
+    let at = words.iter().position(|w| w == "o/o.####.exr").unwrap();
+    words[at] = "alone/o.####.exr".to_owned();
+    let out = work.run(&words);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(work.files("o").len(), 68);
+    for name in work.files("alone") {
+        let made = work.bytes(&format!("o/{name}"));
+        assert!(made == work.bytes(&format!("alone/{name}")), "{name}");
+    }
+    assert!(work.path("o/o.-040.exr").exists());
+    // A chunk as Deadline tells it, and a part.
+    let event = submit(&work, "deadline", "d", &more);
+    let files = event["files"].as_array().unwrap();
+    let text = |end: &str| {
+        let named = |f: &&serde_json::Value| f.as_str().unwrap().ends_with(end);
+        let file = files.iter().find(named).unwrap();
+        std::fs::read_to_string(work.path(file.as_str().unwrap())).unwrap()
+    };
+    assert!(text("frames.job").contains("Frames=-40-27\n"));
+    assert!(text("frames.plugin").contains("--only <STARTFRAME>-<ENDFRAME>"));
+    let mut words = vec!["generate".to_owned()];
+    words.extend(crate::tools::words(&format!("{more} --only -38--36")));
+    let out = work.run(&words);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+}

@@ -626,3 +626,135 @@ fn a_half_holds_the_largest_half_and_not_infinity() {
         [65504.0, -65504.0]
     );
 }
+
+/// Writes frame 1 with `provenance`; gives the file.
+fn told(folder: &Path, provenance: &str) -> PathBuf {
+    let path = folder.join(format!("told{}.####.exr", provenance.len()));
+    let header = FrameHeader::new(&info(40, 30, &["R", "G", "B"]));
+    let options = WriteOptions {
+        take: Some("0123456789abcdef".repeat(5)),
+        ..WriteOptions::default()
+    };
+    let writer = SequenceWriter::new(&path, header, options).unwrap();
+    let file = writer.write_told(1, &picture(40, 30, 3, 2), Some(provenance));
+    assert!(writer.is_made(1));
+    file.unwrap()
+}
+
+#[test]
+fn long_texts_are_in_attributes_that_every_reader_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    for length in [200, 251, 618, 780, 4000] {
+        let text = format!("{{\"frame\":1,\"more\":\"{}\"}}", "x1,".repeat(length / 3));
+        let file = told(folder.path(), &text);
+        let header = header_of(&file);
+        let texts = header.own_attributes.other.values();
+        for value in texts {
+            let AttributeValue::Text(text) = value else {
+                continue;
+            };
+            assert!(text.as_slice().len() <= 250);
+        }
+        assert_eq!(longtake::frame::provenance(&file).unwrap(), Some(text));
+        let read = read_by_ffmpeg(&file, 40 * 30);
+        for (theirs, pixel) in read.iter().zip(picture(40, 30, 3, 2).data().chunks(3)) {
+            assert_eq!(
+                theirs.map(f32::to_bits),
+                [0, 1, 2].map(|c| pixel[c].to_bits())
+            );
+        }
+        // What is made of it tells nothing of that.
+        let plate = open(&file).unwrap();
+        let out = folder.path().join("out.####.exr");
+        let writer =
+            SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
+        let file = writer.write(1, &picture(40, 30, 3, 2)).unwrap();
+        let names = header_of(&file).own_attributes.other.into_keys();
+        let names: Vec<String> = names.map(|n| n.to_string()).collect();
+        assert!(
+            !names.iter().any(|n| n.starts_with("longtake:")),
+            "{names:?}"
+        );
+    }
+    // In one attribute, as frames had it before.
+    let long = "y".repeat(780);
+    let own = LayerAttributes {
+        other: HashMap::from([(
+            text("longtake:provenance"),
+            AttributeValue::Text(text(&long)),
+        )]),
+        ..LayerAttributes::default()
+    };
+    let shared = ImageAttributes::new(IntegerBounds::new((0, 0), (70, 45)));
+    let file = folder.path().join("old.exr");
+    foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
+    assert_eq!(longtake::frame::provenance(&file).unwrap(), Some(long));
+}
+
+#[test]
+fn what_changes_from_frame_to_frame_is_no_other_frame_s() {
+    let folder = tempfile::tempdir().unwrap();
+    for frame in 1..=3 {
+        let shared = ImageAttributes::new(IntegerBounds::new((0, 0), (70, 45)));
+        let number = AttributeValue::I32(frame);
+        let own = LayerAttributes {
+            world_to_camera: Some([frame as f32; 16]),
+            capture_date: Some(text("2026:11:27")),
+            focus: Some(frame as f32),
+            iso_speed: Some(800.0),
+            other: HashMap::from([
+                (text("imageCounter"), number.clone()),
+                (text("camera/distance"), number),
+                (text("take"), AttributeValue::I32(7)),
+            ]),
+            ..LayerAttributes::default()
+        };
+        let file = folder.path().join(format!("p.{frame:04}.exr"));
+        foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
+    }
+    let mut plate = open(&folder.path().join("p.####.exr")).unwrap();
+    let out = folder.path().join("o.####.exr");
+    let writer =
+        SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
+    let picture = plate.read(2).unwrap();
+    let made = header_of(&writer.write(9, &picture).unwrap()).own_attributes;
+    assert_eq!(made.world_to_camera, None);
+    assert_eq!(made.capture_date, None);
+    assert_eq!((made.focus, made.iso_speed), (None, Some(800.0)));
+    let names: Vec<String> = made.other.into_keys().map(|n| n.to_string()).collect();
+    assert_eq!(names, ["take"]);
+    let own = plate.frame_headers().read(2).unwrap();
+    let kept = writer.write_kept(2, &picture, None, own.as_ref()).unwrap();
+    let kept = header_of(&kept).own_attributes;
+    assert_eq!(kept.world_to_camera, Some([2.0; 16]));
+    assert_eq!(kept.focus, Some(2.0));
+    assert_eq!(kept.other[&text("imageCounter")], AttributeValue::I32(2));
+    assert_eq!(kept.other[&text("take")], AttributeValue::I32(7));
+}
+
+#[test]
+fn whole_numbers_that_a_float_does_not_hold_are_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, largest: u32| {
+        let channel = AnyChannel::new("id", FlatSamples::U32(vec![7, largest]));
+        let channels = AnyChannels::sort([channel].into_iter().collect());
+        let own = LayerAttributes::default();
+        let layer = Layer::new((2, 1), own, Encoding::UNCOMPRESSED, channels);
+        let path = folder.path().join(name);
+        Image::from_layer(layer).write().to_file(path).unwrap();
+    };
+    write("small.0001.exr", 16_777_215);
+    write("large.0001.exr", 0xdead_beef);
+    write("large.0002.exr", 0xdead_beef);
+    let warnings = |name: &str, frames: std::ops::RangeInclusive<i32>| {
+        let mut plate = open(&folder.path().join(name)).unwrap();
+        frames.for_each(|f| drop(plate.read(f).unwrap()));
+        let mut told = plate.take_warnings();
+        told.retain(|w| matches!(w, Warning::Rounded { .. }));
+        told
+    };
+    assert_eq!(warnings("small.####.exr", 1..=1), []);
+    let told = warnings("large.####.exr", 1..=2);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].to_string().contains("channel id"), "{}", told[0]);
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use longtake::frame::{PlateReader, SampleDepth, SequenceWriter};
+use longtake::frame::{PlateReader, SampleDepth, SequenceWriter, Warning};
 
 use super::*;
 
@@ -190,4 +190,37 @@ fn a_movie_becomes_frames_that_carry_its_rate() {
     let plate = open(&out).unwrap();
     assert_eq!(plate.info().range.to_string(), "1-3");
     assert!((plate.info().fps - movie.info().fps).abs() < 1e-9);
+}
+
+#[test]
+fn time_code_comes_along_and_fields_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.2"];
+    for name in ["t.mov", "t.mxf"] {
+        let file = folder.path().join(name);
+        let more = ["-timecode", "10:59:59:24", "-c:v", "mpeg2video"];
+        ffmpeg(&[&source[..], &more, &[file.to_str().unwrap()]].concat());
+        let mut movie = open(&file).unwrap();
+        let (first, code) = movie.header().time_code.unwrap();
+        assert_eq!((first, code.hours, code.frame), (1, 10, 24), "{name}");
+        let warned = |w: &Warning| matches!(w, Warning::Interlaced(_));
+        assert!(!movie.take_warnings().iter().any(warned));
+        // Frame 2 is a frame later.
+        let out = folder.path().join("t.####.exr");
+        let writer =
+            SequenceWriter::new(&out, movie.header().clone(), WriteOptions::default()).unwrap();
+        writer.write(2, &movie.read(2).unwrap()).unwrap();
+        let (_, code) = open(&out).unwrap().header().time_code.unwrap();
+        assert_eq!((code.hours, code.minutes, code.frame), (11, 0, 0));
+    }
+    let file = folder.path().join("i.mov");
+    let more = ["-vf", "setfield=tff", "-c:v", "mpeg2video"];
+    let more = [&more[..], &["-flags", "+ilme+ildct"]].concat();
+    ffmpeg(&[&source[..], &more, &[file.to_str().unwrap()]].concat());
+    let warnings = open(&file).unwrap().take_warnings();
+    let told = warnings
+        .iter()
+        .any(|w| w.to_string().contains("deinterlace it first"));
+    assert!(told, "{warnings:?}");
+    assert!(open(&file).unwrap().header().time_code.is_none());
 }

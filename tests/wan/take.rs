@@ -123,7 +123,7 @@ impl PlateReader for Frames {
         let found = at.and_then(|i| self.pictures.get(i));
         found.cloned().ok_or(FrameError::Missing {
             frame,
-            have: self.info.range.to_string(),
+            have: format!("the plate has {}", self.info.range),
         })
     }
 }

@@ -16,6 +16,7 @@ use clap::ArgMatches;
 use longtake::device::Cancel;
 use longtake::frame::FrameList;
 use longtake::job::{self, JobError, Kind, Piece};
+use serde_json::json;
 
 use farm::Style;
 use show::Show;
@@ -77,12 +78,12 @@ fn run(show: &Show, arguments: Vec<String>) -> Result<(), JobError> {
         Some(("submit", m)) => submit::run(show, m),
         Some(("report", m)) => report(show, m),
         Some(("provenance", m)) => provenance::run(show, m, &cancel_on_signal()?),
-        Some(("store", m)) => store(m),
+        Some(("store", m)) => store(show, m),
         Some(("model", m)) => model::run(show, m),
         Some(("schema", _)) => {
             let text = serde_json::to_string_pretty(&job::schema(options))
                 .map_err(|e| JobError::new(Kind::Internal, e.to_string()))?;
-            println!("{text}");
+            show.say(&text);
             Ok(())
         }
         _ => Err(JobError::new(
@@ -155,7 +156,7 @@ fn report(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     Ok(())
 }
 
-fn store(matches: &ArgMatches) -> Result<(), JobError> {
+fn store(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     let options = job::options().map_err(|e| JobError::new(Kind::Internal, e))?;
     let store = options::draft(options, matches)?.store().ok_or_else(|| {
         JobError::new(
@@ -163,21 +164,31 @@ fn store(matches: &ArgMatches) -> Result<(), JobError> {
             "there is no home folder to keep a store in: name one, as in --store FOLDER",
         )
     })?;
-    let (entries, bytes) = if matches.get_flag("clear") {
+    let cleared = matches.get_flag("clear");
+    let (entries, bytes) = if cleared {
         store.clear()
     } else {
         store.usage()
     };
-    println!(
-        "{} {} {entries} entries, {:.1} MB; it may hold {:.1} GB",
-        store.folder().display(),
-        if matches.get_flag("clear") {
-            "held"
-        } else {
-            "holds"
+    let (folder, most) = (store.folder(), store.bound());
+    show.result(
+        &json!({
+            "event": "store",
+            "folder": folder,
+            "entries": entries,
+            "bytes": bytes,
+            "most": most,
+            "cleared": cleared,
+        }),
+        || {
+            format!(
+                "{} {} {entries} entries, {:.1} MB; it may hold {:.1} GB",
+                folder.display(),
+                if cleared { "held" } else { "holds" },
+                bytes as f64 / 1e6,
+                most as f64 / 1e9,
+            )
         },
-        bytes as f64 / 1e6,
-        store.bound() as f64 / 1e9,
     );
     Ok(())
 }

@@ -37,6 +37,9 @@ Examples:
 
 ";
 
+/// Texts that may begin with a frame below zero.
+const FRAME_LISTS: [&str; 3] = ["only", "leaveOut", "remake"];
+
 /// The whole command line.
 pub fn command(options: &Manifest) -> Command {
     let [major, minor] = options.plugin.version;
@@ -61,7 +64,7 @@ pub fn command(options: &Manifest) -> Command {
         .subcommand(submit::command(with_job, options).arg(json.clone()))
         .subcommand(report(options).arg(json.clone()))
         .subcommand(provenance::command(json.clone()))
-        .subcommand(store(options))
+        .subcommand(store(options).arg(json.clone()))
         .subcommand(model::command(json))
         .subcommand(Command::new("schema").about("Prints the JSON schema of job files"))
 }
@@ -244,10 +247,12 @@ fn option(param: &Param) -> Arg {
         .long(kebab(&param.name))
         .value_name(value_name(param))
         .value_parser(parser)
-        .allow_hyphen_values(matches!(
-            param.kind,
-            ParamKind::Range | ParamKind::Int | ParamKind::Double
-        ))
+        .allow_hyphen_values(
+            matches!(
+                param.kind,
+                ParamKind::Range | ParamKind::Int | ParamKind::Double
+            ) || FRAME_LISTS.contains(&param.name.as_str()),
+        )
         .help(short)
         .long_help(long)
 }

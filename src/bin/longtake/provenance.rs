@@ -111,10 +111,11 @@ fn text(told: &Provenance) -> String {
     }
     lines.push(("parameters", told.parameters_hash.clone()));
     let mut out: Vec<String> = lines.iter().map(|(a, b)| format!("{a:<11}{b}")).collect();
+    let widest = told.parameters.keys().map(String::len).max().unwrap_or(0);
     out.extend(
         told.parameters
             .iter()
-            .map(|(name, value)| format!("  {name:<13}{value}")),
+            .map(|(name, value)| format!("  {name:<widest$} {value}")),
     );
     out.join("\n")
 }

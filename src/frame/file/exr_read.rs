@@ -16,15 +16,11 @@ use ::exr::meta::header::Header;
 use half::slice::HalfFloatSliceExt;
 use parking_lot::Mutex;
 
-use super::header::{ChannelFormat, FrameHeader, SampleDepth};
+use super::header::{Carried, ChannelFormat, FrameHeader, SampleDepth};
+use super::told::{self, PROVENANCE, TAKE, Told};
 use super::{MAX_SAMPLES, first_channels_first};
 use crate::device;
 use crate::frame::{FrameError, Picture, Transfer, Window};
-
-/// Attribute under which a written frame tells what it was made from.
-pub(super) const TAKE: &str = "longtake:take";
-/// Attribute under which a written frame tells where it comes from.
-pub(super) const PROVENANCE: &str = "longtake:provenance";
 
 /// The header of a file, and what of the file it leaves out.
 pub(super) struct Found {
@@ -69,7 +65,7 @@ pub(super) fn header(path: &Path) -> Result<Found, FrameError> {
         time_code: shared.time_code.map(|code| (0, code)),
         transfer: Transfer::Linear,
         premultiplied: true,
-        carried: Some(Box::new((shared, own))),
+        carried: Some(Box::new(Carried { shared, own })),
     };
     let count = meta.headers.len();
     Ok(Found {
@@ -84,19 +80,18 @@ pub(super) fn header(path: &Path) -> Result<Found, FrameError> {
     })
 }
 
-/// The text that [`write`](super::exr_write::write) left in the header of a
+/// What [`write`](super::exr_write::write) left in the header of a
 /// file, if it did and the file is whole. Reads only the header and the last
 /// chunk's place.
-pub(super) fn take(path: &Path) -> Option<String> {
+pub(super) fn told_whole(path: &Path) -> Option<Told> {
     let length = std::fs::metadata(path).ok()?.len();
-    let take = guarded(path, || {
+    let told = guarded(path, || {
         let reader = block::read(BufReader::new(File::open(path)?), false)?;
-        let name = Text::new_or_none(TAKE);
-        let attributes = &reader.headers()[0].own_attributes.other;
-        let take = match name.and_then(|n| attributes.get(&n)) {
-            Some(AttributeValue::Text(text)) => text.to_string(),
-            _ => return Ok(None),
+        let header = &reader.headers()[0];
+        let Some(take) = text(header, TAKE) else {
+            return Ok(None);
         };
+        let told = Told::of(take, text(header, PROVENANCE).as_deref());
         // The last chunk can only be read where the file goes on to its end.
         let blocks = reader.headers()[0].chunk_count;
         let mut index = 0;
@@ -105,22 +100,26 @@ pub(super) fn take(path: &Path) -> Option<String> {
             index == blocks
         })?;
         let whole = length > 0 && chunks.into_iter().all(|c| c.is_ok());
-        Ok(whole.then_some(take))
+        Ok(whole.then_some(told))
     });
-    take.ok().flatten()
+    told.ok().flatten()
 }
 
-/// The text of the attribute `name` in the header of a file, if it has one.
+/// The text `name` in the header of a file, if it has one.
 pub(super) fn told(path: &Path, name: &str) -> Result<Option<String>, FrameError> {
     guarded(path, || {
         let reader = block::read(BufReader::new(File::open(path)?), false)?;
-        let attributes = reader.headers().iter().map(|h| &h.own_attributes.other);
-        let name = Text::new_or_none(name);
-        let found = name.and_then(|n| attributes.filter_map(|a| a.get(&n)).next().cloned());
-        Ok(match found {
+        Ok(reader.headers().iter().find_map(|h| text(h, name)))
+    })
+}
+
+/// The text `name` of `header`, in one attribute or in several.
+fn text(header: &Header, name: &str) -> Option<String> {
+    told::joined(name, |part| {
+        match header.own_attributes.other.get(&Text::new_or_none(part)?) {
             Some(AttributeValue::Text(text)) => Some(text.to_string()),
             _ => None,
-        })
+        }
     })
 }
 

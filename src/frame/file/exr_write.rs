@@ -21,9 +21,9 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::exr_head::OrderedHead;
-use super::exr_read::{PROVENANCE, TAKE};
-use super::header::{FrameHeader, SampleDepth};
+use super::header::{Carried, FrameHeader, SampleDepth};
 use super::time_code;
+use super::told::{self, PROVENANCE, TAKE};
 use super::writer::{Compression, Primaries, WriteOptions};
 use super::zip;
 use crate::device;
@@ -33,7 +33,8 @@ use crate::frame::{FrameError, Picture, Window};
 const TILE: usize = 64;
 
 /// Writes `picture` (linear, the size of the header's data window) as `path`.
-/// `provenance` tells where the frame comes from.
+/// `provenance` tells where the frame comes from; `own` is what the plate frame carries
+/// that it is, where it is one.
 pub(super) fn write(
     path: &Path,
     frame: i32,
@@ -41,8 +42,10 @@ pub(super) fn write(
     header: &FrameHeader,
     options: &WriteOptions,
     provenance: Option<&str>,
+    own: Option<&Carried>,
 ) -> Result<(), FrameError> {
-    let header = Arc::new(Layout::new(path, frame, header, options, provenance)?);
+    let header = Layout::new(path, frame, header, options, provenance, own)?;
+    let header = Arc::new(header);
     super::atomic::write(path, |out| {
         fill(out, picture, header).map_err(|e| match e {
             ExrError::Io(e) => e,
@@ -68,6 +71,7 @@ impl Layout {
         plate: &FrameHeader,
         options: &WriteOptions,
         provenance: Option<&str>,
+        own: Option<&Carried>,
     ) -> Result<Self, FrameError> {
         let text = |s: &str| {
             Text::new_or_none(s).ok_or_else(|| FrameError::Unsupported {
@@ -90,16 +94,21 @@ impl Layout {
         let list = ChannelList::new(channels.into_iter().map(|c| c.0).collect());
 
         let data = bounds(plate.data_window);
-        let (mut shared, mut own) = match &plate.carried {
-            Some(carried) => (**carried).clone(),
-            None => (
-                ImageAttributes::new(data),
-                LayerAttributes {
+        let carried = match (own, &plate.carried) {
+            (Some(own), _) => own.clone(),
+            (None, Some(shot)) => shot.without_moments(),
+            (None, None) => Carried {
+                shared: ImageAttributes::new(data),
+                own: LayerAttributes {
                     layer_name: None,
                     ..LayerAttributes::default()
                 },
-            ),
+            },
         };
+        let Carried {
+            mut shared,
+            mut own,
+        } = carried;
         shared.display_window = bounds(plate.display_window);
         shared.pixel_aspect = plate.pixel_aspect as f32;
         shared.time_code = plate.time_code.map(|(first, code)| {
@@ -108,9 +117,7 @@ impl Layout {
         });
         own.layer_position = data.position;
         own.frames_per_second = plate.fps.map(time_code::rational);
-        // True of one plate frame only.
-        own.preview = None;
-        own.film_key_code = None;
+        // The window is the plate's.
         own.original_data_window = None;
         own.software_name = Some(text(concat!("Longtake ", env!("CARGO_PKG_VERSION")))?);
         if let Some(primaries) = options.primaries {
@@ -121,10 +128,11 @@ impl Layout {
         let told = [(TAKE, options.take.as_deref()), (PROVENANCE, provenance)];
         for (name, said) in told {
             // What a plate that Longtake wrote says is not true of this frame.
-            own.other.remove(&text(name)?);
-            if let Some(said) = said {
-                own.other
-                    .insert(text(name)?, AttributeValue::Text(text(said)?));
+            own.other
+                .retain(|n, _| !told::is_part(&n.to_string(), name));
+            for (name, part) in told::parts(name, said.unwrap_or_default()) {
+                let part = AttributeValue::Text(text(&part)?);
+                own.other.insert(text(&name)?, part);
             }
         }
         let header = Header::new(

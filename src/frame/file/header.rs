@@ -1,8 +1,7 @@
 //! What a file of a frame carries besides its pixels, and how it is kept from
 //! the plate to the frames that are made of it.
 
-use exr::meta::header::{ImageAttributes, LayerAttributes};
-
+pub(super) use super::carried::Carried;
 use super::time_code::TimeCode;
 use crate::frame::{PlateInfo, Transfer, Window};
 
@@ -49,8 +48,9 @@ pub struct FrameHeader {
     pub transfer: Transfer,
     /// Whether colours are multiplied by alpha, as EXR has them, or not, as PNG.
     pub premultiplied: bool,
-    /// The other EXR attributes of the plate's first frame.
-    pub(super) carried: Option<Box<(ImageAttributes, LayerAttributes)>>,
+    /// The other EXR attributes: of a plate's header, those that all its frames have
+    /// alike.
+    pub(super) carried: Option<Box<Carried>>,
 }
 
 impl FrameHeader {

@@ -1,6 +1,7 @@
 //! Plates from files and frames to files: EXR, PNG, and movies by ffmpeg.
 
 mod atomic;
+mod carried;
 mod content;
 mod exr_head;
 mod exr_read;
@@ -11,13 +12,14 @@ mod plate;
 mod png;
 mod prefetch;
 mod time_code;
+mod told;
 mod writer;
 mod zip;
 
 use std::path::Path;
 
 pub use header::{ChannelFormat, FrameHeader, SampleDepth};
-pub use plate::{FilePlate, PlateOptions};
+pub use plate::{FilePlate, FrameHeaders, PlateOptions};
 pub use time_code::TimeCode;
 pub use writer::{Compression, Primaries, SequenceWriter, WriteOptions, provenance};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::header::FrameHeader;
+use super::header::{FrameHeader, SampleDepth};
 use super::movie::Movie;
 use super::prefetch::Prefetch;
 use super::{content, exr_read, png};
@@ -41,6 +41,8 @@ pub struct PlateOptions {
 /// [`read_untouched`](Self::read_untouched).
 pub struct FilePlate {
     info: PlateInfo,
+    /// What the artist knows it by.
+    name: String,
     header: FrameHeader,
     frames: Frames,
     /// Looked for when it is first asked for.
@@ -51,6 +53,29 @@ pub struct FilePlate {
     prefetch: Prefetch,
     /// What is done with R, G and B, and where they are.
     colour: Option<(Conversion, [usize; 3])>,
+    /// Whether the artist knows that whole numbers are too large.
+    told_large: bool,
+}
+
+/// Whole numbers up to this are floats too.
+const LARGEST_WHOLE: f32 = 16_777_216.0;
+
+/// The headers of a plate's frames, to be read one by one, by any thread.
+#[derive(Clone)]
+pub struct FrameHeaders(Option<Arc<Files>>);
+
+impl FrameHeaders {
+    /// The header of `frame`; `None` where the frames have no attributes of their own, as
+    /// those of a movie.
+    ///
+    /// # Errors
+    /// Where its file cannot be read.
+    pub fn read(&self, frame: i32) -> Result<Option<FrameHeader>, FrameError> {
+        let files = self.0.as_ref().filter(|files| files.kind == Kind::Exr);
+        let path = files.and_then(|files| files.paths.get(&frame));
+        let found = path.map(|path| exr_read::header(path)).transpose()?;
+        Ok(found.map(|found| found.header))
+    }
 }
 
 enum Frames {
@@ -63,6 +88,8 @@ enum Frames {
 
 struct Files {
     kind: Kind,
+    /// As a pattern.
+    name: String,
     paths: BTreeMap<i32, PathBuf>,
     header: FrameHeader,
 }
@@ -91,10 +118,23 @@ impl FilePlate {
                 message: "the frame rate must be a number above 0".to_owned(),
             });
         }
-        let sequence = Sequence::find(path)?;
+        Self::open_as(path, &Sequence::find(path)?, options)
+    }
+
+    /// Opens the one picture `path`, numbered 1, whatever number its name ends in and
+    /// whatever files lie beside it.
+    pub fn open_one(path: &Path) -> Result<Self, FrameError> {
+        Self::open_as(path, &Sequence::parse(path)?, &PlateOptions::default())
+    }
+
+    fn open_as(
+        path: &Path,
+        sequence: &Sequence,
+        options: &PlateOptions,
+    ) -> Result<Self, FrameError> {
         match sequence.extension().as_str() {
-            "exr" | "sxr" => Self::open_files(path, &sequence, Kind::Exr, options),
-            "png" => Self::open_files(path, &sequence, Kind::Png, options),
+            "exr" | "sxr" => Self::open_files(path, sequence, Kind::Exr, options),
+            "png" => Self::open_files(path, sequence, Kind::Png, options),
             _ => Self::open_movie(path, options),
         }
     }
@@ -114,12 +154,13 @@ impl FilePlate {
             });
         };
         let range = options.range.unwrap_or(FrameRange { first, last });
+        let name = sequence.to_string();
         // Asked for from the files that there are: a range may be very long.
         if (paths.range(range.first..=range.last).count()) < range.count() {
             let missing = range.iter().find(|f| !paths.contains_key(f));
             return Err(FrameError::Missing {
                 frame: missing.unwrap_or(range.first),
-                have: in_words(paths.keys().copied()),
+                have: has(&name, &in_words(paths.keys().copied())),
             });
         }
         paths.retain(|&frame, _| range.contains(frame));
@@ -132,8 +173,10 @@ impl FilePlate {
         };
         Ok(Self {
             info: info(&header, range),
+            name: name.clone(),
             frames: Frames::Files(Arc::new(Files {
                 kind,
+                name,
                 paths,
                 header: header.clone(),
             })),
@@ -143,6 +186,7 @@ impl FilePlate {
             warnings,
             prefetch: Prefetch::default(),
             colour: None,
+            told_large: false,
         })
     }
 
@@ -162,14 +206,19 @@ impl FilePlate {
         let range = options.range.unwrap_or(all);
         for frame in [range.first, range.last] {
             if !all.contains(frame) {
+                let have = format!("{all}, since a movie's frames count from 1");
                 return Err(FrameError::Missing {
                     frame,
-                    have: format!("{all}; a movie's frames count from 1"),
+                    have: has(&path.display().to_string(), &have),
                 });
             }
         }
         let mut header = movie.header()?;
-        let warnings = no_rate(&header, options).into_iter().collect();
+        header.time_code = movie.time_code(header.fps).map(|code| (1, code));
+        let mut warnings: Vec<Warning> = no_rate(&header, options).into_iter().collect();
+        if movie.is_interlaced() {
+            warnings.push(Warning::Interlaced(path.to_owned()));
+        }
         header.fps = options.fps.or(header.fps);
         header.transfer = options.transfer.unwrap_or(header.transfer);
         if let Some(canvas) = options.canvas {
@@ -177,6 +226,7 @@ impl FilePlate {
         }
         Ok(Self {
             info: info(&header, range),
+            name: path.display().to_string(),
             content: OnceLock::new(),
             own_transfer: header.transfer,
             frames: Frames::Movie(Box::new(movie)),
@@ -184,6 +234,7 @@ impl FilePlate {
             warnings,
             prefetch: Prefetch::default(),
             colour: None,
+            told_large: false,
         })
     }
 
@@ -195,11 +246,13 @@ impl FilePlate {
             header: FrameHeader::new(&info),
             own_transfer: info.transfer,
             info,
+            name: "the blank plate".to_owned(),
             frames: Frames::Blank,
             content: OnceLock::from(content),
             warnings: Vec::new(),
             prefetch: Prefetch::default(),
             colour: None,
+            told_large: false,
         }
     }
 
@@ -229,6 +282,14 @@ impl FilePlate {
     /// What frames written beside this plate should carry.
     pub fn header(&self) -> &FrameHeader {
         &self.header
+    }
+
+    /// The headers of the frames, each with the attributes of its own.
+    pub fn frame_headers(&self) -> FrameHeaders {
+        FrameHeaders(match &self.frames {
+            Frames::Files(files) => Some(files.clone()),
+            _ => None,
+        })
     }
 
     /// Names what the files hold by the numbers of the frames, the length of each file
@@ -295,7 +356,7 @@ impl FilePlate {
         if !self.info.range.contains(frame) {
             return Err(FrameError::Missing {
                 frame,
-                have: self.info.range.to_string(),
+                have: has(&self.name, &self.info.range.to_string()),
             });
         }
         match &mut self.frames {
@@ -315,6 +376,27 @@ impl FilePlate {
     }
 }
 
+impl FilePlate {
+    /// Tells once of whole numbers in `picture` that a float does not hold.
+    fn look_for_large(&mut self, picture: &Picture) {
+        if self.told_large {
+            return;
+        }
+        let whole = |c: &usize| self.header.channels[*c].depth == SampleDepth::Uint;
+        let channels = self.header.channels.len();
+        let large = (0..channels).filter(whole).find(|&c| {
+            let mut samples = picture.data().iter().skip(c).step_by(channels);
+            samples.any(|v| *v >= LARGEST_WHOLE)
+        });
+        if let Some(channel) = large {
+            self.told_large = true;
+            self.warnings.push(Warning::Rounded {
+                channel: self.header.channels[channel].name.clone(),
+            });
+        }
+    }
+}
+
 impl PlateReader for FilePlate {
     fn info(&self) -> &PlateInfo {
         &self.info
@@ -322,6 +404,7 @@ impl PlateReader for FilePlate {
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
         let mut picture = self.read_untouched(frame)?;
+        self.look_for_large(&picture);
         let channels = &self.info.channels;
         let colour = |c: usize| matches!(channels[c].as_str(), "R" | "G" | "B" | "Y" | "A");
         let mut mended = mend(&mut picture, colour);
@@ -369,13 +452,18 @@ impl Files {
     fn read(&self, frame: i32, alone: bool) -> Result<Picture, FrameError> {
         let path = self.paths.get(&frame).ok_or_else(|| FrameError::Missing {
             frame,
-            have: in_words(self.paths.keys().copied()),
+            have: has(&self.name, &in_words(self.paths.keys().copied())),
         })?;
         match self.kind {
             Kind::Exr => exr_read::read(path, &self.header, alone),
             Kind::Png => on_canvas(png::read(path, &self.header)?, &self.header, frame),
         }
     }
+}
+
+/// What a plate called `name` has, for one who looks for a frame.
+fn has(name: &str, frames: &str) -> String {
+    format!("{name} has {frames}")
 }
 
 /// Reads all headers and makes them one.
@@ -426,6 +514,9 @@ fn headers(
                 .all(|(a, b)| a.name == b.name);
         if !same {
             return Err(exr_read::other_channels(path, all));
+        }
+        if let (Some(shot), Some(own)) = (&mut all.carried, &header.carried) {
+            shot.keep_alike(own);
         }
         let (a, b) = (all.data_window, header.data_window);
         all.data_window = Window {

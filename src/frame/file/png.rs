@@ -6,8 +6,9 @@ use std::path::Path;
 
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Encoder, Transformations};
 
+use super::MAX_SAMPLES;
 use super::header::{ChannelFormat, FrameHeader, SampleDepth};
-use super::{MAX_SAMPLES, exr_read::TAKE};
+use super::told::{PROVENANCE, TAKE, Told};
 use crate::frame::{FrameError, Picture, Transfer, Window};
 
 /// Reads the header of a file.
@@ -154,8 +155,8 @@ pub(super) fn write(
     })
 }
 
-/// The text that [`write`] left in a file, if it did and the file is whole.
-pub(super) fn take(path: &Path) -> Option<String> {
+/// What [`write`] left in a file, if it did and the file is whole.
+pub(super) fn told_whole(path: &Path) -> Option<Told> {
     let mut file = File::open(path).ok()?;
     let mut end = [0; 8];
     file.seek(SeekFrom::End(-8)).ok()?;
@@ -164,7 +165,8 @@ pub(super) fn take(path: &Path) -> Option<String> {
     if end != *b"IEND\xae\x42\x60\x82" {
         return None;
     }
-    told(path, TAKE).ok().flatten()
+    let text = |name: &str| told(path, name).ok().flatten();
+    Some(Told::of(text(TAKE)?, text(PROVENANCE).as_deref()))
 }
 
 /// The text called `name` before the pixels of a file, if it has one.

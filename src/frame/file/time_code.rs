@@ -49,6 +49,34 @@ pub(super) fn advance(code: TimeCode, frames: i64, fps: f64) -> TimeCode {
     }
 }
 
+/// The code that `text` writes as movies do, `01:02:03:04`, with `;` before the frames of
+/// a drop-frame code, at `fps` frames a second. Movies count every frame, also above 30.
+pub(super) fn parse(text: &str, fps: f64) -> Option<TimeCode> {
+    let drop_frame = text.contains([';', '.']);
+    let parts: Option<Vec<u8>> = text
+        .trim()
+        .split([':', ';', '.'])
+        .map(|p| p.parse().ok())
+        .collect();
+    let &[hours, minutes, seconds, frame] = parts?.as_slice() else {
+        return None;
+    };
+    let nominal = fps.round();
+    if hours > 23 || minutes > 59 || seconds > 59 || f64::from(frame) >= nominal {
+        return None;
+    }
+    let pair = nominal > 30.0;
+    Some(TimeCode {
+        hours,
+        minutes,
+        seconds,
+        frame: if pair { frame / 2 } else { frame },
+        field_phase: pair && frame % 2 == 1,
+        drop_frame,
+        ..TimeCode::default()
+    })
+}
+
 /// `fps` as the fraction that files carry: the television rates over 1001
 /// exactly, others to a thousandth.
 pub(super) fn rational(fps: f64) -> (i32, u32) {
@@ -118,6 +146,25 @@ mod tests {
         assert_eq!((a.frame, a.field_phase), (0, true));
         let b = advance(a, 119, 60.0);
         assert_eq!((b.seconds, b.frame, b.field_phase), (2, 0, false));
+    }
+
+    #[test]
+    fn codes_are_read_as_movies_write_them() {
+        assert_eq!(parse("10:59:58:20", 24.0), Some(code(10, 59, 58, 20)));
+        let drop = parse("00:00:59;29", 29.97).unwrap();
+        assert!(drop.drop_frame && drop.frame == 29);
+        let fast = parse("00:00:00:49", 50.0).unwrap();
+        assert_eq!((fast.frame, fast.field_phase), (24, true));
+        for text in [
+            "",
+            "1:2:3",
+            "24:00:00:00",
+            "00:00:00:24",
+            "a:b:c:d",
+            "0:0:0:300",
+        ] {
+            assert_eq!(parse(text, 24.0), None, "{text}");
+        }
     }
 
     #[test]

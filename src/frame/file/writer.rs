@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::header::{FrameHeader, SampleDepth};
+use super::told::{PROVENANCE, TAKE};
 use super::{atomic, exr_read, exr_write, png};
 use crate::frame::alpha::{Alpha, around};
 use crate::frame::colour::rgb;
@@ -130,15 +131,18 @@ impl SequenceWriter {
         self.sequence.path(frame)
     }
 
-    /// Whether the file of `frame` is whole and was made from what
-    /// [`WriteOptions::take`] names. Looks at the header and the end only.
+    /// Whether the file of `frame` is whole, was made from what
+    /// [`WriteOptions::take`] names, and is that frame: not another of the take under its
+    /// name. Looks at the header and the end only.
     pub fn is_made(&self, frame: i32) -> bool {
         let path = self.path(frame);
-        let take = match self.kind {
-            Kind::Exr => exr_read::take(&path),
-            Kind::Png => png::take(&path),
+        let told = match self.kind {
+            Kind::Exr => exr_read::told_whole(&path),
+            Kind::Png => png::told_whole(&path),
         };
-        take.is_some() && take == self.options.take
+        told.is_some_and(|told| {
+            Some(told.take) == self.options.take && told.frame.is_none_or(|own| own == frame)
+        })
     }
 
     /// Writes `picture`, of the size and channels of the header, as `frame`.
@@ -154,6 +158,18 @@ impl SequenceWriter {
         frame: i32,
         picture: &Arc<Picture>,
         provenance: Option<&str>,
+    ) -> Result<PathBuf, FrameError> {
+        self.write_kept(frame, picture, provenance, None)
+    }
+
+    /// As [`write_told`](Self::write_told), with the attributes that `own` has in place of
+    /// those of the shot: for a frame that is a plate frame, whose header `own` is.
+    pub fn write_kept(
+        &self,
+        frame: i32,
+        picture: &Arc<Picture>,
+        provenance: Option<&str>,
+        own: Option<&FrameHeader>,
     ) -> Result<PathBuf, FrameError> {
         let path = self.path(frame);
         let window = self.header.data_window;
@@ -174,7 +190,9 @@ impl SequenceWriter {
         match self.kind {
             Kind::Exr => {
                 let header = self.with_depth();
-                exr_write::write(&path, frame, picture, &header, &self.options, provenance)?;
+                let own = own.and_then(|own| own.carried.as_deref());
+                let options = &self.options;
+                exr_write::write(&path, frame, picture, &header, options, provenance, own)?;
             }
             Kind::Png => {
                 let depth = self.options.depth.unwrap_or_else(|| {
@@ -187,7 +205,7 @@ impl SequenceWriter {
                     _ => SampleDepth::Bits8,
                 };
                 let take = self.options.take.as_deref();
-                let texts = [(exr_read::TAKE, take), (exr_read::PROVENANCE, provenance)];
+                let texts = [(TAKE, take), (PROVENANCE, provenance)];
                 let texts = texts
                     .into_iter()
                     .filter_map(|(name, text)| Some((name, text?)));
@@ -290,8 +308,8 @@ impl SequenceWriter {
 pub fn provenance(path: &Path) -> Result<Option<String>, FrameError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     match extension.to_ascii_lowercase().as_str() {
-        "exr" => exr_read::told(path, exr_read::PROVENANCE),
-        "png" => png::told(path, exr_read::PROVENANCE),
+        "exr" => exr_read::told(path, PROVENANCE),
+        "png" => png::told(path, PROVENANCE),
         _ => Err(FrameError::Unsupported {
             path: path.to_owned(),
             message: "only .exr and .png frames tell where they come from; name one".to_owned(),

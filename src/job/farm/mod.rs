@@ -116,6 +116,7 @@ pub fn submit(
     let wanted = shot.frames()?;
     let farm = Farm::of(draft.options(), &shot, &wanted, program)?;
     let mut notes = job.idle.clone();
+    notes.extend(shot.beyond());
     notes.extend(farm.note.clone());
     let written = match queue {
         Queue::OpenJd => openjd::files(&farm)?,

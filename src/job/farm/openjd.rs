@@ -22,6 +22,7 @@ use super::settings::Setting;
 use super::steps::{Farm, Step, Tasks};
 use crate::frame::FrameList;
 use crate::job::error::{JobError, Kind};
+use crate::job::sources::is_written;
 use crate::manifest::{ParamKind, Value};
 
 /// Seconds that a task has to stop in before it is killed. It takes a tenth of one.
@@ -256,14 +257,6 @@ fn parameter(setting: &Setting) -> Parameter {
             single_step_delta: (param.kind == ParamKind::Double).then_some(0.05),
         },
     }
-}
-
-/// Files that a job writes.
-fn is_written(name: &str) -> bool {
-    matches!(
-        name,
-        "out" | "contactSheet" | "preview" | "report" | "page" | "saveLatents"
-    )
 }
 
 /// A value as a parameter of the format has it: numbers as numbers, all else as the

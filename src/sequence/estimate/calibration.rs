@@ -213,7 +213,7 @@ impl PlateReader for Drift {
         let found = index.and_then(|i| self.frames.get(i)).cloned();
         found.ok_or_else(|| FrameError::Missing {
             frame,
-            have: self.info.range.to_string(),
+            have: format!("the trial has {}", self.info.range),
         })
     }
 }

@@ -33,7 +33,7 @@ use serde::Serialize;
 
 use crate::device::{Cancelled, Task};
 use crate::engine::plate::Camera;
-use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, sides};
 
 use coherence::Coherence;
 use grain::Grain;
@@ -112,7 +112,9 @@ pub enum ReportError {
     Frame(FrameError),
     /// Output and plate are not of one size.
     #[error(
-        "the sequence is {output:?} pixels and the plate {plate:?}: give the plate that the sequence was made from, at the same size"
+        "the sequence is {} pixels and the plate {}: give the plate that the sequence was made from, at the same size",
+        sides(.output),
+        sides(.plate)
     )]
     Size {
         /// Width and height of the sequence.

@@ -35,14 +35,7 @@ impl Movie {
     /// movie file (`.mp4`, `.mov`, `.mkv`); where ffmpeg is not installed, or
     /// `path` ends in `.png`, an animated PNG of the same name is written.
     pub fn new(path: &Path, frames: usize, fps: f64) -> Self {
-        let png = path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("png"));
-        let path = if png || !has_ffmpeg() {
-            path.with_extension("png")
-        } else {
-            path.to_owned()
-        };
+        let path = Self::place(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         // The extension stays last: ffmpeg goes by it.
         let part = path.with_file_name(format!(".part-{}-{name}", std::process::id()));
@@ -53,6 +46,16 @@ impl Movie {
             frames,
             quality: "16",
             into: Into::Nothing,
+        }
+    }
+
+    /// Where a preview that is asked for as `path` will be: there, or where ffmpeg is not
+    /// installed, beside it as an animated PNG.
+    pub fn place(path: &Path) -> PathBuf {
+        if is_png(path) || has_ffmpeg() {
+            path.to_owned()
+        } else {
+            path.with_extension("png")
         }
     }
 
@@ -69,9 +72,7 @@ impl Movie {
     }
 
     fn is_png(&self) -> bool {
-        self.path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("png"))
+        is_png(&self.path)
     }
 
     /// The next frame; all must have one size.
@@ -174,6 +175,11 @@ impl Drop for Movie {
         // Gone already where the movie was finished.
         let _ = fs::remove_file(&self.part);
     }
+}
+
+fn is_png(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("png"))
 }
 
 /// Whether ffmpeg can be started.

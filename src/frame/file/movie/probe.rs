@@ -5,8 +5,10 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
+use super::Movie;
 use super::decoder::{not_started, source};
 use crate::frame::FrameError;
+use crate::frame::file::time_code::{self, TimeCode};
 
 /// What ffprobe tells of a movie's first video stream.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,11 +23,42 @@ pub(super) struct Stream {
     pub(super) nb_frames: Option<String>,
     pub(super) nb_read_packets: Option<String>,
     pub(super) nb_read_frames: Option<String>,
+    field_order: Option<String>,
+    #[serde(default)]
+    tags: Tags,
+}
+
+/// What the makers of a movie wrote beside it.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Tags {
+    timecode: Option<String>,
+}
+
+/// What ffprobe tells of the file as a whole.
+#[derive(Debug, Default, Deserialize)]
+struct Format {
+    #[serde(default)]
+    tags: Tags,
+}
+
+impl Movie {
+    /// Whether two moments share each frame, field by field.
+    pub(in crate::frame::file) fn is_interlaced(&self) -> bool {
+        let order = self.stream.field_order.as_deref();
+        matches!(order, Some("tt" | "bb" | "tb" | "bt"))
+    }
+
+    /// The time code of the first frame at `fps` frames a second, where the movie has one.
+    pub(in crate::frame::file) fn time_code(&self, fps: Option<f64>) -> Option<TimeCode> {
+        time_code::parse(self.stream.tags.timecode.as_deref()?, fps?)
+    }
 }
 
 #[derive(Deserialize)]
 pub(super) struct Probe {
     streams: Vec<Stream>,
+    #[serde(default)]
+    format: Format,
 }
 
 pub(super) fn probe(path: &Path, count: &str) -> Result<Stream, FrameError> {
@@ -37,6 +70,7 @@ pub(super) fn probe(path: &Path, count: &str) -> Result<Stream, FrameError> {
             "v:0",
             count,
             "-show_streams",
+            "-show_format",
         ])
         .args(["-of", "json", "-i"])
         .arg(source(path))
@@ -53,7 +87,13 @@ pub(super) fn probe(path: &Path, count: &str) -> Result<Stream, FrameError> {
     }
     serde_json::from_slice::<Probe>(&output.stdout)
         .ok()
-        .and_then(|p| p.streams.into_iter().next())
+        .and_then(|p| {
+            let mut stream = p.streams.into_iter().next()?;
+            // Some containers have it for all streams.
+            let of_all = p.format.tags.timecode;
+            stream.tags.timecode = stream.tags.timecode.or(of_all);
+            Some(stream)
+        })
         .ok_or_else(|| FrameError::Unsupported {
             path: path.to_owned(),
             message: "there is no video in this file; give a movie, or EXR or PNG frames"
