@@ -200,7 +200,7 @@ fn frames_below_zero_are_frames_like_others() {
     let work = Work::new();
     let plate = below_zero(&work);
     let more = format!(
-        "--plate {plate} --frames -40-27 --leave-out -3--1 --remake -38--35=3 --block-frames 24"
+        "--plate {plate} --frames -80-27 --leave-out -3--1 --remake -70--40=3 --block-frames 24"
     );
     let event = submit(&work, "commands", "q", &more);
     for file in event["files"].as_array().unwrap() {
@@ -212,7 +212,7 @@ fn frames_below_zero_are_frames_like_others() {
     words[at] = "alone/o.####.exr".to_owned();
     let out = work.run(&words);
     assert_eq!(out.code, 0, "{}", out.stderr);
-    assert_eq!(work.files("o").len(), 68);
+    assert_eq!(work.files("o").len(), 108);
     for name in work.files("alone") {
         let made = work.bytes(&format!("o/{name}"));
         assert!(made == work.bytes(&format!("alone/{name}")), "{name}");
@@ -226,7 +226,7 @@ fn frames_below_zero_are_frames_like_others() {
         let file = files.iter().find(named).unwrap();
         std::fs::read_to_string(work.path(file.as_str().unwrap())).unwrap()
     };
-    assert!(text("frames.job").contains("Frames=-40-27\n"));
+    assert!(text("frames.job").contains("Frames=-80-27\n"));
     assert!(text("frames.plugin").contains("--only <STARTFRAME>-<ENDFRAME>"));
     let mut words = vec!["generate".to_owned()];
     words.extend(crate::tools::words(&format!("{more} --only -38--36")));
