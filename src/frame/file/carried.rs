@@ -77,7 +77,7 @@ impl Carried {
         own.world_to_camera = None;
         own.world_to_normalized_device = None;
         for other in [&mut shot.shared.other, &mut shot.own.other] {
-            other.retain(|name, _| !MOMENTS.iter().any(|moment| name.eq(*moment)));
+            other.retain(|name, _| !MOMENTS.iter().any(|moment| name.eq(moment)));
         }
         shot
     }
