@@ -138,6 +138,33 @@ fn a_movie_that_is_cut_short_says_where_it_ends() {
 }
 
 #[test]
+fn a_movie_that_is_trimmed_by_its_edit_list_has_the_frames_that_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (whole, cut) = (at("whole.mp4"), at("cut.mp4"));
+    // Cut between key frames, without encoding anew: what comes before stays in the
+    // file, to be decoded and not shown.
+    let source = "testsrc2=s=64x48:r=25:d=2";
+    ffmpeg(&["-f", "lavfi", "-i", source, "-g", "10", &whole]);
+    ffmpeg(&["-ss", "0.5", "-i", &whole, "-t", "1", "-c", "copy", &cut]);
+    let raw = ffmpeg(&[
+        "-i",
+        &cut,
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "-",
+    ]);
+    let shown = (raw.len() / (64 * 48)) as i32;
+    let mut plate = open(Path::new(&cut)).unwrap();
+    assert_eq!(plate.info().range.to_string(), format!("1-{shown}"));
+    plate.read(shown).unwrap();
+}
+
+#[test]
 fn what_is_no_movie_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("notes.mov");

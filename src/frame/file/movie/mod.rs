@@ -18,7 +18,7 @@ use std::process::Command;
 
 use self::decoder::{Decoder, Raw, source};
 use self::pixel_format::PixelFormat;
-use self::probe::{Stream, probe};
+use self::probe::{Count, Probed, Stream, probe};
 use self::spool::Spool;
 use super::MAX_SAMPLES;
 use super::header::{ChannelFormat, FrameHeader, SampleDepth};
@@ -40,12 +40,16 @@ impl Movie {
     pub(super) fn open(path: &Path) -> Result<Self, FrameError> {
         // Distinguishes a missing file from one that is no movie.
         File::open(path).map_err(|e| super::unreadable(path, &e))?;
-        let mut stream = probe(path, "-count_packets")?;
+        let Probed {
+            mut stream,
+            discarded,
+        } = probe(path, Count::Packets)?;
         let number = |s: &Option<String>| s.as_ref().and_then(|n| n.parse::<i32>().ok());
         let mut count = number(&stream.nb_read_packets);
-        if count != number(&stream.nb_frames) {
-            // The container's word is not good; only decoding tells.
-            stream = probe(path, "-count_frames")?;
+        if count != number(&stream.nb_frames) || discarded > 0 {
+            // The container's word is not good, or not all of it is shown; only
+            // decoding tells.
+            stream = probe(path, Count::Frames)?.stream;
             count = number(&stream.nb_read_frames);
         }
         let count = count
@@ -133,6 +137,13 @@ impl Movie {
                     modern = false;
                     decoder = self.start(false)?;
                     continue;
+                }
+                if message.is_empty() && at > 1 {
+                    // ffmpeg has nothing to say against it: it is as long as that.
+                    return Err(FrameError::Missing {
+                        frame,
+                        have: format!("1-{}; a movie's frames count from 1", at - 1),
+                    });
                 }
                 return Err(FrameError::Damaged {
                     path: self.path.clone(),

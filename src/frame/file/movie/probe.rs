@@ -54,24 +54,63 @@ impl Movie {
     }
 }
 
+/// How ffprobe counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// The packets, which takes no decoding.
+    Packets,
+    /// The frames that come out of the decoder.
+    Frames,
+}
+
+/// The first video stream, and how many of its packets are decoded for the sake of
+/// others and not shown, as where an edit list trims the movie.
+#[derive(Debug)]
+pub(super) struct Probed {
+    pub(super) stream: Stream,
+    pub(super) discarded: usize,
+}
+
 #[derive(Deserialize)]
-pub(super) struct Probe {
+struct Probe {
     streams: Vec<Stream>,
+    #[serde(default)]
+    packets: Vec<Packet>,
     #[serde(default)]
     format: Format,
 }
 
-pub(super) fn probe(path: &Path, count: &str) -> Result<Stream, FrameError> {
+#[derive(Deserialize)]
+struct Packet {
+    #[serde(default)]
+    flags: String,
+}
+
+impl Probed {
+    /// What ffprobe's answer says; none where it tells of no video.
+    pub(super) fn parse(answer: &[u8]) -> Option<Self> {
+        let probe: Probe = serde_json::from_slice(answer).ok()?;
+        let discarded = probe.packets.iter().filter(|p| p.flags.contains('D'));
+        let mut stream = probe.streams.into_iter().next()?;
+        // Some containers have it for all streams.
+        let of_all = probe.format.tags.timecode;
+        stream.tags.timecode = stream.tags.timecode.or(of_all);
+        Some(Self {
+            discarded: discarded.count(),
+            stream,
+        })
+    }
+}
+
+pub(super) fn probe(path: &Path, count: Count) -> Result<Probed, FrameError> {
+    let count: &[&str] = match count {
+        Count::Packets => &["-count_packets", "-show_entries", "packet=flags"],
+        Count::Frames => &["-count_frames"],
+    };
     let output = Command::new("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-select_streams",
-            "v:0",
-            count,
-            "-show_streams",
-            "-show_format",
-        ])
+        .args(["-v", "error", "-select_streams", "v:0"])
+        .args(count)
+        .args(["-show_streams", "-show_format"])
         .args(["-of", "json", "-i"])
         .arg(source(path))
         .stdin(Stdio::null())
@@ -85,18 +124,31 @@ pub(super) fn probe(path: &Path, count: &str) -> Result<Stream, FrameError> {
             message: format!("ffprobe says: {said}"),
         });
     }
-    serde_json::from_slice::<Probe>(&output.stdout)
-        .ok()
-        .and_then(|p| {
-            let mut stream = p.streams.into_iter().next()?;
-            // Some containers have it for all streams.
-            let of_all = p.format.tags.timecode;
-            stream.tags.timecode = stream.tags.timecode.or(of_all);
-            Some(stream)
-        })
-        .ok_or_else(|| FrameError::Unsupported {
-            path: path.to_owned(),
-            message: "there is no video in this file; give a movie, or EXR or PNG frames"
-                .to_owned(),
-        })
+    Probed::parse(&output.stdout).ok_or_else(|| FrameError::Unsupported {
+        path: path.to_owned(),
+        message: "there is no video in this file; give a movie, or EXR or PNG frames".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_that_are_not_shown_are_counted_whatever_else_their_flags_say() {
+        let answer = |packets: &str| {
+            format!(r#"{{{packets} "streams": [{{"width": 4, "height": 2, "nb_frames": "5"}}]}}"#)
+        };
+        for (packets, discarded) in [
+            ("", 0),
+            (r#""packets": [{"flags": "K_"}, {"flags": "__"}],"#, 0),
+            (r#""packets": [{"flags": "KD"}, {"flags": "_D"}, {}],"#, 2),
+            (r#""packets": [{"flags": "K__"}, {"flags": "_DC"}],"#, 1),
+        ] {
+            let probed = Probed::parse(answer(packets).as_bytes()).unwrap();
+            assert_eq!(probed.discarded, discarded, "{packets}");
+            assert_eq!(probed.stream.nb_frames.as_deref(), Some("5"));
+        }
+        assert!(Probed::parse(br#"{"streams": []}"#).is_none());
+    }
 }
