@@ -36,6 +36,18 @@ const char *name_of(Depth depth) {
   }
 }
 
+/// `components` where the host has them, else RGBA, which all have.
+const char *offered(const char *components) {
+  Props host(host_properties());
+  std::string name;
+  for (int i = 0; i < 16; ++i) {
+    name = host.string(kOfxImageEffectPropSupportedComponents, i);
+    if (name.empty() || name == components)
+      break;
+  }
+  return name == components ? components : kOfxImageComponentRGBA;
+}
+
 void set_rect(const Props &props, const std::string &name, const Region &r) {
   for (int i = 0; i < 4; ++i)
     props.set(name.c_str(), r.rect[static_cast<std::size_t>(i)], i);
@@ -130,7 +142,7 @@ OfxStatus clip_preferences(Instance &instance, OfxPropertySetHandle out) {
   Props props(out);
   props.set(kOfxImageEffectFrameVarying, p.frame_varying ? 1 : 0);
   if (const char *components = name_of(p.components))
-    props.set("OfxImageClipPropComponents_Output", components);
+    props.set("OfxImageClipPropComponents_Output", offered(components));
   if (const char *depth = name_of(p.depth))
     props.set("OfxImageClipPropDepth_Output", depth);
   if (p.has_premultiplied)
@@ -139,8 +151,6 @@ OfxStatus clip_preferences(Instance &instance, OfxPropertySetHandle out) {
                               : kOfxImageUnPreMultiplied);
   if (p.fps > 0)
     props.set(kOfxImageEffectPropFrameRate, p.fps);
-  if (p.pixel_aspect > 0)
-    props.set("OfxImageClipPropPAR_Output", p.pixel_aspect);
   return kOfxStatOK;
 }
 

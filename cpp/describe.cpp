@@ -35,6 +35,9 @@ void set_abilities(const Props &props) {
   props.set(kOfxImageEffectPropTemporalClipAccess, 1);
   props.set(kOfxImageEffectPropSupportsMultipleClipDepths, 0);
   props.set(kOfxImageEffectPropSupportsMultipleClipPARs, 0);
+  int i = 0;
+  for (const rust::String &name : plugin().preferences)
+    props.set(kOfxImageEffectPropClipPreferencesSlaveParam, text(name), i++);
   props.set(kOfxImageEffectPluginRenderThreadSafety,
             kOfxImageEffectRenderFullySafe);
   // We bring our own threads.
@@ -54,7 +57,7 @@ void set_abilities(const Props &props) {
 }
 
 void define_clip(OfxImageEffectHandle effect, const char *name,
-                 const ClipSpec *spec) {
+                 const ClipSpec *spec, bool optional) {
   OfxPropertySetHandle handle = nullptr;
   if (suites().effect->clipDefine(effect, name, &handle) != kOfxStatOK)
     return;
@@ -74,7 +77,7 @@ void define_clip(OfxImageEffectHandle effect, const char *name,
   props.set(kOfxImageClipPropFieldExtraction, kOfxImageFieldBoth);
   if (spec) {
     props.set(kOfxPropLabel, text(spec->label));
-    props.set(kOfxImageClipPropOptional, spec->optional ? 1 : 0);
+    props.set(kOfxImageClipPropOptional, optional ? 1 : 0);
     props.set(kOfxImageClipPropIsMask, mask ? 1 : 0);
   }
 }
@@ -233,12 +236,14 @@ OfxStatus describe_in_context(OfxImageEffectHandle effect,
   std::string context = Props(in).string(kOfxImageEffectPropContext);
   const PluginSpec &spec = plugin();
 
+  bool filter = context == kOfxImageEffectContextFilter;
+  bool general = context == kOfxImageEffectContextGeneral;
   for (const ClipSpec &clip : spec.clips) {
-    if ((context == kOfxImageEffectContextFilter && clip.in_filter) ||
-        (context == kOfxImageEffectContextGeneral && clip.in_general))
-      define_clip(effect, text(clip.name).c_str(), &clip);
+    if ((filter && clip.in_filter) || (general && clip.in_general))
+      define_clip(effect, text(clip.name).c_str(), &clip,
+                  filter ? clip.optional_in_filter : clip.optional_in_general);
   }
-  define_clip(effect, kOfxImageEffectOutputClipName, nullptr);
+  define_clip(effect, kOfxImageEffectOutputClipName, nullptr, false);
 
   OfxParamSetHandle set = nullptr;
   if (suites().effect->getParamSet(effect, &set) != kOfxStatOK || !set)

@@ -49,6 +49,9 @@ void post(Instance &instance, const Report &report, bool lasting) {
       }
     }
   }
+  // It stands in the artist's way, so once is enough.
+  if (report.told)
+    return;
   if (auto suite = message_suite())
     suite->message(instance.effect, type, "longtake", text.c_str());
 }

@@ -52,7 +52,7 @@ OfxStatus render(Instance &instance, OfxPropertySetHandle in) {
     HostCalls calls(instance);
     report = node_render(*instance.node, scene_of(instance), args, calls);
   }
-  if (report.status == Status::Done && report.message.empty())
+  if (report.status == Status::Done)
     clear_message(instance);
   return finish(instance, report, true);
 }

@@ -87,11 +87,14 @@ Scene scene_of(const Instance &instance) {
   scene.subject1 = facts_of(instance.subject1);
   scene.subject2 = facts_of(instance.subject2);
   scene.subject3 = facts_of(instance.subject3);
+  scene.pixel_aspect = facts_of(instance.output).pixel_aspect;
 
   OfxPropertySetHandle handle = nullptr;
   if (suites().effect->getPropertySet(instance.effect, &handle) == kOfxStatOK) {
     Props props(handle);
     props.get(kOfxImageEffectPropFrameRate, scene.fps);
+    if (scene.pixel_aspect <= 0)
+      props.get(kOfxImageEffectPropProjectPixelAspectRatio, scene.pixel_aspect);
     double x = 0, y = 0, w = 0, h = 0;
     props.get(kOfxImageEffectPropProjectOffset, x, 0);
     props.get(kOfxImageEffectPropProjectOffset, y, 1);

@@ -67,7 +67,10 @@ pub(crate) mod ffi {
         hint: String,
         in_filter: bool,
         in_general: bool,
-        optional: bool,
+        /// Whether nothing need be connected, in the context general.
+        optional_in_general: bool,
+        /// The same, in the context filter.
+        optional_in_filter: bool,
         mask: bool,
     }
 
@@ -82,6 +85,8 @@ pub(crate) mod ffi {
         clips: Vec<ClipSpec>,
         groups: Vec<GroupSpec>,
         params: Vec<ParamSpec>,
+        /// Parameters that what the node wants of its output depends on.
+        preferences: Vec<String>,
     }
 
     /// The value of a parameter as the host has it; `known` is false where the
@@ -147,6 +152,8 @@ pub(crate) mod ffi {
         subject2: ClipFacts,
         subject3: ClipFacts,
         fps: f64,
+        /// Of the output's pixels, 0 where the host does not say.
+        pixel_aspect: f64,
         has_project: bool,
         project: [f64; 4],
         temporal_access: bool,
@@ -205,6 +212,8 @@ pub(crate) mod ffi {
         status: Status,
         message: String,
         warning: bool,
+        /// Whether the artist was told the same before.
+        told: bool,
     }
 
     /// A stretch of time, where `known`.
@@ -233,7 +242,6 @@ pub(crate) mod ffi {
     /// What the node wants of its output; 0 and unknown leave it to the host.
     struct Preferences {
         fps: f64,
-        pixel_aspect: f64,
         components: Components,
         depth: Depth,
         has_premultiplied: bool,
@@ -344,6 +352,20 @@ fn broken() -> ffi::Report {
                   report it with the host's log."
             .to_owned(),
         warning: false,
+        told: false,
+    }
+}
+
+/// The host, as it is to `node`.
+fn calls_of<'a>(
+    node: &Node,
+    host: Pin<&'a mut ffi::HostCalls>,
+    cuda: Option<&'a node::Cuda>,
+) -> Calls<'a> {
+    Calls {
+        instance: node.id(),
+        host,
+        cuda,
     }
 }
 
@@ -376,12 +398,12 @@ fn node_needs(node: &Node, scene: &ffi::Scene, time: f64) -> ffi::Needs {
 }
 
 fn node_region(node: &Node, scene: &ffi::Scene, host: Pin<&mut ffi::HostCalls>) -> ffi::Region {
-    let mut host = Calls { host, cuda: None };
+    let mut host = calls_of(node, host, None);
     region_of(guard(|| None, || node.region(&scene_of(scene), &mut host)))
 }
 
 fn node_interest(node: &Node, scene: &ffi::Scene, host: Pin<&mut ffi::HostCalls>) -> ffi::Region {
-    let mut host = Calls { host, cuda: None };
+    let mut host = calls_of(node, host, None);
     region_of(guard(
         || None,
         || node.interest(&scene_of(scene), &mut host),
@@ -394,7 +416,6 @@ fn node_preferences(node: &Node, scene: &ffi::Scene) -> ffi::Preferences {
     });
     ffi::Preferences {
         fps: p.fps.unwrap_or(0.0),
-        pixel_aspect: p.pixel_aspect.unwrap_or(0.0),
         components: match p.components {
             Some(node::Components::Rgba) => ffi::Components::Rgba,
             Some(node::Components::Rgb) => ffi::Components::Rgb,
@@ -435,7 +456,7 @@ fn node_render(
         let Some(output) = (unsafe { image_of(&args.output, cuda) }) else {
             return report_of(node::Report::bad_output());
         };
-        let mut host = Calls { host, cuda };
+        let mut host = calls_of(node, host, cuda);
         let args = node::RenderArgs {
             time: args.time,
             window: node::Rect::from(args.window),
@@ -455,7 +476,7 @@ fn node_changed(
     scale: [f64; 2],
     host: Pin<&mut ffi::HostCalls>,
 ) -> ffi::Report {
-    let mut host = Calls { host, cuda: None };
+    let mut host = calls_of(node, host, None);
     guard(broken, || {
         let what = if clip {
             node::Change::Clip

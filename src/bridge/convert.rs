@@ -69,8 +69,11 @@ pub(super) unsafe fn image_of<'a>(
     unsafe { node::Image::new(data, layout) }
 }
 
+fn positive(v: f64) -> Option<f64> {
+    (v.is_finite() && v > 0.0).then_some(v)
+}
+
 fn clip_of(clip: &ffi::ClipFacts) -> node::ClipFacts {
-    let positive = |v: f64| (v.is_finite() && v > 0.0).then_some(v);
     node::ClipFacts {
         connected: clip.connected,
         depth: depth_of(clip.depth),
@@ -99,7 +102,8 @@ pub(super) fn scene_of(scene: &ffi::Scene) -> node::Scene {
         matte: clip_of(&scene.matte),
         guide: clip_of(&scene.guide),
         subjects: [&scene.subject1, &scene.subject2, &scene.subject3].map(clip_of),
-        fps: (scene.fps.is_finite() && scene.fps > 0.0).then_some(scene.fps),
+        fps: positive(scene.fps),
+        pixel_aspect: positive(scene.pixel_aspect),
         project: scene.has_project.then_some(scene.project),
         temporal_access: scene.temporal_access,
     }
@@ -117,6 +121,7 @@ pub(super) fn report_of(report: node::Report) -> ffi::Report {
         },
         message: report.message,
         warning: report.warning,
+        told: report.told,
     }
 }
 

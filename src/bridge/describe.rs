@@ -2,6 +2,7 @@
 
 use super::{ffi, guard};
 use crate::manifest::{ParamKind, Value, manifest};
+use crate::node::PREFERENCES;
 
 /// All that a host is told of the plug-in.
 pub(super) fn plugin_spec() -> ffi::PluginSpec {
@@ -15,6 +16,7 @@ pub(super) fn plugin_spec() -> ffi::PluginSpec {
         clips: Vec::new(),
         groups: Vec::new(),
         params: Vec::new(),
+        preferences: Vec::new(),
     };
     guard(nothing, || {
         let Ok(m) = manifest() else {
@@ -38,19 +40,22 @@ pub(super) fn plugin_spec() -> ffi::PluginSpec {
                 })
                 .collect(),
             params: m.params.iter().map(param_spec).collect(),
+            preferences: PREFERENCES.map(str::to_owned).to_vec(),
         }
     })
 }
 
 fn clip_spec(clip: &crate::manifest::Clip) -> ffi::ClipSpec {
     let has = |context: &str| clip.contexts.iter().any(|c| c == context);
+    let optional = |context: &str| clip.optional.iter().any(|c| c == context);
     ffi::ClipSpec {
         name: clip.name.clone(),
         label: clip.label.clone(),
         hint: clip.hint.clone(),
         in_filter: has("filter"),
         in_general: has("general"),
-        optional: clip.optional,
+        optional_in_general: optional("general"),
+        optional_in_filter: optional("filter"),
         mask: clip.mask,
     }
 }

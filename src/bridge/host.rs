@@ -8,12 +8,18 @@ use crate::node;
 
 /// The host, as the node knows it.
 pub(super) struct Calls<'a> {
+    /// The instance that is at work.
+    pub(super) instance: u64,
     pub(super) host: Pin<&'a mut ffi::HostCalls>,
     /// The GPU that its pictures lie on, in a render that has them there.
     pub(super) cuda: Option<&'a node::Cuda>,
 }
 
 impl node::Host for Calls<'_> {
+    fn instance(&self) -> u64 {
+        self.instance
+    }
+
     fn image(
         &mut self,
         input: node::Input,

@@ -75,8 +75,8 @@ pub struct Clip {
     pub hint: String,
     /// OpenFX contexts that have it: `filter`, `general`.
     pub contexts: Vec<String>,
-    /// Whether the node works without it.
-    pub optional: bool,
+    /// The contexts in which the node works without it.
+    pub optional: Vec<String>,
     /// Whether it is a mask.
     pub mask: bool,
 }

@@ -2,7 +2,8 @@
 //! what the host says, without a picture.
 
 use super::Node;
-use super::host::{Host, Input, Scene};
+use super::extent::Extent;
+use super::host::{Host, Scene};
 use super::known::known;
 use super::order::Order;
 use super::pixels::{Components, Depth};
@@ -27,8 +28,6 @@ pub struct Needs {
 pub struct Preferences {
     /// Frames in a second.
     pub fps: Option<f64>,
-    /// Width of a pixel over its height.
-    pub pixel_aspect: Option<f64>,
     /// What a pixel is made of.
     pub components: Option<Components>,
     /// Sample type.
@@ -42,6 +41,18 @@ pub struct Preferences {
 /// Frames announced ahead, at most. A host may fetch all of them before it
 /// renders; the rest is fetched while rendering.
 const AHEAD: usize = 4;
+
+/// The parameters that [`Node::preferences`] depends on: a host asks again where one
+/// of them changes.
+pub const PREFERENCES: [&str; 7] = [
+    "mode",
+    "engine",
+    "plate",
+    "plateRange",
+    "inputColorspace",
+    "outputColorspace",
+    "ocioConfig",
+];
 
 impl Node {
     /// The whole output.
@@ -111,26 +122,27 @@ impl Node {
     /// What the node wants to see of its inputs: all of it, since any part of a
     /// frame depends on decisions about the whole.
     pub fn interest(&self, scene: &Scene, host: &mut dyn Host) -> Option<[f64; 4]> {
-        if scene.generator {
+        if scene.without_source() {
             return None;
         }
         self.region(scene, host)
     }
 
     /// What the node wants of its output: what the inputs have, and for a
-    /// plate file without an input what the file has.
+    /// plate file without an input what the file has. The answer depends on
+    /// [`PREFERENCES`]. Of the file's pixel aspect nothing is said: the node gives no
+    /// clip another than the project's, and resizes to it.
     pub fn preferences(&self, scene: &Scene) -> Preferences {
         let mut preferences = Preferences {
             frame_varying: true,
             ..Preferences::default()
         };
-        let order = Order::of(scene).ok();
-        if let Some(file) = order.and_then(|o| o.file).filter(|_| scene.generator) {
+        let alone = scene.without_source();
+        if let Some(file) = alone.then(|| Order::file_of(scene)).flatten() {
             let info = &file.info;
             let has = |name| info.channel(name).is_some();
             let colour = has("R") || has("Y");
             preferences.fps = Some(info.fps);
-            preferences.pixel_aspect = Some(info.pixel_aspect);
             preferences.premultiplied = has("A").then_some(file.premultiplied);
             preferences.components = Some(match (colour, has("A")) {
                 (true, false) => Components::Rgb,
@@ -147,14 +159,13 @@ impl Node {
     }
 }
 
-/// Where the plate lies, in canonical coordinates: Source's region, else a
-/// file's format.
+/// Where the plate lies, in canonical coordinates: where all of Source's frames do,
+/// else a file's format.
 pub(super) fn format(scene: &Scene, order: &Order, host: &mut dyn Host) -> Option<[f64; 4]> {
-    if !scene.generator {
-        let first = f64::from(order.request.plate.first);
-        if let Some(region) = finite(host.region(Input::Source, first)) {
-            return Some(region);
-        }
+    if !scene.without_source()
+        && let Some(extent) = Extent::of(scene, order.request.plate, host)
+    {
+        return Some(extent.region);
     }
     let file = order.file.as_ref()?;
     let size = |from: i32, to: i32| f64::from(to) - f64::from(from);
@@ -162,16 +173,11 @@ pub(super) fn format(scene: &Scene, order: &Order, host: &mut dyn Host) -> Optio
     Some([0.0, 0.0, width, size(file.display.y0, file.display.y1)])
 }
 
-/// Width of the host's pixels over their height.
-pub(super) fn pixel_aspect(scene: &Scene, order: &Order) -> f64 {
-    let aspect = match &order.file {
-        Some(file) if scene.generator => file.info.pixel_aspect,
-        _ => scene.source.pixel_aspect,
+/// Width of the host's pixels over their height: Source's, else the output's.
+pub(super) fn pixel_aspect(scene: &Scene) -> f64 {
+    let aspect = match scene.without_source() {
+        true => scene.pixel_aspect.unwrap_or(1.0),
+        false => scene.source.pixel_aspect,
     };
     if aspect > 0.0 { aspect } else { 1.0 }
-}
-
-/// A region that has an end.
-fn finite(region: Option<[f64; 4]>) -> Option<[f64; 4]> {
-    region.filter(|r| r.iter().all(|v| v.abs() < 1e6) && r[0] < r[2] && r[1] < r[3])
 }

@@ -7,6 +7,11 @@
 //! stop. A thread that stops is gone at once; the work goes on as long as
 //! anybody waits for it.
 //!
+//! Pictures come from one instance of the node, the one whose thread joined
+//! first: another may have another plate on its inputs, however alike they
+//! seem. Work whose instance has gone ends where it needs the next picture, and
+//! those who still wait begin it anew.
+//!
 //! No lock is held while the host is called: a host may come back to the same
 //! node from inside of what we ask of it.
 
@@ -77,6 +82,9 @@ pub(super) struct Ask {
     pub canvas: Rect,
     /// Which samples.
     pub names: &'static [&'static str],
+    /// Whether pictures show windows of their own of the canvas, so that a smaller
+    /// one is not of another size.
+    pub cropped: bool,
 }
 
 struct State<T> {
@@ -85,6 +93,10 @@ struct State<T> {
     stage: String,
     fraction: f64,
     waiting: usize,
+    /// The instance that hands pictures over.
+    server: u64,
+    /// Those of its threads that wait; none before the first has joined.
+    serving: Option<usize>,
     result: Option<Result<T, Failure>>,
 }
 
@@ -118,9 +130,9 @@ impl<T> Desk<'_, T> {
         let mut state = self.0.state.lock();
         state.answer = None;
         state.ask = Some(ask);
-        self.0.news.notify_one();
+        self.0.news.notify_all();
         loop {
-            if self.0.cancel.is_cancelled() {
+            if self.0.cancel.is_cancelled() || state.serving == Some(0) {
                 state.ask = None;
                 return Err(Cancelled.into());
             }
@@ -154,6 +166,8 @@ impl<T: Clone + Send + 'static> Errand<T> {
                 stage: String::new(),
                 fraction: 0.0,
                 waiting: 0,
+                server: 0,
+                serving: None,
                 result: None,
             }),
             news: Condvar::new(),
@@ -183,12 +197,20 @@ impl<T: Clone + Send + 'static> Errand<T> {
         self.cancel.is_cancelled() || self.state.lock().result.is_some()
     }
 
-    /// Counts the calling thread among those that wait, which must then
-    /// [`attend`](Self::attend); false where the work was given up already.
-    pub fn join(&self) -> bool {
+    /// Counts the calling thread, of the node `instance`, among those that wait,
+    /// which must then [`attend`](Self::attend); false where the work was given up
+    /// already.
+    pub fn join(&self, instance: u64) -> bool {
         let mut state = self.state.lock();
         let joined = !self.cancel.is_cancelled();
-        state.waiting += usize::from(joined);
+        if joined {
+            state.waiting += 1;
+            if state.serving.is_none() {
+                state.server = instance;
+            }
+            let serves = usize::from(state.server == instance);
+            state.serving = Some(state.serving.unwrap_or(0) + serves);
+        }
         joined
     }
 
@@ -196,20 +218,29 @@ impl<T: Clone + Send + 'static> Errand<T> {
     /// [`join`](Self::join). `show` says whether this thread shows the progress
     /// of long work.
     pub fn attend(&self, host: &mut dyn Host, show: bool) -> Result<T, Failure> {
+        let stopped = || Err(Failure::Stopped);
+        self.wait(host, show).unwrap_or_else(stopped)
+    }
+
+    /// As [`attend`](Self::attend); `None` where it was this thread that stopped,
+    /// and [`Failure::Stopped`] where those who handed pictures over did.
+    pub fn wait(&self, host: &mut dyn Host, show: bool) -> Option<Result<T, Failure>> {
         let begun = Instant::now();
+        let instance = host.instance();
         let mut polled = begun;
         loop {
             let (ask, shown) = {
                 let mut state = self.state.lock();
                 if let Some(result) = &state.result {
-                    return result.clone();
+                    return Some(result.clone());
                 }
-                if state.ask.is_none() {
+                let serves = state.server == instance;
+                if !serves || state.ask.is_none() {
                     self.news.wait_for(&mut state, POLL);
                 }
                 let shown = (show && begun.elapsed() > PATIENCE && !state.stage.is_empty())
                     .then(|| (state.stage.clone(), state.fraction));
-                (state.ask.take(), shown)
+                (state.ask.take_if(|_| serves), shown)
             };
             // From here on the host is called, without the lock.
             let mut stop = false;
@@ -219,7 +250,7 @@ impl<T: Clone + Send + 'static> Errand<T> {
                     // thread may still be served.
                     Err(_) if host.aborted() => {
                         self.state.lock().ask = Some(ask);
-                        self.news.notify_one();
+                        self.news.notify_all();
                         stop = true;
                     }
                     answer => {
@@ -236,14 +267,18 @@ impl<T: Clone + Send + 'static> Errand<T> {
             if stop {
                 let mut state = self.state.lock();
                 state.waiting -= 1;
+                if state.server == instance {
+                    state.serving = state.serving.map(|n| n.saturating_sub(1));
+                }
                 if state.waiting == 0 {
                     self.cancel.cancel();
                 }
-                return Err(Failure::Stopped);
+                return None;
             }
         }
     }
 }
+
 /// What the artist reads where our own code failed.
 const BROKEN: &str = "Longtake met an error of its own. Press Clear and render again; if it stays, report it with the host's log.";
 
@@ -273,7 +308,7 @@ fn check_size(ask: &Ask, region: &Rect) -> Result<(), FrameError> {
     let plate = &ask.canvas;
     let apart = |a: usize, b: usize| a.abs_diff(b) > 2;
     let other = apart(region.width(), plate.width()) && apart(region.height(), plate.height());
-    if !other || (region.x1, region.y1) != (plate.x1, plate.y1) {
+    if ask.cropped || !other || (region.x1, region.y1) != (plate.x1, plate.y1) {
         return Ok(());
     }
     let found = (region.width(), region.height());

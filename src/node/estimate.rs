@@ -74,7 +74,7 @@ fn plate(scene: &Scene, order: &Order, host: &mut dyn Host) -> Option<PlateInfo>
         return Some(file.info.clone());
     }
     let [x1, y1, x2, y2] = format(scene, order, host)?;
-    let pixel_aspect = pixel_aspect(scene, order);
+    let pixel_aspect = pixel_aspect(scene);
     let side = |length: f64| (length.round() as usize).max(1);
     let (width, height) = (side((x2 - x1) / pixel_aspect), side(y2 - y1));
     let components = scene.source.components.unwrap_or(Components::Rgba);

@@ -1,20 +1,21 @@
 //! A plate in files, for hosts that hand over only the current frame and for
 //! the generator: opened once in the process, read on our own threads.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::frames::FrameCache;
+use super::stamp::Stamp;
 use crate::frame::{
     Conversion, FilePlate, FrameError, FrameRange, Picture, PlateInfo, PlateOptions, PlateReader,
-    ScaledPlate, Sequence, Transfer, Warning, Window,
+    ScaledPlate, Transfer, Warning, Window,
 };
 use crate::sequence::{Colour, Ways, key_of};
 
-/// For how long files are taken to be as they were.
+/// For how long files are taken to be as they were, in a host.
 const FRESH: Duration = Duration::from_secs(1);
 /// Plates kept open at most.
 const OPEN: usize = 4;
@@ -126,72 +127,76 @@ impl FileSource {
 
 /// Open plates, and those that could not be opened, for as long as their files
 /// stay as they are.
-#[derive(Default)]
-pub(super) struct OpenFiles(Mutex<Vec<Entry>>);
+pub(super) struct OpenFiles {
+    slots: Mutex<Vec<(FileChoice, Slot)>>,
+    /// For how long files are taken to be as they were.
+    fresh: Duration,
+}
+
+/// A plate, by itself: one that takes long to open keeps nobody from another.
+type Slot = Arc<Mutex<Option<Entry>>>;
 
 struct Entry {
-    choice: FileChoice,
     stamp: Stamp,
     looked: Instant,
     result: Result<Arc<FileSource>, String>,
 }
 
-/// Time of change and size of what stands for a whole sequence: its folder and
-/// the files at its ends.
-type Stamp = Vec<Option<(SystemTime, u64)>>;
+impl Default for OpenFiles {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+            fresh: FRESH,
+        }
+    }
+}
 
 impl OpenFiles {
     /// The plate that `choice` names. The error is a sentence for the artist.
     pub fn get(&self, choice: &FileChoice) -> Result<Arc<FileSource>, String> {
-        let mut entries = self.0.lock();
-        if let Some(at) = entries.iter().position(|e| e.choice == *choice) {
-            let mut entry = entries.remove(at);
-            let fresh = entry.looked.elapsed() < FRESH;
-            if fresh || (entry.result.is_ok() && entry.stamp == stamp(&choice.path)) {
+        let slot = self.slot(choice);
+        let mut slot = slot.lock();
+        if let Some(entry) = &mut *slot {
+            let fresh = entry.looked.elapsed() < self.fresh;
+            if fresh || (entry.result.is_ok() && entry.stamp.still(choice)) {
                 if !fresh {
                     entry.looked = Instant::now();
                 }
-                let result = entry.result.clone();
-                entries.push(entry);
-                return result;
+                return entry.result.clone();
             }
         }
-        let before = stamp(&choice.path);
+        let stamp = Stamp::of(choice);
         let result = FileSource::open(choice)
             .map(Arc::new)
             .map_err(|e| e.to_string());
-        entries.push(Entry {
-            choice: choice.clone(),
-            stamp: before,
+        *slot = Some(Entry {
+            stamp,
             looked: Instant::now(),
             result: result.clone(),
         });
-        if entries.len() > OPEN {
-            entries.remove(0);
-        }
         result
+    }
+
+    /// Where the plate that `choice` names is kept, the most recently used last.
+    fn slot(&self, choice: &FileChoice) -> Slot {
+        let mut slots = self.slots.lock();
+        let at = slots.iter().position(|(c, _)| c == choice);
+        let own = match at {
+            Some(at) => slots.remove(at),
+            None => (choice.clone(), Slot::default()),
+        };
+        let slot = Arc::clone(&own.1);
+        slots.push(own);
+        if slots.len() > OPEN {
+            slots.remove(0);
+        }
+        slot
     }
 
     /// Closes all.
     pub fn clear(&self) {
-        self.0.lock().clear();
+        self.slots.lock().clear();
     }
-}
-
-fn stamp(path: &Path) -> Stamp {
-    let look = |path: &Path| {
-        let meta = std::fs::metadata(path).ok()?;
-        Some((meta.modified().ok()?, meta.len()))
-    };
-    let Ok(sequence) = Sequence::find(path) else {
-        return vec![look(path)];
-    };
-    let mut stamp = vec![look(path), look(sequence.folder())];
-    if let Ok(files) = sequence.files() {
-        let ends = [files.values().next(), files.values().next_back()];
-        stamp.extend(ends.into_iter().flatten().map(|p| look(p)));
-    }
-    stamp
 }
 
 /// Reads a plate file at one `factor`-th of its size, through the cache.
@@ -254,5 +259,76 @@ impl PlateReader for Straight<'_> {
             }
         }
         Ok(picture)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::frame::{FrameHeader, SequenceWriter, WriteOptions};
+
+    fn write(path: &Path, frames: std::ops::RangeInclusive<i32>) {
+        let info = PlateInfo {
+            range: FrameRange::new(*frames.start(), *frames.end()).unwrap(),
+            width: 8,
+            height: 4,
+            full_size: (8, 4),
+            channels: ["R", "G", "B"].map(str::to_owned).to_vec(),
+            fps: 24.0,
+            transfer: Transfer::Linear,
+            pixel_aspect: 1.0,
+        };
+        let header = FrameHeader::new(&info);
+        let writer = SequenceWriter::new(path, header, WriteOptions::default()).unwrap();
+        for frame in frames {
+            let picture = Arc::new(Picture::new(8, 4, 3));
+            writer.write(frame, &picture).unwrap();
+        }
+    }
+
+    fn choice(path: &Path, range: Option<FrameRange>) -> FileChoice {
+        FileChoice {
+            path: path.to_owned(),
+            range,
+            transfer: None,
+            colour: None,
+        }
+    }
+
+    #[test]
+    fn a_plate_is_opened_again_where_its_own_files_change_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        write(&at("plate.####.exr"), 1..=3);
+        std::fs::copy(at("plate.0001.exr"), at("still.exr")).unwrap();
+        let files = OpenFiles {
+            fresh: Duration::ZERO,
+            ..OpenFiles::default()
+        };
+        let all = choice(&at("plate.####.exr"), None);
+        let first = choice(&all.path, FrameRange::new(1, 3));
+        let single = choice(&at("still.exr"), None);
+        let open = || [&all, &first, &single].map(|c| files.get(c).unwrap());
+        let same = |a: &[Arc<FileSource>; 3], b: &[Arc<FileSource>; 3]| {
+            std::array::from_fn(|i| Arc::ptr_eq(&a[i], &b[i]))
+        };
+        let before = open();
+        // Output is written beside it.
+        write(&at("out.####.exr"), 1..=2);
+        assert_eq!(same(&before, &open()), [true; 3]);
+        // A frame more of the plate, which the range leaves out.
+        write(&at("plate.####.exr"), 4..=4);
+        let longer = open();
+        assert_eq!(same(&before, &longer), [false, true, true]);
+        assert_eq!(longer[0].info.range.last, 4);
+        // A frame is written anew: its time tells, or its size.
+        std::fs::write(at("plate.0002.exr.new"), b"longer than nothing").unwrap();
+        std::fs::rename(at("plate.0002.exr.new"), at("plate.0002.exr")).unwrap();
+        assert!(files.get(&first).is_err(), "it is no EXR any more");
+        std::fs::copy(at("plate.0001.exr"), at("plate.0002.exr")).unwrap();
+        std::fs::write(at("still.exr"), b"no picture").unwrap();
+        assert!(files.get(&first).is_ok() && files.get(&single).is_err());
     }
 }

@@ -81,18 +81,30 @@ pub(super) fn resized(picture: &Picture, width: usize, height: usize) -> Picture
     out
 }
 
-/// Multiplies colours by alpha, the last of `names` where it is there.
-pub(super) fn premultiply(picture: &mut Picture, names: &[&str]) {
+/// What is done with colours that a file has with alpha, or without, and the host
+/// the other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alpha {
+    /// Nothing.
+    Stays,
+    /// They are multiplied by alpha.
+    Multiplied,
+    /// They are divided by alpha, where there is any.
+    Divided,
+}
+
+/// Multiplies colours by alpha, one of `names`, or divides them by it.
+pub(super) fn with_alpha(picture: &mut Picture, names: &[&str], how: Alpha) {
     let Some(alpha) = names.iter().position(|&n| n == "A") else {
         return;
     };
-    let colours = names.len();
-    for pixel in picture.data_mut().chunks_exact_mut(colours) {
+    for pixel in picture.data_mut().chunks_exact_mut(names.len()) {
         let a = pixel[alpha];
-        for (k, sample) in pixel.iter_mut().enumerate() {
-            if k != alpha {
-                *sample *= a;
-            }
+        let colours = pixel.iter_mut().enumerate().filter(|(k, _)| *k != alpha);
+        match how {
+            Alpha::Multiplied => colours.for_each(|(_, c)| *c *= a),
+            Alpha::Divided if a > 0.0 => colours.for_each(|(_, c)| *c /= a),
+            Alpha::Divided | Alpha::Stays => {}
         }
     }
 }

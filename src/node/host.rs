@@ -81,6 +81,8 @@ pub struct Scene {
     pub subjects: [ClipFacts; SUBJECTS],
     /// Frames in a second of the effect.
     pub fps: Option<f64>,
+    /// Width of the output's pixels over their height, where the host says.
+    pub pixel_aspect: Option<f64>,
     /// The project's area, canonical coordinates `x1 y1 x2 y2`.
     pub project: Option<[f64; 4]>,
     /// Whether the host hands over frames of other times than the current.
@@ -88,6 +90,11 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// Whether nothing hangs on Source, so that a plate in files stands alone.
+    pub(super) fn without_source(&self) -> bool {
+        self.generator || !self.source.connected
+    }
+
     /// The values, checked against the manifest. A value that the host would
     /// not tell is the default.
     ///
@@ -134,6 +141,9 @@ impl Scene {
 /// What may be asked of the host, on the thread of the action and only while
 /// the action runs.
 pub trait Host {
+    /// Tells the instance of the node that is at work from all others.
+    fn instance(&self) -> u64;
+
     /// Shows `see` the picture of `input` at `time`, which stays valid for that
     /// call alone; false where there is no picture.
     fn image(&mut self, input: Input, time: f64, see: &mut dyn FnMut(&Image<'_>)) -> bool;
@@ -159,6 +169,10 @@ pub trait Host {
 pub struct NoHost;
 
 impl Host for NoHost {
+    fn instance(&self) -> u64 {
+        0
+    }
+
     fn image(&mut self, _: Input, _: f64, _: &mut dyn FnMut(&Image<'_>)) -> bool {
         false
     }

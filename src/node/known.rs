@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::ahead::Play;
 use super::colours::Colours;
 use super::errand::Errand;
+use super::extent::Extent;
 use super::file::OpenFiles;
 use super::frames::FrameCache;
 use super::plate::HostPlate;
@@ -52,6 +53,8 @@ pub(super) struct Known {
     /// Facts of plates whose host gives no frame twice with the same samples.
     unsteady: Mutex<HashSet<blake3::Hash>>,
     looks: Mutex<HashMap<blake3::Hash, HostPlate>>,
+    /// Where plates on Source lie.
+    extents: Mutex<HashMap<blake3::Hash, Option<Extent>>>,
     orders: Mutex<HashMap<blake3::Hash, blake3::Hash>>,
     /// Held from a last look at what is known to the noting of what is new.
     pub noting: Mutex<()>,
@@ -173,6 +176,22 @@ impl Known {
     /// Looks are to be taken anew.
     pub fn look_again(&self) {
         self.looks.lock().clear();
+        self.extents.lock().clear();
+    }
+
+    /// Where the plate lies that `about` names; the inner `None` where its host does
+    /// not say.
+    pub fn extent(&self, about: &blake3::Hash) -> Option<Option<Extent>> {
+        self.extents.lock().get(about).copied()
+    }
+
+    /// Remembers where it lies.
+    pub fn measured(&self, about: blake3::Hash, extent: Option<Extent>) {
+        let mut extents = self.extents.lock();
+        if extents.len() >= NOTES {
+            extents.clear();
+        }
+        extents.insert(about, extent);
     }
 
     /// The order that the parameters and facts named by `about` came to last.

@@ -4,6 +4,8 @@
 //! its pictures: the same samples, or, where a proxy is compared with the full
 //! size, the same look.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Picture, Transfer};
@@ -29,35 +31,72 @@ pub(super) struct Likeness {
 impl Likeness {
     /// Of `picture`, whose values relate to light as `transfer` says.
     pub fn of(picture: &Picture, transfer: Transfer) -> Self {
+        let look = (picture, transfer);
         Self {
-            exact: hash(picture.data()),
-            size: (picture.width() as u32, picture.height() as u32),
-            small: small(picture, transfer),
+            exact: look.exact(),
+            size: look.size(),
+            small: look.small().into_owned(),
         }
     }
 
-    /// Whether `picture` has the same samples; `None` where its size differs,
+    /// Whether `other` has the same samples; `None` where its size differs,
     /// so that only the look can be compared.
-    pub fn same(&self, picture: &Picture) -> Option<bool> {
-        let size = (picture.width() as u32, picture.height() as u32);
-        (self.size == size).then(|| self.exact == hash(picture.data()))
+    pub fn same(&self, other: &dyn Look) -> Option<bool> {
+        (self.size == other.size()).then(|| self.exact == other.exact())
     }
 
-    /// Whether `picture` looks the same.
-    pub fn resembles(&self, picture: &Picture, transfer: Transfer) -> bool {
+    /// Whether `other` looks the same.
+    pub fn resembles(&self, other: &dyn Look) -> bool {
         // Of a thumbnail nothing can be told.
-        let size = (self.size.0 as usize, self.size.1 as usize);
-        let least = |n: usize, cells: usize| n >= 2 * cells;
-        if size != (picture.width(), picture.height())
-            && !(least(picture.width(), GRID.0) && least(picture.height(), GRID.1))
-        {
+        let (size, least) = (other.size(), |n: u32, cells: usize| n as usize >= 2 * cells);
+        if self.size != size && !(least(size.0, GRID.0) && least(size.1, GRID.1)) {
             return true;
         }
-        let other = small(picture, transfer);
+        let other = other.small();
         self.small.len() == other.len()
             && (self.small.iter())
-                .zip(&other)
+                .zip(other.iter())
                 .all(|(a, b)| a.abs_diff(*b) <= APART)
+    }
+}
+
+/// What a [`Likeness`] is held against: another, or a picture, of which no more is
+/// worked out than the comparison needs.
+pub(super) trait Look {
+    /// A hash of all samples.
+    fn exact(&self) -> u64;
+    /// Size of the picture.
+    fn size(&self) -> (u32, u32);
+    /// A small copy, perceptually encoded.
+    fn small(&self) -> Cow<'_, [u8]>;
+}
+
+impl Look for Likeness {
+    fn exact(&self) -> u64 {
+        self.exact
+    }
+
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    fn small(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.small)
+    }
+}
+
+/// A picture, and how its values relate to light.
+impl Look for (&Picture, Transfer) {
+    fn exact(&self) -> u64 {
+        hash(self.0.data())
+    }
+
+    fn size(&self) -> (u32, u32) {
+        (self.0.width() as u32, self.0.height() as u32)
+    }
+
+    fn small(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(small(self.0, self.1))
     }
 }
 
@@ -149,10 +188,14 @@ mod tests {
         for at in [0, 7, 8, 70 * 41 * 3 - 1] {
             let mut b = a.clone();
             b.data_mut()[at] += 1e-4;
-            assert_eq!(known.same(&b), Some(false), "sample {at}");
-            assert!(known.resembles(&b, Transfer::Linear));
+            assert_eq!(
+                known.same(&(&b, Transfer::Linear)),
+                Some(false),
+                "sample {at}"
+            );
+            assert!(known.resembles(&(&b, Transfer::Linear)));
         }
-        assert_eq!(known.same(&a), Some(true));
+        assert_eq!(known.same(&(&a, Transfer::Linear)), Some(true));
     }
 
     #[test]
@@ -160,15 +203,15 @@ mod tests {
         let look = |x: f32, y: f32| 0.5 + 0.4 * (9.0 * x).sin() * (7.0 * y).cos();
         let full = Likeness::of(&picture(640, 360, look), Transfer::Linear);
         let half = picture(320, 180, look);
-        assert_eq!(full.same(&half), None);
-        assert!(full.resembles(&half, Transfer::Linear));
+        assert_eq!(full.same(&(&half, Transfer::Linear)), None);
+        assert!(full.resembles(&(&half, Transfer::Linear)));
         let other = picture(320, 180, |x, y| look(x + 0.2, y));
-        assert!(!full.resembles(&other, Transfer::Linear));
+        assert!(!full.resembles(&(&other, Transfer::Linear)));
     }
 
     #[test]
     fn the_smallest_picture_has_a_likeness() {
         let one = picture(1, 1, |_, _| 0.5);
-        assert!(Likeness::of(&one, Transfer::Display).resembles(&one, Transfer::Display));
+        assert!(Likeness::of(&one, Transfer::Display).resembles(&(&one, Transfer::Display)));
     }
 }

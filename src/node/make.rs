@@ -129,6 +129,6 @@ fn gather(
             Err(error) => Err(error.into()),
         }
     });
-    errand.join();
+    errand.join(host.instance());
     errand.attend(host, true)
 }

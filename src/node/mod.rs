@@ -7,8 +7,10 @@
 mod actions;
 mod ahead;
 mod colours;
+mod ends;
 mod errand;
 mod estimate;
+mod extent;
 mod file;
 mod fit;
 mod frames;
@@ -25,20 +27,23 @@ mod record;
 mod render;
 mod serve;
 mod shelf;
+mod stamp;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-pub use actions::{Needs, Preferences};
+pub use actions::{Needs, PREFERENCES, Preferences};
 pub use host::{ClipFacts, Host, Input, NoHost, RawValue, Scene};
 pub use panel::Change;
 pub use pixels::{Components, Cuda, Depth, Image, Layout, Rect};
 pub use render::{RenderArgs, Report, Status};
 
 /// An instance of the node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Node {
+    id: u64,
     /// What the artist was told last, so that it is told once and not for each
     /// frame.
     told: Mutex<String>,
@@ -53,24 +58,43 @@ const TOLD_FOR: Duration = Duration::from_secs(60);
 impl Node {
     /// An instance that has told nothing yet.
     pub fn new() -> Self {
-        Self::default()
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            told: Mutex::default(),
+        }
     }
 
-    /// `message` where the artist was not told already, else nothing.
-    fn once(&self, message: String) -> String {
+    /// Tells it from all others of the process, those that are gone too.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// `report`, which says whether the artist was told its sentence already.
+    fn once(&self, report: Report) -> Report {
+        let message = &report.message;
         let mut told = self.told.lock();
         let mut before = TOLD_BEFORE.lock();
         before.retain(|(_, at)| at.elapsed() < TOLD_FOR);
-        let again = *told == message
-            || (told.is_empty() && before.iter().any(|(text, _)| *text == message));
-        told.clone_from(&message);
-        if again { String::new() } else { message }
+        let again = *told == *message
+            || (told.is_empty() && before.iter().any(|(text, _)| text == message));
+        told.clone_from(message);
+        Report {
+            told: again,
+            ..report
+        }
     }
 
     /// The artist may be told anything anew.
     fn tell_again(&self) {
         let told = std::mem::take(&mut *self.told.lock());
         TOLD_BEFORE.lock().retain(|(text, _)| *text != told);
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

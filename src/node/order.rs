@@ -7,7 +7,7 @@ use super::host::Scene;
 use super::known::known;
 use crate::engine::{Engine, SUBJECTS, Timeline};
 use crate::frame::FrameRange;
-use crate::manifest::manifest;
+use crate::manifest::{Values, manifest};
 use crate::sequence::{Colour, Mode, Request, Setup, key_of};
 
 /// A clip at least as long as this says its own length; shorter ones may be
@@ -51,44 +51,33 @@ impl Order {
             let connected = scene.subjects.map(|clip| clip.connected);
             subjects = setup.connect(&values, connected);
         }
-        if path.contains(char::REPLACEMENT_CHARACTER) {
-            return Err(
-                "the name in Plate file is not UTF-8: rename the folder or the frames".to_owned(),
-            );
-        }
-        if let Some(info) = setup.blank(None).filter(|_| path.is_empty()) {
-            let (have, fps) = (info.range, info.fps);
-            let colour = known().colours.get(&values, true)?;
-            let blank = FileSource::blank(info, colour.as_deref()).map_err(|e| e.to_string())?;
-            let blank = Arc::new(blank);
-            return Self::new(scene, setup, have, fps, Some(blank), subjects);
-        }
-        if path.is_empty() && scene.generator {
-            return Err("there is no plate yet: set Plate file to a frame sequence".to_owned());
-        }
-        if path.is_empty() {
-            let colour = known().colours.get(&values, false)?;
-            tell(&mut setup, colour.as_deref());
-            let have = source_range(scene, &setup)?;
-            let fps = scene.source.fps.or(scene.fps).unwrap_or(24.0);
-            return Self::new(scene, setup, have, fps, None, subjects);
-        }
-        if matches!(setup.mode, Mode::Fill | Mode::Match) {
-            return Err(
-                "this mode takes its plate from Source, its matte from Matte and its guide from Guide: clear Plate file"
-                    .to_owned(),
-            );
-        }
-        let colour = known().colours.get(&values, true)?;
-        tell(&mut setup, colour.as_deref());
-        let file = known().files.get(&FileChoice {
-            path: path.into(),
-            range: setup.plate,
-            transfer: setup.transfer,
-            colour,
-        })?;
-        let (have, fps) = (file.info.range, file.info.fps);
-        Self::new(scene, setup, have, fps, Some(file), subjects)
+        let file = open(&values, &mut setup)?;
+        let (have, fps) = match &file {
+            Some(file) => (file.info.range, file.info.fps),
+            None if scene.generator => {
+                return Err("there is no plate yet: set Plate file to a frame sequence".to_owned());
+            }
+            None if !scene.source.connected => {
+                return Err(
+                    "there is no plate yet: connect it to Source, or set Plate file to its frame sequence"
+                        .to_owned(),
+                );
+            }
+            None => {
+                let colour = known().colours.get(&values, false)?;
+                tell(&mut setup, colour.as_deref());
+                let fps = scene.source.fps.or(scene.fps).unwrap_or(24.0);
+                (source_range(scene, &setup)?, fps)
+            }
+        };
+        Self::new(scene, setup, have, fps, file, subjects)
+    }
+
+    /// The plate that lies in files, where there is one, whether or not the rest of the
+    /// parameters goes with it.
+    pub fn file_of(scene: &Scene) -> Option<Arc<FileSource>> {
+        let values = scene.values(manifest().ok()?).ok()?;
+        open(&values, &mut Setup::of(&values)).ok()?
     }
 
     fn new(
@@ -140,6 +129,40 @@ impl Order {
             &format!("{:?} {} {:?}", self.timeline, r.fps, self.setup.transfer),
         ])
     }
+}
+
+/// The plate that lies in files: the one that is named, or what stands for one where
+/// frames are made from nothing. Tells `setup` what its values are.
+fn open(values: &Values, setup: &mut Setup) -> Result<Option<Arc<FileSource>>, String> {
+    let path = values.text("plate").trim();
+    if path.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(
+            "the name in Plate file is not UTF-8: rename the folder or the frames".to_owned(),
+        );
+    }
+    if path.is_empty() {
+        let Some(info) = setup.blank(None) else {
+            return Ok(None);
+        };
+        let colour = known().colours.get(values, true)?;
+        let blank = FileSource::blank(info, colour.as_deref()).map_err(|e| e.to_string())?;
+        return Ok(Some(Arc::new(blank)));
+    }
+    if matches!(setup.mode, Mode::Fill | Mode::Match) {
+        return Err(
+            "this mode takes its plate from Source, its matte from Matte and its guide from Guide: clear Plate file"
+                .to_owned(),
+        );
+    }
+    let colour = known().colours.get(values, true)?;
+    tell(setup, colour.as_deref());
+    let file = known().files.get(&FileChoice {
+        path: path.into(),
+        range: setup.plate,
+        transfer: setup.transfer,
+        colour,
+    })?;
+    Ok(Some(file))
 }
 
 /// Tells `setup` what the plate's values are. A guide comes in the project's colours, as

@@ -86,6 +86,7 @@ impl Node {
             status: Status::Done,
             message,
             warning: false,
+            told: false,
         }
     }
 }
@@ -201,7 +202,7 @@ fn lends_itself(
         }
         None => Ok("The latents are there: frames need only be decoded.".to_owned()),
     });
-    errand.join();
+    errand.join(host.instance());
     errand.attend(host, true)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::errand::{Ask, Desk, Failure};
+use super::extent::Extent;
 use super::host::{Host, Input, Scene};
 use super::known::known;
 use super::order::Order;
@@ -20,8 +21,10 @@ use crate::sequence::key_of;
 pub(super) struct HostPlate {
     /// What the engine is told.
     pub info: PlateInfo,
-    /// The pixels of it, at the scale of this render.
+    /// The pixels of it, at the scale of this render: of all its frames together.
     pub canvas: Rect,
+    /// Whether its frames are windows of their own of that.
+    pub cropped: bool,
     /// Its samples.
     pub names: &'static [&'static str],
     /// Whether the matte is used.
@@ -44,11 +47,12 @@ impl HostPlate {
     ) -> Result<Self, Failure> {
         let range = order.request.plate;
         let time = f64::from(range.first);
-        let full = host.region(Input::Source, time);
+        let own = host.region(Input::Source, time);
+        let extent = Extent::of(scene, range, host);
         let about = key_of(&[
             "look",
             order.about().to_hex().as_str(),
-            &format!("{:?} {scale:?} {full:?}", scene.source),
+            &format!("{:?} {scale:?} {own:?} {extent:?}", scene.source),
         ]);
         if let Some(plate) = known().look(&about).filter(|_| !anew) {
             return Ok(plate);
@@ -59,13 +63,15 @@ impl HostPlate {
             seen = Some((image.region(), layout.components, layout.depth));
         };
         host.image(Input::Source, time, &mut see);
-        let Some((canvas, components, depth)) = seen else {
+        let Some((shown, components, depth)) = seen else {
             if host.aborted() {
                 return Err(Failure::Stopped);
             }
             return Err(Failure::no_picture(Input::Source, range.first));
         };
         let pixel_aspect = scene.source.pixel_aspect.max(1e-3);
+        let canvas = extent.map_or(shown, |e| e.canvas(own, shown, pixel_aspect, scale));
+        let full = extent.map(|e| e.region).or(own);
         let by_depth = if depth.is_float() {
             Transfer::Linear
         } else {
@@ -83,6 +89,7 @@ impl HostPlate {
                 pixel_aspect,
             },
             canvas,
+            cropped: extent.is_some_and(|e| e.cropped),
             names: components.names(),
             matte: order.matte,
             guide: order.guide,
@@ -90,6 +97,40 @@ impl HostPlate {
         };
         known().looked(about, &plate);
         Ok(plate)
+    }
+
+    /// The inputs that play a part.
+    pub fn inputs(&self) -> Vec<Input> {
+        let subjects = (0..SUBJECTS).map(|i| (Input::Subject(i), self.subjects[i]));
+        let others = [(Input::Matte, self.matte), (Input::Guide, self.guide)];
+        let used = others.into_iter().chain(subjects).filter(|(_, used)| *used);
+        [Input::Source]
+            .into_iter()
+            .chain(used.map(|(input, _)| input))
+            .collect()
+    }
+
+    /// What is asked of the host for a frame of `input`: mattes are laid over the
+    /// plate's pixels, and a guide is of the plate's format.
+    pub fn ask(&self, input: Input, frame: i32) -> Ask {
+        Ask {
+            input,
+            frame,
+            canvas: self.canvas,
+            names: match input {
+                Input::Source | Input::Guide => self.names,
+                Input::Matte | Input::Subject(_) => Components::Alpha.names(),
+            },
+            cropped: self.cropped,
+        }
+    }
+
+    /// How the values of `input` relate to light.
+    pub fn transfer_of(&self, input: Input) -> Transfer {
+        match input {
+            Input::Source | Input::Guide => self.info.transfer,
+            Input::Matte | Input::Subject(_) => Transfer::Linear,
+        }
     }
 
     /// What all plates have in common that may be this one, at any scale.
@@ -160,8 +201,6 @@ pub(super) fn those<'r, T: Send>(
 /// What a reader does with each frame that it sees.
 #[derive(Clone, Copy)]
 pub(super) enum Watch<'a> {
-    /// Nothing.
-    Not,
     /// Writes down what it looks like.
     Note(&'a Mutex<Record>),
     /// Holds it against what is known.
@@ -194,41 +233,37 @@ impl<'a> Check<'a> {
 /// Reads an input of the host through those who wait at the desk.
 pub(super) struct HostReader<'a, T> {
     desk: &'a Desk<'a, T>,
-    input: Input,
+    /// What is asked for, but for the frame.
+    ask: Ask,
     info: PlateInfo,
-    canvas: Rect,
-    names: &'static [&'static str],
     watch: Watch<'a>,
     warnings: Vec<Warning>,
 }
 
 impl<'a, T> HostReader<'a, T> {
-    /// A reader of Source.
-    pub fn source(desk: &'a Desk<'a, T>, plate: &HostPlate, watch: Watch<'a>) -> Self {
+    fn of(input: Input, desk: &'a Desk<'a, T>, plate: &HostPlate, watch: Watch<'a>) -> Self {
+        let ask = plate.ask(input, plate.info.range.first);
         Self {
             desk,
-            input: Input::Source,
-            info: plate.info.clone(),
-            canvas: plate.canvas,
-            names: plate.names,
+            info: PlateInfo {
+                channels: owned(ask.names),
+                transfer: plate.transfer_of(input),
+                ..plate.info.clone()
+            },
+            ask,
             watch,
             warnings: Vec::new(),
         }
     }
 
+    /// A reader of Source.
+    pub fn source(desk: &'a Desk<'a, T>, plate: &HostPlate, watch: Watch<'a>) -> Self {
+        Self::of(Input::Source, desk, plate, watch)
+    }
+
     /// A reader of Matte, laid over the plate's pixels.
     pub fn matte(desk: &'a Desk<'a, T>, plate: &HostPlate, watch: Watch<'a>) -> Self {
-        let names = Components::Alpha.names();
-        Self {
-            input: Input::Matte,
-            info: PlateInfo {
-                channels: owned(names),
-                transfer: Transfer::Linear,
-                ..plate.info.clone()
-            },
-            names,
-            ..Self::source(desk, plate, watch)
-        }
+        Self::of(Input::Matte, desk, plate, watch)
     }
 
     /// Readers of the subjects' mattes, likewise.
@@ -237,23 +272,12 @@ impl<'a, T> HostReader<'a, T> {
         plate: &HostPlate,
         watch: Watch<'a>,
     ) -> [Self; SUBJECTS] {
-        std::array::from_fn(|i| Self {
-            input: Input::Subject(i),
-            ..Self::matte(desk, plate, watch)
-        })
+        std::array::from_fn(|i| Self::of(Input::Subject(i), desk, plate, watch))
     }
 
     /// A reader of Guide, which is of the plate's format.
     pub fn guide(desk: &'a Desk<'a, T>, plate: &HostPlate, watch: Watch<'a>) -> Self {
-        Self {
-            input: Input::Guide,
-            ..Self::source(desk, plate, watch)
-        }
-    }
-
-    /// How the values of its pictures relate to light.
-    pub fn transfer(&self) -> Transfer {
-        self.info.transfer
+        Self::of(Input::Guide, desk, plate, watch)
     }
 }
 
@@ -263,12 +287,12 @@ impl<T: Send> PlateReader for HostReader<'_, T> {
     }
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
-        let mut picture = self.desk.fetch(Ask {
-            input: self.input,
+        let ask = Ask {
             frame,
-            canvas: self.canvas,
-            names: self.names,
-        })?;
+            ..self.ask.clone()
+        };
+        let input = ask.input;
+        let mut picture = self.desk.fetch(ask)?;
         // What is no number would spread where places are warped.
         let mended = Arc::get_mut(&mut picture).map(|p| mend(p, |_| true));
         if let Some(m) = mended.filter(|m| *m != Default::default()) {
@@ -280,15 +304,14 @@ impl<T: Send> PlateReader for HostReader<'_, T> {
         }
         let transfer = self.info.transfer;
         match self.watch {
-            Watch::Not => {}
-            Watch::Note(record) => record.lock().note(self.input, frame, &picture, transfer),
+            Watch::Note(record) => record.lock().note(input, frame, &picture, transfer),
             Watch::Check(check) => {
                 let (record, by_look) = (check.record, check.by_look);
-                if !record.admits(self.input, frame, &picture, transfer, by_look) {
+                if !record.admits(input, frame, &(&*picture, transfer), by_look) {
                     *check.changed.lock() = true;
                     return Err(FrameError::Host {
                         frame,
-                        message: format!("{} has changed; render again", self.input.name()),
+                        message: format!("{} has changed; render again", input.name()),
                     });
                 }
             }

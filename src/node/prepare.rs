@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::ends::Ends;
 use super::errand::{Desk, Errand, Failure};
 use super::file::{FileReader, FileSource};
-use super::host::{Host, Input};
+use super::host::Host;
 use super::known::{Prepared, known};
 use super::plate::{Check, HostPlate, HostReader, Watch, those};
 use super::record::Record;
 use super::shelf::Shelf;
 use crate::engine::{AnyEngine, Engine, EngineError, Sources, Timeline};
-use crate::frame::PlateReader;
 use crate::sequence::{Take, key_of};
 
 /// Where the plate is.
@@ -77,38 +77,60 @@ pub(super) fn prepare(
 ) -> Result<Arc<Prepared>, Failure> {
     let facts = job.facts();
     let mut name = job.order();
-    if let Plate::Host(plate) = &job.plate {
-        // Threads at another scale have other pictures to hand over.
-        name = key_of(&[name.to_hex().as_str(), &format!("{:?}", plate.canvas)]);
+    let mut ends = Ends::default();
+    if let Plate::Host(on_source) = &job.plate {
+        // Only threads that have this plate, and at this scale, have its pictures to
+        // hand over.
+        ends = Ends::of(on_source, host)?;
+        name = key_of(&[
+            name.to_hex().as_str(),
+            &format!("{:?}", on_source.canvas),
+            &ends.name(known().is_unsteady(&facts)),
+        ]);
     }
     for record in not {
         name = key_of(&[name.to_hex().as_str(), record.key(&facts).to_hex().as_str()]);
     }
-    let (errand, first) = {
-        let mut flights = known().flights.lock();
-        match flights.get(&name).filter(|e| e.join()) {
-            Some(errand) => (Arc::clone(errand), false),
-            None => {
-                let (job, not) = (job.clone(), not.to_vec());
-                let errand = Errand::send(move |desk| work(&job, &not, desk));
-                errand.join();
-                flights.insert(name, Arc::clone(&errand));
-                (errand, true)
+    loop {
+        let (errand, first) = {
+            let mut flights = known().flights.lock();
+            match flights.get(&name).filter(|e| e.join(host.instance())) {
+                Some(errand) => (Arc::clone(errand), false),
+                None => {
+                    let (job, not, ends) = (job.clone(), not.to_vec(), ends.clone());
+                    let errand = Errand::send(move |desk| work(&job, &ends, &not, desk));
+                    errand.join(host.instance());
+                    flights.insert(name, Arc::clone(&errand));
+                    (errand, true)
+                }
             }
+        };
+        let ended = errand.wait(host, first);
+        let mut flights = known().flights.lock();
+        let same = flights.get(&name).is_some_and(|e| Arc::ptr_eq(e, &errand));
+        if same && errand.is_over() {
+            flights.remove(&name);
         }
-    };
-    let result = errand.attend(host, first);
-    let mut flights = known().flights.lock();
-    let same = flights.get(&name).is_some_and(|e| Arc::ptr_eq(e, &errand));
-    if same && errand.is_over() {
-        flights.remove(&name);
+        drop(flights);
+        match ended {
+            None => return Err(Failure::Stopped),
+            // Those who handed the pictures over are gone: it is begun anew with
+            // this thread's.
+            Some(Err(Failure::Stopped)) if !host.aborted() => {}
+            Some(result) => return result,
+        }
     }
-    result
 }
 
 type PrepareDesk<'a> = Desk<'a, Arc<Prepared>>;
 
-fn work(job: &Job, not: &[Arc<Record>], desk: &PrepareDesk<'_>) -> Result<Arc<Prepared>, Failure> {
+/// `ends` are those of a plate on Source.
+fn work(
+    job: &Job,
+    ends: &Ends,
+    not: &[Arc<Record>],
+    desk: &PrepareDesk<'_>,
+) -> Result<Arc<Prepared>, Failure> {
     let facts = job.facts();
     let prepared = match &job.plate {
         Plate::File(file) => {
@@ -121,9 +143,9 @@ fn work(job: &Job, not: &[Arc<Record>], desk: &PrepareDesk<'_>) -> Result<Arc<Pr
             };
             study(job, facts, &mut sources, desk).map(|take| Prepared { take, record: None })
         }
-        Plate::Host(plate) => match recognise(job, plate, &facts, not, desk)? {
+        Plate::Host(plate) => match recognise(job, plate, &facts, not, ends) {
             Some(record) => remember(job, plate, &facts, record, desk),
-            None => learn(job, plate, &facts, not, desk),
+            None => learn(job, plate, &facts, not, ends, desk),
         },
     };
     let prepared = Arc::new(prepared?);
@@ -137,36 +159,12 @@ fn recognise(
     plate: &HostPlate,
     facts: &blake3::Hash,
     not: &[Arc<Record>],
-    desk: &PrepareDesk<'_>,
-) -> Result<Option<Arc<Record>>, Failure> {
-    let mut records = known().records(facts, &job.shelf);
-    records.retain(|r| r.serves(&plate.info) && !not.iter().any(|n| Arc::ptr_eq(n, r)));
+    ends: &Ends,
+) -> Option<Arc<Record>> {
     let by_look = known().is_unsteady(facts);
-    let range = plate.info.range;
-    let middle = range.first + (range.last - range.first) / 2;
-    let mut source = HostReader::source(desk, plate, Watch::Not);
-    let mut matte = HostReader::matte(desk, plate, Watch::Not);
-    let mut guide = HostReader::guide(desk, plate, Watch::Not);
-    let mut subjects = HostReader::subjects(desk, plate, Watch::Not);
-    let mut inputs = vec![
-        (Input::Source, &mut source, true),
-        (Input::Matte, &mut matte, plate.matte),
-        (Input::Guide, &mut guide, plate.guide),
-    ];
-    for (i, subject) in subjects.iter_mut().enumerate() {
-        inputs.push((Input::Subject(i), subject, plate.subjects[i]));
-    }
-    for (input, reader, _) in inputs.into_iter().filter(|(.., used)| *used) {
-        for frame in [range.first, middle, range.last] {
-            if records.is_empty() {
-                return Ok(None);
-            }
-            let picture = reader.read(frame)?;
-            let transfer = reader.transfer();
-            records.retain(|r| r.admits(input, frame, &picture, transfer, by_look));
-        }
-    }
-    Ok(records.into_iter().next())
+    let rejected = |r: &Arc<Record>| not.iter().any(|n| Arc::ptr_eq(n, r));
+    let mut records = known().records(facts, &job.shelf).into_iter();
+    records.find(|r| r.serves(&plate.info) && !rejected(r) && ends.are_of(r, by_look))
 }
 
 /// A take of a known plate.
@@ -226,6 +224,7 @@ fn learn(
     plate: &HostPlate,
     facts: &blake3::Hash,
     not: &[Arc<Record>],
+    ends: &Ends,
     desk: &PrepareDesk<'_>,
 ) -> Result<Prepared, Failure> {
     let seen = Mutex::new(Record::default());
@@ -255,9 +254,10 @@ fn learn(
         desk.task(),
     )?;
     // One that learned it at another scale meanwhile was first, and its take is
-    // the one that counts.
-    let _noting = known().noting.lock();
-    if let Some(record) = recognise(job, plate, facts, not, desk)? {
+    // the one that counts. Nothing is asked of a host while others wait to note.
+    let noting = known().noting.lock();
+    if let Some(record) = recognise(job, plate, facts, not, ends) {
+        drop(noting);
         return remember(job, plate, facts, record, desk);
     }
     let record = Arc::new(seen.into_inner());

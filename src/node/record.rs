@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::host::Input;
-use super::likeness::Likeness;
+use super::likeness::{Likeness, Look};
 use crate::engine::SUBJECTS;
 use crate::frame::{Picture, PlateInfo, Transfer};
 
@@ -63,24 +63,17 @@ impl Record {
         hasher.finalize()
     }
 
-    /// Whether `picture` may be frame `frame` of this plate: its samples are
+    /// Whether `seen` may be frame `frame` of this plate: its samples are
     /// the same or, at another scale or where `by_look`, it looks the same. A
     /// frame that was never seen may be anything.
-    pub fn admits(
-        &self,
-        input: Input,
-        frame: i32,
-        picture: &Picture,
-        transfer: Transfer,
-        by_look: bool,
-    ) -> bool {
+    pub fn admits(&self, input: Input, frame: i32, seen: &dyn Look, by_look: bool) -> bool {
         let Some(known) = self.of(input).get(&frame) else {
             return true;
         };
-        match known.same(picture) {
+        match known.same(seen) {
             Some(true) => true,
             Some(false) if !by_look => false,
-            _ => known.resembles(picture, transfer),
+            _ => known.resembles(seen),
         }
     }
 
@@ -117,7 +110,7 @@ mod tests {
             record.note(Input::Source, f, &frame(f as f32 * 0.2, 80), light);
         }
         let admits = |f, picture: &Picture, by_look| {
-            record.admits(Input::Source, f, picture, light, by_look)
+            record.admits(Input::Source, f, &(picture, light), by_look)
         };
         assert!(admits(2, &frame(0.4, 80), false));
         assert!(!admits(2, &frame(0.401, 80), false), "a small change");

@@ -4,6 +4,7 @@ use longtake_kernels::driver::DeviceError;
 
 use super::Node;
 use super::errand::Failure;
+use super::extent::{pixels_of, scale_of};
 use super::host::{Host, Input, Scene};
 use super::known::known;
 use super::make;
@@ -53,6 +54,9 @@ pub struct Report {
     pub message: String,
     /// Whether the sentence is advice rather than an error.
     pub warning: bool,
+    /// Whether this artist was told the same before: what stays with the node is
+    /// shown all the same, what stands in the way is not.
+    pub told: bool,
 }
 
 impl Report {
@@ -61,6 +65,7 @@ impl Report {
             status,
             message,
             warning: status == Status::Done,
+            told: false,
         }
     }
 
@@ -100,17 +105,15 @@ impl Node {
     ) -> Report {
         let cuda = output.cuda();
         let report = match render(scene, args, &mut output, host) {
-            Ok(advice) => {
-                let advice = advice.map(|a| self.once(a));
-                if advice.is_none() {
-                    self.told.lock().clear();
-                }
-                Report::new(Status::Done, advice.unwrap_or_default())
+            Ok(None) => {
+                self.told.lock().clear();
+                Report::new(Status::Done, String::new())
             }
+            Ok(Some(advice)) => self.once(Report::new(Status::Done, advice)),
             Err(Failure::Stopped) => Report::new(Status::Aborted, String::new()),
             Err(Failure::Message(message)) => {
                 stand_in(args, &mut output, host);
-                Report::new(Status::Failed, self.once(message))
+                self.once(Report::new(Status::Failed, message))
             }
             Err(Failure::Device(error)) => {
                 stand_in(args, &mut output, host);
@@ -118,20 +121,13 @@ impl Node {
                     Some(_) => Report::gpu(&error),
                     None => Report::new(Status::Failed, error.to_string()),
                 };
-                self.told_once(report)
+                self.once(report)
             }
         };
         // What failed on the host's stream comes before what followed from it.
         match cuda.map(Cuda::finish) {
-            Some(Err(error)) => self.told_once(Report::gpu(&error)),
+            Some(Err(error)) => self.once(Report::gpu(&error)),
             _ => report,
-        }
-    }
-
-    fn told_once(&self, report: Report) -> Report {
-        Report {
-            message: self.once(report.message),
-            ..report
         }
     }
 }
@@ -204,7 +200,7 @@ fn render(
 }
 
 /// The host's pixels for the format of a plate file: those of Source, else
-/// those that the plate itself asks for.
+/// those of the output that are as large as the plate asks for.
 fn format_of(
     scene: &Scene,
     order: &Order,
@@ -213,24 +209,7 @@ fn format_of(
     host: &mut dyn Host,
 ) -> Rect {
     let region = super::actions::format(scene, order, host).unwrap_or([0.0, 0.0, 1.0, 1.0]);
-    let aspect = super::actions::pixel_aspect(scene, order);
-    let [x1, y1, x2, y2] = [region[0] / aspect, region[1], region[2] / aspect, region[3]];
-    let at = |[sx, sy]: [f64; 2]| Rect {
-        x1: (x1 * sx).round() as i32,
-        y1: (y1 * sy).round() as i32,
-        x2: (x2 * sx).round() as i32,
-        y2: (y2 * sy).round() as i32,
-    };
-    // The scale of the render is what the host asks for; some hosts say it
-    // wrongly, and then the output's own size tells.
-    let inverse = args.scale.map(|s| if s > 0.0 { 1.0 / s } else { 1.0 });
-    let shown = output.region();
-    let alike = |r: &Rect| {
-        r.width().abs_diff(shown.width()) <= 2 && r.height().abs_diff(shown.height()) <= 2
-    };
-    [args.scale, inverse, [1.0, 1.0]]
-        .into_iter()
-        .map(at)
-        .find(alike)
-        .unwrap_or_else(|| at(args.scale))
+    let aspect = super::actions::pixel_aspect(scene);
+    let scale = scale_of(&region, aspect, args.scale, &output.region());
+    pixels_of(&region, aspect, scale.unwrap_or(args.scale))
 }

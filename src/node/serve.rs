@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::ahead;
 use super::errand::{Errand, Failure};
 use super::file::{FileReader, FileSource};
-use super::fit::{Fit, premultiply, resized};
+use super::fit::{Alpha, Fit, resized, with_alpha};
 use super::host::Host;
 use super::known::{Prepared, known};
 use super::make::job_of;
@@ -33,8 +33,8 @@ const PIECE: usize = 4 << 20;
 struct Showing {
     file: Arc<FileSource>,
     fit: Fit,
-    /// Whether the host wants colours multiplied by alpha.
-    premultiplied: bool,
+    /// What is done with colours that have alpha.
+    alpha: Alpha,
     /// The samples of the host's pixels.
     names: &'static [&'static str],
     /// What makes frames; `None` where a plate frame is handed on.
@@ -70,7 +70,7 @@ pub(super) fn from_file(
     let showing = Showing {
         file: Arc::clone(file),
         fit,
-        premultiplied: output.layout().premultiplied,
+        alpha: alpha_for(file, output.layout().premultiplied),
         names: output.layout().components.names(),
         prepared: prepared.clone(),
         memory: job.memory,
@@ -119,6 +119,20 @@ pub(super) fn from_file(
     Ok(())
 }
 
+/// What is done with the colours of `file` for a host that has them multiplied by
+/// alpha, or not.
+fn alpha_for(file: &FileSource, premultiplied: bool) -> Alpha {
+    if file.info.channel("A").is_none() {
+        return Alpha::Stays;
+    }
+    match (file.premultiplied, premultiplied) {
+        (false, true) => Alpha::Multiplied,
+        // What a movie has is not told by it: it is handed on as it is.
+        (true, false) if !file.movie => Alpha::Divided,
+        _ => Alpha::Stays,
+    }
+}
+
 impl Showing {
     /// The pixels of a whole picture.
     fn whole(&self) -> Window {
@@ -140,7 +154,11 @@ impl Showing {
             of.to_hex().as_str(),
             &format!("{kept:?} {frame} {window:?} at 1/{}", self.fit.factor),
             &format!("{:?} {colours:?}", self.fit.resize.then_some(size)),
-            &format!("{}", self.premultiplied && !self.file.premultiplied),
+            match self.alpha {
+                Alpha::Stays => "false",
+                Alpha::Multiplied => "true",
+                Alpha::Divided => "divided",
+            },
             &self.names.concat(),
             &format!("{}", cfg!(target_endian = "little")),
         ])
@@ -296,7 +314,7 @@ impl Showing {
             }
             Ok(finished)
         });
-        errand.join();
+        errand.join(host.instance());
         errand.attend(host, true)
     }
 
@@ -312,8 +330,8 @@ impl Showing {
         if let Some(write) = &file.write {
             picture = converted(&picture, write, &names, file.premultiplied)?;
         }
-        if self.premultiplied && !file.premultiplied && names.contains(&"A") {
-            premultiply(Arc::make_mut(&mut picture), &names);
+        if self.alpha != Alpha::Stays {
+            with_alpha(Arc::make_mut(&mut picture), &names, self.alpha);
         }
         if names != self.names && picture.channels() == names.len() {
             picture = Arc::new(rearranged(&picture, &names, self.names));

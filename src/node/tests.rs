@@ -1,8 +1,8 @@
 //! The node in a small host of its own. What real hosts do is tested in
 //! `tests/`, with the headless host; here are the cases that it cannot show.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -19,6 +19,7 @@ fn sample(look: u32, frame: i32, x: f32, y: f32, k: usize) -> f32 {
 type Meanwhile<'a> = &'a (dyn Fn() + Sync);
 
 struct TestHost<'a> {
+    instance: u64,
     look: u32,
     size: (i32, i32),
     scale: f64,
@@ -63,6 +64,10 @@ fn picture(look: u32, frame: i32, (w, h): (usize, usize)) -> Vec<f32> {
 }
 
 impl Host for TestHost<'_> {
+    fn instance(&self) -> u64 {
+        self.instance
+    }
+
     fn image(&mut self, input: Input, time: f64, see: &mut dyn FnMut(&Image<'_>)) -> bool {
         (self.meanwhile)();
         self.fetched.push(time as i32);
@@ -155,6 +160,7 @@ impl Shot {
 
     fn host(&self) -> TestHost<'static> {
         TestHost {
+            instance: self.node.id(),
             look: 0,
             size: self.size,
             scale: 1.0,
@@ -284,6 +290,35 @@ fn two_plates_of_equal_facts_are_told_apart_however_renders_mix() {
     a.fetched.clear();
     shot.good(45, &mut a);
     assert!(a.fetched.len() < 15, "neither pushes the other out");
+}
+
+#[test]
+fn plates_that_are_studied_at_once_are_not_mixed() {
+    let shots = [(); 2].map(|()| Shot::new((84, 48), [1.0, 60.0]));
+    let host = |i: usize| TestHost {
+        look: [0, 3][i],
+        meanwhile: &|| std::thread::sleep(Duration::from_millis(1)),
+        ..shots[i].host()
+    };
+    let (begin, shots) = (std::sync::Barrier::new(2), &shots);
+    let together = std::thread::scope(|s| {
+        let threads = [0, 1].map(|i| {
+            let (begin, mut host) = (&begin, host(i));
+            s.spawn(move || {
+                begin.wait();
+                let made = shots[i].good(52, &mut host);
+                assert!(host.fetched.len() >= 30, "plate {i} was not read");
+                made
+            })
+        });
+        threads.map(|t| t.join().unwrap())
+    });
+    for i in [0, 1] {
+        known::known().clear();
+        let alone = Shot::new((84, 48), [1.0, 60.0]);
+        let made = alone.good(52, &mut host(i));
+        assert!(together[i] == made, "plate {i} was mixed with the other");
+    }
 }
 
 #[test]
@@ -430,7 +465,7 @@ fn without_a_matte_fill_passes_the_source_on_and_says_so_once() {
     assert_eq!(report.status, Status::Failed);
     assert!(report.message.contains("Matte"), "{}", report.message);
     assert_eq!(data, picture(0, 5, (77, 48)));
-    assert_eq!(shot.render(6, &mut host).0.message, "");
+    assert!(!report.told && shot.render(6, &mut host).0.told);
     shot.node.changed(
         &shot.scene,
         Change::Param("seed"),
@@ -438,11 +473,8 @@ fn without_a_matte_fill_passes_the_source_on_and_says_so_once() {
         [1.0; 2],
         &mut host,
     );
-    assert_ne!(
-        shot.render(6, &mut host).0.message,
-        "",
-        "told anew after a change"
-    );
+    let report = shot.render(6, &mut host).0;
+    assert!(!report.told, "told anew after a change");
 }
 
 #[test]
@@ -536,12 +568,21 @@ fn a_choice_of_a_later_version_is_refused_with_a_sentence() {
 
 #[test]
 fn an_artist_is_told_once_though_instances_come_and_go() {
-    let message = || "a sentence of this test alone".to_owned();
+    let told = |node: &Node, text: &str| {
+        let report = node.once(Report::new(Status::Failed, text.to_owned()));
+        assert_eq!(
+            report.message, text,
+            "for hosts that show it beside the node"
+        );
+        report.told
+    };
+    let text = "a sentence of this test alone";
     let first = Node::new();
-    assert_ne!(first.once(message()), "");
-    assert_eq!(first.once(message()), "");
+    assert_eq!([told(&first, text), told(&first, text)], [false, true]);
     drop(first);
-    let second = Arc::new(Node::new());
-    assert_eq!(second.once(message()), "");
-    assert_ne!(second.once("another".to_owned()), "");
+    let second = Node::new();
+    assert_eq!(
+        [told(&second, text), told(&second, "another")],
+        [true, false]
+    );
 }

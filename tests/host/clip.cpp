@@ -38,6 +38,10 @@ Clip::Clip(Effect *effect, OFX::Host::ImageEffect::ClipDescriptor &descriptor)
     : ClipInstance(effect, descriptor), effect_(effect) {}
 
 std::shared_ptr<Sequence> Clip::input() const {
+  auto own =
+      setup.inputs.find(getName() + "." + std::to_string(effect_->number));
+  if (own != setup.inputs.end())
+    return own->second;
   auto found = setup.inputs.find(getName());
   return found == setup.inputs.end() ? nullptr : found->second;
 }
@@ -75,18 +79,21 @@ bool Clip::getConnected() const {
          (isMask() && profile.mask_says_connected);
 }
 
-OfxRectD Clip::getRegionOfDefinition(OfxTime) const {
+OfxRectD Clip::region_of(const Picture &picture) const {
+  double x = setup.offset_x + picture.x, y = setup.offset_y + picture.y;
+  return {x * setup.pixel_aspect, y, (x + picture.width) * setup.pixel_aspect,
+          y + picture.height};
+}
+
+OfxRectD Clip::getRegionOfDefinition(OfxTime time) const {
   OfxRectD region = {0, 0, 0, 0};
   auto sequence = input();
+  if (auto picture = picture_at(time))
+    return region_of(*picture);
   if (sequence) {
     for (int f = sequence->first(); f <= sequence->last(); ++f) {
-      if (auto picture = sequence->frame(f)) {
-        region.x1 = setup.offset_x * setup.pixel_aspect;
-        region.y1 = setup.offset_y;
-        region.x2 = (setup.offset_x + picture->width) * setup.pixel_aspect;
-        region.y2 = setup.offset_y + picture->height;
-        return region;
-      }
+      if (auto picture = sequence->frame(f))
+        return region_of(*picture);
     }
   }
   if (isOutput() || getConnected())
@@ -115,17 +122,14 @@ HostImage *Clip::image_at(double time, OfxPointD scale,
   auto picture = picture_at(time);
   if (!picture)
     return nullptr;
-  OfxRectD region = {setup.offset_x * setup.pixel_aspect,
-                     double(setup.offset_y),
-                     (setup.offset_x + picture->width) * setup.pixel_aspect,
-                     double(setup.offset_y + picture->height)};
-  OfxRectI whole = to_pixels(region, scale, setup.pixel_aspect);
+  OfxRectI whole = to_pixels(region_of(*picture), scale, setup.pixel_aspect);
   OfxRectI bounds = wanted ? intersect(*wanted, whole) : whole;
   if (is_empty(bounds))
     return nullptr;
   HostImage *image = new HostImage(*this, bounds, whole, scale, setup.order,
                                    getName() + "@" + std::to_string(time));
-  image->fill(*picture, setup.offset_x, setup.offset_y, scale);
+  image->fill(*picture, setup.offset_x + picture->x,
+              setup.offset_y + picture->y, scale);
   image->seal();
   return image;
 }

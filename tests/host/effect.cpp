@@ -31,6 +31,16 @@ Effect::Effect(OFX::Host::ImageEffect::ImageEffectPlugin *plugin,
       abort_at_(std::numeric_limits<double>::infinity()), progress_calls_(0),
       progress_open_(0), persistent_(false), refused_progress_(false) {}
 
+bool Effect::has_own_input() const {
+  std::string end = "." + std::to_string(number);
+  for (auto &entry : setup.inputs) {
+    size_t at = entry.first.find('.');
+    if (at != std::string::npos && entry.first.substr(at) == end)
+      return true;
+  }
+  return false;
+}
+
 void Effect::arm_abort() {
   abort_at_ = setup.abort_ms >= 0 ? now_ms() + setup.abort_ms
                                   : std::numeric_limits<double>::infinity();

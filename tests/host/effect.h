@@ -16,6 +16,7 @@ namespace host {
 
 // What the user of the host chose.
 struct Setup {
+  // By the clip, or by `CLIP.N` for the one of instance N, counted from 0.
   std::map<std::string, std::shared_ptr<Sequence>> inputs;
   std::string depth, components = kOfxImageComponentRGBA;
   std::string premultiplication = kOfxImagePreMultiplied;
@@ -82,7 +83,10 @@ public:
 
 private:
   std::shared_ptr<Sequence> input() const;
+  // The picture that the host has for `time`, or null.
   std::shared_ptr<const Picture> picture_at(double time) const;
+  // Where `picture` lies, in canonical coordinates.
+  OfxRectD region_of(const Picture &picture) const;
   Effect *effect_;
 };
 
@@ -91,6 +95,11 @@ public:
   Effect(OFX::Host::ImageEffect::ImageEffectPlugin *plugin,
          OFX::Host::ImageEffect::Descriptor &descriptor,
          const std::string &context);
+
+  // Which of the instances it is, counted from 0.
+  int number = 0;
+  // Whether a clip is fed that is of this instance alone.
+  bool has_own_input() const;
 
   // Starts the clock of `Setup::abort_ms`.
   void arm_abort();

@@ -22,6 +22,11 @@ Picture read_exr(const std::string &path) {
   Imath::Box2i box = file.header().dataWindow();
   int width = box.max.x - box.min.x + 1, height = box.max.y - box.min.y + 1;
   Picture picture(width, height);
+  Imath::Box2i format = file.header().displayWindow();
+  picture.x = box.min.x - format.min.x;
+  picture.y = format.max.y - box.max.y;
+  picture.format_width = format.max.x - format.min.x + 1;
+  picture.format_height = format.max.y - format.min.y + 1;
   const Imf::ChannelList &channels = file.header().channels();
   bool grey = !channels.findChannel("R") && channels.findChannel("Y");
   char *base = reinterpret_cast<char *>(picture.rgba.data()) -

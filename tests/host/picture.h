@@ -7,12 +7,17 @@
 
 namespace host {
 
-// RGBA in float, the first row at the top.
+// RGBA in float, the first row at the top. It is a window of its format, whose
+// lower left corner is (x, y).
 struct Picture {
   int width = 0, height = 0;
+  int x = 0, y = 0;
+  int format_width = 0, format_height = 0;
   std::vector<float> rgba;
   Picture() {}
-  Picture(int w, int h) : width(w), height(h), rgba(size_t(w) * h * 4) {}
+  Picture(int w, int h)
+      : width(w), height(h), format_width(w), format_height(h),
+        rgba(size_t(w) * h * 4) {}
 };
 
 // Reads an EXR or a PNG. Throws std::runtime_error. An EXR keeps its values; a

@@ -7,7 +7,8 @@ namespace {
 
 // Chooses the general context; asks isIdentity of the instance inside
 // clipGetImage; destroys twice; garbles format arguments; says that a mask is
-// connected that it does not hand over; holds frames outside the range.
+// connected that it does not hand over; holds frames outside the range; renders
+// nothing while a clip that is not optional is not connected.
 Profile natron() {
   Profile p;
   p.label = "Natron";
@@ -19,6 +20,7 @@ Profile natron() {
   p.destroy_twice = true;
   p.garble_format = true;
   p.mask_says_connected = true;
+  p.needs_mandatory_clips = true;
   p.hold_frames = true;
   return p;
 }
@@ -52,7 +54,8 @@ Profile resolve_cuda() {
 
 // Fails on unknown properties; a message in describe is the end of the
 // plug-in; does not render while a persistent message stands; cannot show what
-// was hidden; asks for each frame again.
+// was hidden; asks for each frame again; renders nothing while a clip that is
+// not optional is not connected.
 Profile nuke() {
   Profile p;
   p.label = "uk.co.thefoundry.nuke";
@@ -62,6 +65,7 @@ Profile nuke() {
   p.message_fails_describe = true;
   p.message_blocks_render = true;
   p.secret_stays = true;
+  p.needs_mandatory_clips = true;
   p.times = 2;
   return p;
 }

@@ -45,6 +45,7 @@ struct Profile {
   // Life of an instance.
   bool destroy_twice = false;
   bool exact_ok = false;
+  bool needs_mandatory_clips = false;
   bool edit_block_in_create_kills = false;
   bool reload_every_frame = false;
   bool clamp_params_without_range = false;

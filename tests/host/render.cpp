@@ -66,6 +66,18 @@ Clip *clip_of(Effect *effect, const std::string &name) {
   return dynamic_cast<Clip *>(effect->getClip(name));
 }
 
+// A clip that has to be connected and is not, or nothing.
+std::string lacks(Effect *effect) {
+  for (auto *d : effect->getDescriptor().getClipsByOrder()) {
+    Clip *clip = d->isOutput() || d->isOptional()
+                     ? nullptr
+                     : clip_of(effect, d->getName());
+    if (clip && !clip->getConnected())
+      return d->getName();
+  }
+  return "";
+}
+
 OfxRectD project_region() {
   OfxRectD region = {0, 0, setup.project_width * setup.pixel_aspect,
                      double(setup.project_height)};
@@ -92,6 +104,11 @@ void prepare(FrameWork &work, const RenderOptions &options) {
   Effect *effect = work.effect;
   if (profile.message_blocks_render && effect->persistent_message()) {
     work.stop = "a persistent message stands";
+    return;
+  }
+  std::string lacking = profile.needs_mandatory_clips ? lacks(effect) : "";
+  if (!lacking.empty()) {
+    work.stop = "the clip " + lacking + " is not connected";
     return;
   }
   OfxRectD region = project_region();
@@ -397,7 +414,8 @@ void render(const std::vector<Effect *> &effects,
   // Each worker takes the next tile of the frame at hand, or the next frame.
   std::mutex queue_mutex;
   size_t next_frame = 0, next_tile = 0;
-  std::map<double, std::string> hashes;
+  // Instances that have clips of their own make frames of their own.
+  std::map<std::pair<double, int>, std::string> hashes;
   auto worker = [&] {
     for (;;) {
       FrameWork *work;
@@ -442,7 +460,8 @@ void render(const std::vector<Effect *> &effects,
       {
         std::lock_guard<std::mutex> lock(queue_mutex);
         if (work->stop.empty() && work->status == kOfxStatOK) {
-          auto old = hashes.insert(std::make_pair(work->frame, hash));
+          int own = work->effect->has_own_input() ? work->instance : -1;
+          auto old = hashes.insert({{work->frame, own}, hash});
           if (old.first->second != hash)
             fault("frame " + std::to_string(int(work->frame)) +
                   " differs when it is asked for again");

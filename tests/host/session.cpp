@@ -201,7 +201,7 @@ std::string Session::context_for(Plugin *plugin) const {
   throw std::runtime_error("the plug-in has no context of this host's");
 }
 
-Effect *Session::create(Plugin *plugin) {
+Effect *Session::create(Plugin *plugin, int number) {
   if (!plugin->getPluginHandle())
     throw std::runtime_error("the plug-in could not be loaded and described");
   std::string context = context_for(plugin);
@@ -209,6 +209,7 @@ Effect *Session::create(Plugin *plugin) {
       static_cast<Effect *>(plugin->createInstance(context, nullptr));
   if (!effect)
     throw std::runtime_error("the context " + context + " was not described");
+  effect->number = number;
   for (auto &value : values_) {
     auto *param = effect->getParam(value.first);
     if (!param || !set_from_text(*param, value.second))
@@ -232,8 +233,8 @@ void Session::create_all() {
       break;
     for (int f = entry.second->first(); f <= entry.second->last(); ++f) {
       if (auto picture = entry.second->frame(f)) {
-        setup.project_width = setup.offset_x + picture->width;
-        setup.project_height = setup.offset_y + picture->height;
+        setup.project_width = setup.offset_x + picture->format_width;
+        setup.project_height = setup.offset_y + picture->format_height;
         break;
       }
     }
@@ -242,7 +243,7 @@ void Session::create_all() {
     setup.project_width = 64, setup.project_height = 48;
   Plugin *chosen = plugin();
   for (int i = 0; i < instances_; ++i)
-    effects_.push_back(create(chosen));
+    effects_.push_back(create(chosen, i));
 }
 
 void Session::destroy_all() {
@@ -312,7 +313,7 @@ void Session::render_reloading() {
                      chosen->getApiVersion(), chosen->getIdentifier(),
                      chosen->getRawIdentifier(), chosen->getVersionMajor(),
                      chosen->getVersionMinor()));
-      std::unique_ptr<Effect> effect(create(fresh.get()));
+      std::unique_ptr<Effect> effect(create(fresh.get(), 0));
       options_.frames = {frames[i]};
       render({effect.get()}, options_);
       effect.reset();
@@ -435,7 +436,8 @@ bool Session::choose_pixels(const std::string &name, const std::string &value) {
     int first = 0, last = 0;
     if (equals == std::string::npos || at == std::string::npos ||
         sscanf(value.c_str() + at, "@%d-%d", &first, &last) != 2)
-      throw std::runtime_error("--clip takes NAME=PATTERN@FIRST-LAST");
+      throw std::runtime_error(
+          "--clip takes NAME=PATTERN@FIRST-LAST or NAME.INSTANCE=...");
     setup.inputs[value.substr(0, equals)] = std::make_shared<Sequence>(
         value.substr(equals + 1, at - equals - 1), first, last);
     if (setup.timeline_first == setup.timeline_last)

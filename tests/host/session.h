@@ -33,7 +33,7 @@ private:
   void scan(int times);
   Plugin *plugin();
   std::string context_for(Plugin *plugin) const;
-  Effect *create(Plugin *plugin);
+  Effect *create(Plugin *plugin, int number);
   void create_all();
   void destroy_all();
   void change(const std::string &param, const std::string &why);

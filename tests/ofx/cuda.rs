@@ -158,7 +158,7 @@ fn a_gpu_that_fails_is_told_with_the_status_of_the_specification() {
         "{told:?}"
     );
     // No room for what the artist wants made on the GPU.
-    let Some(host) = failing(&[("MEMORY", "1350000")]) else {
+    let Some(host) = failing(&[("MEMORY", "1500000")]) else {
         return;
     };
     let run = host.set("device", "GPU").render("1030").run().sound();

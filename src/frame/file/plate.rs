@@ -100,6 +100,17 @@ enum Kind {
     Png,
 }
 
+impl Kind {
+    /// What the files of `sequence` are; none of a movie.
+    fn of(sequence: &Sequence) -> Option<Self> {
+        match sequence.extension().as_str() {
+            "exr" | "sxr" => Some(Self::Exr),
+            "png" => Some(Self::Png),
+            _ => None,
+        }
+    }
+}
+
 impl FilePlate {
     /// Opens the plate that `path` names: a sequence by pattern or by one of
     /// its files (see [`Sequence`]), a single picture, or a movie (anything
@@ -132,11 +143,15 @@ impl FilePlate {
         sequence: &Sequence,
         options: &PlateOptions,
     ) -> Result<Self, FrameError> {
-        match sequence.extension().as_str() {
-            "exr" | "sxr" => Self::open_files(path, sequence, Kind::Exr, options),
-            "png" => Self::open_files(path, sequence, Kind::Png, options),
-            _ => Self::open_movie(path, options),
+        match Kind::of(sequence) {
+            Some(kind) => Self::open_files(path, sequence, kind, options),
+            None => Self::open_movie(path, options),
         }
+    }
+
+    /// Whether `sequence` names frames, one a file, and not a movie.
+    pub fn reads_frames(sequence: &Sequence) -> bool {
+        Kind::of(sequence).is_some()
     }
 
     fn open_files(

@@ -7,6 +7,7 @@ use crate::node::pixels::{Components, Depth, Layout};
 /// A host that hands over a grey picture, as bright as its frame number.
 #[derive(Default)]
 struct Host {
+    instance: u64,
     stop: Arc<AtomicBool>,
     refuse: bool,
     fetched: usize,
@@ -14,6 +15,10 @@ struct Host {
 }
 
 impl super::Host for Host {
+    fn instance(&self) -> u64 {
+        self.instance
+    }
+
     fn image(&mut self, _: Input, time: f64, see: &mut dyn FnMut(&Image<'_>)) -> bool {
         self.fetched += 1;
         if self.refuse || self.stop.load(Ordering::Relaxed) {
@@ -57,6 +62,7 @@ fn ask(frame: i32) -> Ask {
         frame,
         canvas: Rect::from([0, 0, 2, 2]),
         names: Components::Alpha.names(),
+        cropped: false,
     }
 }
 
@@ -89,7 +95,7 @@ fn endless(ended: &Arc<AtomicBool>) -> Arc<Errand<()>> {
 fn pictures_are_fetched_on_the_hosts_thread() {
     let errand = sum(10);
     let mut host = Host::default();
-    assert!(errand.join());
+    assert!(errand.join(0));
     assert_eq!(errand.attend(&mut host, false), Ok(55.0));
     assert_eq!(host.fetched, 10);
 }
@@ -100,7 +106,7 @@ fn one_errand_serves_all_who_wait() {
     let fetched = AtomicUsize::new(0);
     thread::scope(|s| {
         for _ in 0..4 {
-            assert!(errand.join());
+            assert!(errand.join(0));
             s.spawn(|| {
                 let mut host = Host::default();
                 assert_eq!(errand.attend(&mut host, false), Ok(20100.0));
@@ -112,12 +118,44 @@ fn one_errand_serves_all_who_wait() {
 }
 
 #[test]
+fn pictures_come_from_one_instance_and_without_it_the_others_begin_anew() {
+    let errand = sum(200);
+    let of = |instance| Host {
+        instance,
+        ..Host::default()
+    };
+    let fetched = AtomicUsize::new(0);
+    thread::scope(|s| {
+        for instance in [1, 2, 1, 3] {
+            assert!(errand.join(instance));
+            let (errand, fetched, mut host) = (&errand, &fetched, of(instance));
+            s.spawn(move || {
+                assert_eq!(errand.attend(&mut host, false), Ok(20100.0));
+                match instance {
+                    1 => fetched.fetch_add(host.fetched, Ordering::Relaxed),
+                    _ => host.fetched,
+                }
+            });
+        }
+    });
+    assert_eq!(fetched.into_inner(), 200, "another's picture was taken");
+
+    let errand = sum(200);
+    assert!(errand.join(1) && errand.join(2));
+    let (mut one, mut two) = (of(1), of(2));
+    one.stop.store(true, Ordering::Relaxed);
+    assert_eq!(errand.wait(&mut one, false), None, "it stopped itself");
+    assert_eq!(errand.wait(&mut two, false), Some(Err(Failure::Stopped)));
+    assert_eq!(two.fetched, 0);
+}
+
+#[test]
 fn a_thread_that_stops_is_gone_at_once_and_the_others_go_on() {
     let errand = sum(300);
     let stop = Arc::new(AtomicBool::new(false));
     thread::scope(|s| {
         for stops in [true, false] {
-            assert!(errand.join());
+            assert!(errand.join(0));
             let (errand, stop) = (&errand, Arc::clone(&stop));
             s.spawn(move || {
                 let mut host = Host::default();
@@ -139,7 +177,7 @@ fn a_thread_that_stops_is_gone_at_once_and_the_others_go_on() {
 fn work_that_nobody_waits_for_ends_and_is_not_joined() {
     let ended = Arc::new(AtomicBool::new(false));
     let errand = endless(&ended);
-    assert!(errand.join());
+    assert!(errand.join(0));
     let mut host = Host::default();
     let stop = Arc::clone(&host.stop);
     let timer = thread::spawn(move || {
@@ -153,7 +191,7 @@ fn work_that_nobody_waits_for_ends_and_is_not_joined() {
         late < Duration::from_millis(100),
         "{late:?} after the abort"
     );
-    assert!(errand.is_over() && !errand.join());
+    assert!(errand.is_over() && !errand.join(0));
     let begun = Instant::now();
     while !ended.load(Ordering::Relaxed) {
         assert!(begun.elapsed() < Duration::from_secs(5), "it goes on");
@@ -164,7 +202,7 @@ fn work_that_nobody_waits_for_ends_and_is_not_joined() {
 #[test]
 fn the_artist_cancels_at_the_progress_bar() {
     let errand = endless(&Arc::default());
-    assert!(errand.join());
+    assert!(errand.join(0));
     let mut host = Host {
         cancel_at: Some(0.4),
         ..Host::default()
@@ -175,7 +213,7 @@ fn the_artist_cancels_at_the_progress_bar() {
 #[test]
 fn a_missing_picture_and_a_panic_become_sentences() {
     let errand = sum(1);
-    assert!(errand.join());
+    assert!(errand.join(0));
     let mut host = Host {
         refuse: true,
         ..Host::default()
@@ -185,7 +223,7 @@ fn a_missing_picture_and_a_panic_become_sentences() {
         other => panic!("{other:?}"),
     }
     let errand: Arc<Errand<()>> = Errand::send(|_| panic!("on purpose"));
-    assert!(errand.join());
+    assert!(errand.join(0));
     let result = errand.attend(&mut Host::default(), false);
     assert!(matches!(result, Err(Failure::Message(m)) if m.contains("Clear")));
 }

@@ -288,6 +288,19 @@ impl std::fmt::Debug for Run {
 
 /// Writes `frame` as float EXR.
 pub fn write_exr(path: &Path, frame: &plate::Frame) {
+    let size = [frame.width, frame.height];
+    write_window(path, frame, [0, 0], size, 1.0);
+}
+
+/// Writes `frame` as float EXR, `at` (left, top) of a `format` whose pixels are
+/// `aspect` times as wide as high.
+pub fn write_window(
+    path: &Path,
+    frame: &plate::Frame,
+    at: [usize; 2],
+    format: [usize; 2],
+    aspect: f32,
+) {
     let (w, h) = (frame.width, frame.height);
     let pixel = |p: ex::Vec2<usize>| {
         let i = (p.y() * w + p.x()) * 4;
@@ -298,8 +311,9 @@ pub fn write_exr(path: &Path, frame: &plate::Frame) {
             frame.rgba[i + 3],
         )
     };
-    ex::Image::from_channels((w, h), ex::SpecificChannels::rgba(pixel))
-        .write()
-        .to_file(path)
-        .unwrap();
+    let mut image = ex::Image::from_channels((w, h), ex::SpecificChannels::rgba(pixel));
+    image.layer_data.attributes.layer_position = ex::Vec2(at[0] as i32, at[1] as i32);
+    image.attributes.display_window.size = ex::Vec2(format[0], format[1]);
+    image.attributes.pixel_aspect = aspect;
+    image.write().to_file(path).unwrap();
 }

@@ -100,6 +100,33 @@ impl Plate {
         plate
     }
 
+    /// The same frames, each a window of the format: its columns and rows, from the
+    /// top left.
+    pub fn cropped(&self, window: impl Fn(i32) -> [usize; 4]) -> Self {
+        let plate = Self {
+            folder: tempfile::tempdir().unwrap(),
+            first: self.first,
+            frames: Vec::new(),
+        };
+        let mut frames = Vec::new();
+        for (number, frame) in (self.first..).zip(&self.frames) {
+            let [x0, y0, x1, y1] = window(number);
+            let part = Frame::from_fn(x1 - x0, y1 - y0, |x, y| frame.pixel(x0 + x, y0 + y));
+            super::write_window(
+                &plate.path(number),
+                &part,
+                [x0, y0],
+                [frame.width, frame.height],
+                1.0,
+            );
+            frames.push(Frame::from_fn(frame.width, frame.height, |x, y| {
+                let inside = (x0..x1).contains(&x) && (y0..y1).contains(&y);
+                if inside { frame.pixel(x, y) } else { [0.0; 4] }
+            }));
+        }
+        Self { frames, ..plate }
+    }
+
     /// Water: waves that cross, with grain, glints far above 1, a dark corner a
     /// little below 0, and an alpha that varies.
     pub fn water(width: usize, height: usize, first: i32, count: usize) -> Self {
