@@ -281,7 +281,9 @@ impl Measures {
 
     /// Every measure that has a limit, held against it. Limits on the worst
     /// and the smallest step are relative to the plate's own, and so, beyond a least
-    /// one, are those on the join and on borders between blocks.
+    /// one, are those on the join and on borders between blocks. Of what was made inside
+    /// a matte only [`WITHIN_MATTE`] is: what it took away is in the plate, so the whole
+    /// picture is not like it.
     pub fn verdicts(&self) -> Vec<Verdict> {
         let worst = self.plate_worst_step.map(|p| 1.05 * p);
         let smallest = self.plate_smallest_step.map(|p| 0.95 * p);
@@ -402,7 +404,9 @@ impl Measures {
                 "pixels outside the matte are not the plate's",
             ),
         ];
+        let whole = self.outside.is_none();
         all.into_iter()
+            .filter(|all| whole || WITHIN_MATTE.contains(&all.0))
             .filter_map(|(measure, value, at_least, at_most, meaning)| {
                 let value = value?;
                 Some(Verdict {
@@ -417,6 +421,15 @@ impl Measures {
             .collect()
     }
 }
+
+/// The measures with limits that hold for a part of the picture.
+const WITHIN_MATTE: [&str; 5] = [
+    "spurious",
+    "seam_tile_worst",
+    "ghosts_worst",
+    "kept",
+    "outside",
+];
 
 /// Ghosts that pass in the worst frame, in per mille of moving blocks. On the
 /// five plates of the quality bench the worst frame of a cross-dissolve has 226

@@ -28,6 +28,8 @@ use crate::frame::{PlateInfo, Transfer};
 const REACH: i32 = 4;
 /// Cells over which they share it (deviation of a Gaussian).
 const SPREAD: f32 = 2.0;
+/// Cells that a source is smoothed by (deviation of a Gaussian).
+const SMOOTH: f32 = 0.8;
 /// Difference, in the perceptual encoding, that counts most; those far greater
 /// are objects, not light.
 const CLIP: f32 = 0.08;
@@ -159,18 +161,31 @@ fn reach(edit: &EditList, t: i32) -> i32 {
     reach
 }
 
-/// The colour of plate index `index` on the grid, smoothed by a cell, white 1.
+/// The colour of plate index `index` on the grid, smoothed by a cell, white 1. What a fill
+/// takes away is no part of it: within the border of the matte stands what is around.
 fn smooth_colour(plate: Coarse<'_>, index: i32) -> Option<Vec<[f32; 3]>> {
     let (cols, rows) = (plate.cols, plate.rows);
     let frame = plate.frame(index)?;
+    let seen: Option<Vec<f32>> = plate
+        .covered(index)
+        .filter(|covered| covered.contains(&true))
+        .map(|covered| covered.iter().map(|c| f32::from(u8::from(!c))).collect());
+    let whole = seen.as_ref().map(|seen| blur(seen, cols, rows, SMOOTH));
     let planes: [Vec<f32>; 3] = std::array::from_fn(|c| {
-        let plane: Vec<f32> = frame
-            .iter()
-            .skip(c)
-            .step_by(3)
-            .map(|&v| f32::from(v) / UNIT)
-            .collect();
-        blur(&plane, cols, rows, 0.8)
+        let values = frame.iter().skip(c).step_by(3);
+        let plane: Vec<f32> = values.map(|&v| f32::from(v) / UNIT).collect();
+        let mut smooth = blur(&plane, cols, rows, SMOOTH);
+        if let (Some(seen), Some(whole)) = (&seen, &whole) {
+            let bare: Vec<f32> = plane.iter().zip(seen).map(|(v, seen)| v * seen).collect();
+            let bare = blur(&bare, cols, rows, SMOOTH);
+            for ((to, v), whole) in smooth.iter_mut().zip(bare).zip(whole) {
+                // Deep beneath the matte nothing around is known, nor shown.
+                if *whole > 0.02 {
+                    *to = v / whole;
+                }
+            }
+        }
+        smooth
     });
     Some(
         (0..cols * rows)

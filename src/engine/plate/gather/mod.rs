@@ -415,6 +415,8 @@ fn plate_beneath(edit: &EditList, t: i32) -> i32 {
 #[derive(Clone, Copy)]
 struct Coarse<'a> {
     colour: &'a [i16],
+    /// Of a fill, cell by cell of each frame: whether the matte covers any of it.
+    matte: &'a [bool],
     level: Option<(&'a Exposure, Transfer)>,
     cols: usize,
     rows: usize,
@@ -424,6 +426,10 @@ impl<'a> Coarse<'a> {
     fn of(analysis: &'a Analysis, edit: &'a EditList) -> Self {
         Self {
             colour: analysis.colour(edit.camera.is_some()),
+            matte: match edit.matted {
+                true => analysis.matte(edit.camera.is_some()),
+                false => &[],
+            },
             level: edit.exposure.as_ref().map(|e| (e, analysis.info.transfer)),
             cols: analysis.cols,
             rows: analysis.rows,
@@ -440,6 +446,13 @@ impl<'a> Coarse<'a> {
             Some((exposure, transfer)) => exposure.level(cells, index, transfer).into(),
             None => cells.into(),
         })
+    }
+
+    /// Where the matte of a fill covers the cells of plate index `index`; `None` where
+    /// nothing is filled.
+    fn covered(&self, index: i32) -> Option<&'a [bool]> {
+        let (i, cells) = (usize::try_from(index).ok()?, self.cols * self.rows);
+        self.matte.get(i * cells..(i + 1) * cells)
     }
 }
 

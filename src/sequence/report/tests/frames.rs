@@ -275,3 +275,19 @@ fn light_and_display_values_measure_alike() {
         near(a, b.unwrap(), 1e-4);
     }
 }
+
+#[test]
+fn of_a_fill_only_what_holds_within_a_matte_is_judged() {
+    let judged = |measures: &Measures| -> Vec<&str> {
+        let verdicts = measures.verdicts();
+        verdicts.into_iter().map(|v| v.measure).collect()
+    };
+    let mut measures = Measures {
+        frame_difference: Some(0.3),
+        spurious: Some(0.1),
+        ..Measures::default()
+    };
+    assert_eq!(judged(&measures), ["frame_difference", "spurious"]);
+    measures.outside = Some(0.0);
+    assert_eq!(judged(&measures), ["spurious", "outside"]);
+}
