@@ -200,7 +200,7 @@ fn frames_below_zero_are_frames_like_others() {
     let work = Work::new();
     let plate = below_zero(&work);
     let more = format!(
-        "--plate {plate} --frames -80-27 --leave-out -3--1 --remake -70--40=3 --block-frames 24"
+        "--plate {plate} --frames -80-27 --leave-out -3--1 --remake -76--30=3 --block-frames 24"
     );
     let event = submit(&work, "commands", "q", &more);
     for file in event["files"].as_array().unwrap() {
