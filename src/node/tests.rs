@@ -293,32 +293,52 @@ fn two_plates_of_equal_facts_are_told_apart_however_renders_mix() {
 }
 
 #[test]
-fn plates_that_are_studied_at_once_are_not_mixed() {
+fn plates_that_are_studied_at_once_are_read_each_by_its_own_node() {
     let shots = [(); 2].map(|()| Shot::new((84, 48), [1.0, 60.0]));
-    let host = |i: usize| TestHost {
-        look: [0, 3][i],
-        meanwhile: &|| std::thread::sleep(Duration::from_millis(1)),
-        ..shots[i].host()
-    };
     let (begin, shots) = (std::sync::Barrier::new(2), &shots);
-    let together = std::thread::scope(|s| {
-        let threads = [0, 1].map(|i| {
-            let (begin, mut host) = (&begin, host(i));
+    std::thread::scope(|s| {
+        for (shot, look) in shots.iter().zip([0, 3]) {
+            let (begin, slow) = (&begin, || std::thread::sleep(Duration::from_millis(1)));
             s.spawn(move || {
+                let mut host = TestHost {
+                    look,
+                    meanwhile: &slow,
+                    ..shot.host()
+                };
                 begin.wait();
-                let made = shots[i].good(52, &mut host);
-                assert!(host.fetched.len() >= 30, "plate {i} was not read");
-                made
-            })
-        });
-        threads.map(|t| t.join().unwrap())
+                assert!(is_of(look, &shot.good(52, &mut host), (84, 48)));
+                for frame in 1..=30 {
+                    assert!(host.fetched.contains(&frame), "{frame} of plate {look}");
+                }
+            });
+        }
     });
-    for i in [0, 1] {
-        known::known().clear();
-        let alone = Shot::new((84, 48), [1.0, 60.0]);
-        let made = alone.good(52, &mut host(i));
-        assert!(together[i] == made, "plate {i} was mixed with the other");
-    }
+}
+
+#[test]
+fn a_node_goes_on_where_the_one_that_studied_its_plate_stops() {
+    let shots = [(); 2].map(|()| Shot::new((86, 48), [1.0, 60.0]));
+    let (asked, shots) = (AtomicUsize::new(0), &shots);
+    let made = std::thread::scope(|s| {
+        s.spawn(|| {
+            let slow = || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(4));
+            };
+            let mut host = TestHost {
+                stop_after: Some(25),
+                meanwhile: &slow,
+                ..shots[0].host()
+            };
+            assert_eq!(shots[0].render(52, &mut host).0.status, Status::Aborted);
+        });
+        // Until the study is under way.
+        while asked.load(Ordering::Relaxed) < 8 {
+            std::thread::yield_now();
+        }
+        shots[1].good(52, &mut shots[1].host())
+    });
+    assert!(is_of(0, &made, (86, 48)));
 }
 
 #[test]
