@@ -68,7 +68,7 @@ impl Sequence {
     pub fn find(path: &Path) -> Result<Self, FrameError> {
         let mut sequence = Self::parse(path)?;
         if sequence.is_single()
-            && NUMBERED.contains(&sequence.extension().as_str())
+            && sequence.is_of_pictures()
             && let Some((start, end)) = trailing_number(&sequence.before)
         {
             let name = std::mem::take(&mut sequence.before);
@@ -166,6 +166,11 @@ impl Sequence {
             }
         }
         Ok(files)
+    }
+
+    /// Whether its files are pictures, a frame each, by their ending, and not a movie.
+    pub fn is_of_pictures(&self) -> bool {
+        NUMBERED.contains(&self.extension().as_str())
     }
 
     /// Whether the file name `name` is one of the sequence's, whatever its frame.

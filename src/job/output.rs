@@ -106,8 +106,9 @@ pub fn check(job: &Job, writer: &SequenceWriter, frames: &[i32]) -> Result<(), J
         return Ok(());
     };
     let paths: Vec<PathBuf> = frames.iter().map(|f| writer.path(*f)).collect();
-    Sources::of(&job.values).spare(paths.iter().map(PathBuf::as_path))?;
-    let all = beside(job);
+    let read = Sources::of(&job.values);
+    read.spare(paths.iter().map(PathBuf::as_path))?;
+    let all = with_frames(read, job);
     all.spare(job.save_latents.as_deref())?;
     job.looks.check(all)?;
     probe(first.parent().unwrap_or(Path::new("")))
@@ -115,7 +116,11 @@ pub fn check(job: &Job, writer: &SequenceWriter, frames: &[i32]) -> Result<(), J
 
 /// What a file that `job` writes beside its frames must leave alone.
 pub fn beside(job: &Job) -> Sources {
-    let mut all = Sources::of(&job.values);
+    with_frames(Sources::of(&job.values), job)
+}
+
+/// `all`, and the frames that `job` makes.
+fn with_frames(mut all: Sources, job: &Job) -> Sources {
     all.add(Sequence::parse(&job.out), "a frame of the output");
     all
 }

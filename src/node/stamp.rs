@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::file::FileChoice;
-use crate::frame::{FilePlate, Sequence};
+use crate::frame::Sequence;
 
 /// Time of change and size; none where there is no such file.
 type Look = Option<(SystemTime, u64)>;
@@ -22,13 +22,15 @@ pub(super) struct Stamp {
 impl Stamp {
     /// Of the plate that `choice` names, as its files are now.
     pub fn of(choice: &FileChoice) -> Self {
-        let outside = match sequence(choice) {
-            Some(sequence) => look(folder(&sequence)),
-            None => look(&choice.path),
-        };
-        Self {
-            outside,
-            files: files(choice),
+        match sequence(choice) {
+            Some(sequence) => Self {
+                outside: look(folder(&sequence)),
+                files: files(&sequence, choice),
+            },
+            None => Self {
+                outside: look(&choice.path),
+                files: Vec::new(),
+            },
         }
     }
 
@@ -43,7 +45,7 @@ impl Stamp {
         let same = |(path, known): &(PathBuf, Look)| look(path) == *known;
         let still = match outside == self.outside {
             true => ends.into_iter().flatten().all(same),
-            false => files(choice) == self.files,
+            false => files(&sequence, choice) == self.files,
         };
         self.outside = outside;
         still
@@ -53,17 +55,14 @@ impl Stamp {
 /// The sequence that `choice` names; none of a movie or one picture.
 fn sequence(choice: &FileChoice) -> Option<Sequence> {
     let sequence = Sequence::find(&choice.path).ok()?;
-    (!sequence.is_single() && FilePlate::reads_frames(&sequence)).then_some(sequence)
+    (!sequence.is_single() && sequence.is_of_pictures()).then_some(sequence)
 }
 
-/// The files of the sequence that `choice` names, in its range.
-fn files(choice: &FileChoice) -> Vec<(PathBuf, Look)> {
-    let all = sequence(choice).and_then(|s| s.files().ok());
+/// The files of `sequence` in the range of `choice`.
+fn files(sequence: &Sequence, choice: &FileChoice) -> Vec<(PathBuf, Look)> {
+    let all = sequence.files().unwrap_or_default();
     let wanted = |frame: i32| choice.range.is_none_or(|r| r.contains(frame));
-    let own = all
-        .into_iter()
-        .flatten()
-        .filter(|(frame, _)| wanted(*frame));
+    let own = all.into_iter().filter(|(frame, _)| wanted(*frame));
     own.map(|(_, path)| {
         let look = look(&path);
         (path, look)

@@ -9,6 +9,9 @@ use super::exposure::Exposure;
 /// A switch time that never comes: the cell does not take part in the event.
 pub const NEVER: u8 = u8::MAX;
 
+/// Frames that a change takes at most, so that switch times fit their bytes.
+pub(super) const LONGEST: usize = 120;
+
 /// What an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {

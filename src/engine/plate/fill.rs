@@ -2,7 +2,7 @@
 //! at another time. Cells leave the plate before the matte arrives and come
 //! home after it has gone; frames that show the matte are dead to them.
 
-use super::edit_list::{Event, Kind, NEVER};
+use super::edit_list::{Event, Kind, LONGEST, NEVER};
 use super::features::{Features, NATURAL};
 use super::parts::grown;
 use super::plan::draw;
@@ -23,8 +23,6 @@ pub(super) struct Covered<'a> {
     pub(super) home: i32,
 }
 
-/// Frames that a change takes at most: switch times are kept in a byte.
-const LONGEST: usize = 120;
 /// Rows and columns that the matte is grown by, since the maps of an edit list
 /// are drawn smoothly between its cells.
 const GROW: usize = 1;

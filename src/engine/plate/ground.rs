@@ -3,6 +3,7 @@
 
 use super::analysis::Analysis;
 use super::carry::Level;
+use super::edit_list::LONGEST;
 use super::features::Features;
 use super::jumps::Jumps;
 use super::score::calmest;
@@ -12,8 +13,6 @@ use crate::engine::Timeline;
 
 /// Rows of the grid that plans are made on.
 const PLAN_ROWS: usize = 24;
-/// Longest window of a change, so that switch times fit their bytes.
-const LONGEST: i32 = 120;
 
 /// A plate made ready for deciding.
 pub(super) struct Ground {
@@ -56,7 +55,7 @@ impl Ground {
         let handle = (libm::round(0.9 * fps) as i32)
             .clamp(4, (frames / 3).max(4))
             .min((frames - 1) / 2);
-        let window = (handle - 1).clamp(1, LONGEST) as usize;
+        let window = ((handle - 1).max(1) as usize).min(LONGEST);
         let plate = timeline.plate;
         let (mut fine, mut coarse) = device::install(|| {
             rayon::join(

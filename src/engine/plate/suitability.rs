@@ -148,16 +148,11 @@ impl Suitability {
             }
             None => grade.to_owned(),
             Some(Concern::Cuts) if let Some(range) = self.longest_shot => {
-                let frames = |cuts: &[i32]| {
-                    let named: Vec<String> = cuts.iter().map(i32::to_string).collect();
-                    named.join(", ")
-                };
-                let cuts = match &self.cuts[..] {
-                    cuts if cuts.len() > NAMED => {
-                        format!("{} and {} more", frames(&cuts[..NAMED]), cuts.len() - NAMED)
-                    }
-                    cuts => frames(cuts),
-                };
+                let named = self.cuts.iter().take(NAMED).map(i32::to_string);
+                let mut cuts = named.collect::<Vec<_>>().join(", ");
+                if self.cuts.len() > NAMED {
+                    cuts += &format!(" and {} more", self.cuts.len() - NAMED);
+                }
                 format!(
                     "{grade} It cuts to another shot at frame {cuts}: set the plate range to one \
                      shot; the longest is {range}."

@@ -149,11 +149,6 @@ impl FilePlate {
         }
     }
 
-    /// Whether `sequence` names frames, one a file, and not a movie.
-    pub fn reads_frames(sequence: &Sequence) -> bool {
-        Kind::of(sequence).is_some()
-    }
-
     fn open_files(
         path: &Path,
         sequence: &Sequence,
@@ -389,9 +384,7 @@ impl FilePlate {
             }
         }
     }
-}
 
-impl FilePlate {
     /// Tells once of whole numbers in `picture` that a float does not hold.
     fn look_for_large(&mut self, picture: &Picture) {
         if self.told_large {
