@@ -35,7 +35,7 @@ pub(super) struct Jumps {
     pub(super) window: usize,
     /// See [`run`](Self::run).
     run: Vec<usize>,
-    /// For each frame that a jump may start from, the cheapest landings.
+    /// For each frame that a jump may start from, the cheapest landings in order.
     pub(super) from: Vec<Vec<Landing>>,
     /// Median over frames of the best jump: what is natural for this plate.
     pub(super) natural: f64,

@@ -3,7 +3,7 @@
 //! prefer what is cheap.
 
 use super::features::{Features, NATURAL};
-use super::jumps::Jumps;
+use super::jumps::{Jumps, Landing};
 use super::recent::{Recent, SOON, Shown};
 use super::score::steepness;
 use crate::device::{Cancelled, Task};
@@ -109,41 +109,83 @@ impl Future {
         task: Task<'_>,
     ) -> Result<Self, Cancelled> {
         let n = jumps.frames;
-        let bonus = libm::rint(taste.eager * jumps.natural) as i64;
         let mut cost = vec![BLOCKED; (s.length + 1) * n];
-        // ahead[t][i]: the best that a clip at frame i can do by a change at t
+        Self::backwards(s, end, jumps, taste, task, |t, row| {
+            cost[t * n..(t + 1) * n].copy_from_slice(row);
+        })?;
+        Ok(Self { frames: n, cost })
+    }
+
+    /// The cost of a clip that shows plate frame `j` at the first frame.
+    fn of_start(
+        j: usize,
+        s: &Stretch,
+        end: Option<usize>,
+        jumps: &Jumps,
+        taste: &Taste,
+        task: Task<'_>,
+    ) -> Result<i64, Cancelled> {
+        let mut cost = BLOCKED;
+        Self::backwards(s, end, jumps, taste, task, |_, row| cost = row[j])?;
+        Ok(cost)
+    }
+
+    /// Hands over the cost of each plate frame, from the last output frame to the first.
+    fn backwards(
+        s: &Stretch,
+        end: Option<usize>,
+        jumps: &Jumps,
+        taste: &Taste,
+        task: Task<'_>,
+        mut row: impl FnMut(usize, &[i64]),
+    ) -> Result<(), Cancelled> {
+        let n = jumps.frames;
+        let bonus = libm::rint(taste.eager * jumps.natural) as i64;
+        let mut cost = vec![BLOCKED; n];
+        // ahead[t % rows][i]: the best that a clip at frame i can do by a change at t
         // or later along its way.
-        let mut ahead = vec![BLOCKED; (s.length + 1) * n];
+        let rows = taste.shortest + 1;
+        let mut ahead = vec![BLOCKED; rows * n];
         for t in (0..=s.length).rev() {
             if t % 16 == 0 {
                 task.check()?;
             }
-            for j in 0..n {
+            let later = |k: usize| ((t + k) % rows) * n;
+            for (j, cost) in cost.iter_mut().enumerate() {
                 let mut best = BLOCKED;
                 if Self::runs_out(s, end, jumps, t, j) {
                     best = 0;
                 }
-                let (q, i) = (t + taste.shortest, j + taste.shortest);
-                if q <= s.length && jumps.run(j) > taste.shortest {
-                    best = best.min(ahead[q * n + i]);
+                if t + taste.shortest <= s.length && jumps.run(j) > taste.shortest {
+                    best = best.min(ahead[later(taste.shortest) + j + taste.shortest]);
                 }
-                cost[t * n + j] = best;
+                *cost = best;
             }
+            row(t, &cost);
+            let with =
+                |l: &Landing, after: i64| i64::from(l.cost) - bonus + ((after * FUTURE) >> 8);
+            let least = cost.iter().copied().min().unwrap_or(BLOCKED);
             for i in 0..n {
                 let mut best = BLOCKED;
                 if t + jumps.window <= s.length {
-                    for l in &jumps.from[i] {
-                        let after = cost[t * n + l.to as usize];
-                        best = best.min(i64::from(l.cost) - bonus + ((after * FUTURE) >> 8));
+                    // The cheapest landings come first: once one is too dear with the
+                    // best future there is, so are all after it.
+                    for some in jumps.from[i].chunks(8) {
+                        if with(&some[0], least) >= best {
+                            break;
+                        }
+                        for l in some {
+                            best = best.min(with(l, cost[l.to as usize]));
+                        }
                     }
                 }
                 if t < s.length && jumps.run(i) > 1 {
-                    best = best.min(ahead[(t + 1) * n + i + 1]);
+                    best = best.min(ahead[later(1) + i + 1]);
                 }
-                ahead[t * n + i] = best;
+                ahead[later(0) + i] = best;
             }
         }
-        Ok(Self { frames: n, cost })
+        Ok(())
     }
 }
 
@@ -219,15 +261,15 @@ fn ends(
         // The first frame is also the one after the last.
         let room = n.saturating_sub(jumps.window + taste.shortest).max(1);
         let step = (room / 24).max(1);
-        let mut best: Option<(i64, usize, Future)> = None;
+        let mut best: Option<(i64, usize)> = None;
         for f in (jumps.window.min(room - 1)..room).step_by(step) {
-            let future = Future::new(s, Some(f), jumps, taste, task)?;
-            let cost = future.at(0, f);
-            if best.as_ref().is_none_or(|b| cost < b.0) {
-                best = Some((cost, f, future));
+            let cost = Future::of_start(f, s, Some(f), jumps, taste, task)?;
+            if best.is_none_or(|b| cost < b.0) {
+                best = Some((cost, f));
             }
         }
-        if let Some((_, f, future)) = best {
+        if let Some((_, f)) = best {
+            let future = Future::new(s, Some(f), jumps, taste, task)?;
             return Ok((f, Some(f), future));
         }
     }
