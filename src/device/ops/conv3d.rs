@@ -7,9 +7,11 @@
 //! 48 outputs at 8 positions in registers ([`super::tile`]). A frame of zeros
 //! before the first is not read at all.
 //!
-//! Every output is one chain of multiply-adds in a fixed order: the result is
-//! the same bits on any number of threads and whether the frames come at once or
-//! one by one.
+//! Where every position has an output of a 3 × 3 kernel, four of them share their
+//! products ([`winograd`]).
+//!
+//! Every sum is one chain of multiply-adds in a fixed order: the result is the same
+//! bits on any number of threads and whether the frames come at once or one by one.
 
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -18,6 +20,7 @@ use super::feature_map::FeatureMap;
 use super::tile::{LANES, MAX_LANES, POSITIONS, accumulate, panels};
 use crate::device::isa::Isa;
 use crate::device::{Cancel, Cancelled, install};
+use winograd::{Scratch, Winograd};
 
 /// Positions whose sums are kept at hand while all weights pass by.
 const TILE: usize = 128;
@@ -41,6 +44,8 @@ pub enum Walk {
     Double,
 }
 
+mod winograd;
+
 /// One convolution, its weights arranged for [`Conv3d::frame`].
 pub struct Conv3d {
     inputs: usize,
@@ -50,8 +55,15 @@ pub struct Conv3d {
     /// Positions that the kernel reaches out of the picture.
     reach: usize,
     bias: Vec<f32>,
-    /// One, or the four of [`Walk::Double`].
-    parts: Vec<Part>,
+    way: Way,
+}
+
+/// How the sums are made.
+enum Way {
+    /// Tap by tap: one part, or the four of [`Walk::Double`].
+    Plain(Vec<Part>),
+    /// Four outputs at once.
+    Squares(Winograd),
 }
 
 /// A kernel with a place to read from and a place to write to.
@@ -96,16 +108,17 @@ impl Conv3d {
             weight,
         };
         let reach = (rows / 2) as isize;
-        let parts = match walk {
-            Walk::Same => vec![kernel.part((-reach, -reach), (0, 0))],
-            Walk::Halve => vec![kernel.part((0, 0), (0, 0))],
-            Walk::Double => [(0, 0), (0, 1), (1, 0), (1, 1)]
-                .iter()
-                .map(|&(y, x)| {
+        let way = match walk {
+            Walk::Same if Winograd::pays(&kernel) => Way::Squares(Winograd::new(&kernel)),
+            Walk::Same => Way::Plain(vec![kernel.part((-reach, -reach), (0, 0))]),
+            Walk::Halve => Way::Plain(vec![kernel.part((0, 0), (0, 0))]),
+            Walk::Double => {
+                let part = |(y, x): (usize, usize)| {
                     let origin = (y as isize - 1, x as isize - 1);
                     kernel.doubled(y, x).part(origin, (y, x))
-                })
-                .collect(),
+                };
+                Way::Plain([(0, 0), (0, 1), (1, 0), (1, 1)].map(part).into())
+            }
         };
         Ok(Self {
             inputs,
@@ -114,7 +127,7 @@ impl Conv3d {
             walk,
             reach: rows / 2,
             bias,
-            parts,
+            way,
         })
     }
 
@@ -150,11 +163,7 @@ impl Conv3d {
                 (newest.height(), newest.width(), newest.border())
             );
         }
-        let (step, scale) = match self.walk {
-            Walk::Same => (1, 1),
-            Walk::Halve => (2, 1),
-            Walk::Double => (1, 2),
-        };
+        let (step, scale) = self.steps();
         let (height, width) = (newest.height() / step, newest.width() / step);
         let mut out = FeatureMap::zeros(height * scale, width * scale, self.outputs, 0);
         if let Some(add) = add {
@@ -166,44 +175,97 @@ impl Conv3d {
         if height * width == 0 {
             return Ok(out);
         }
-        // Whole rows to a thread; where rows are short, as many as fill a tile.
-        let rows = (TILE / width).clamp(1, height);
-        let (pitch, _, memory) = out.rows_mut();
-        let isa = Isa::best();
-        install(|| {
-            memory
-                .par_chunks_mut(rows * scale * pitch)
-                .enumerate()
-                .for_each(|(chunk, out)| {
-                    let first = chunk * rows;
-                    let count = out.len() / (pitch * scale) * width;
-                    for part in &self.parts {
-                        let mut done = 0;
-                        while done < count && !cancel.is_cancelled() {
-                            let tiles = (count - done).div_ceil(TILE);
-                            let size = (count - done).div_ceil(tiles);
-                            let tile = Tile {
-                                first: done + first * width,
-                                count: size,
-                                width,
-                                step,
-                                scale,
-                            };
-                            let to = Target {
-                                out,
-                                first_row: first * scale,
-                                add,
-                            };
-                            self.tile(isa, part, &tile, frames, to);
-                            done += size;
-                        }
-                    }
-                });
-        });
+        let memory = out.rows_mut().2;
+        let size = (height, width);
+        match &self.way {
+            Way::Plain(parts) => self.plainly(parts, frames, size, add, memory, cancel),
+            Way::Squares(kernel) => self.in_squares(kernel, frames, width, add, memory, cancel),
+        }
         if cancel.is_cancelled() {
             return Err(Cancelled);
         }
         Ok(out)
+    }
+
+    /// Writes `out`, all rows, tap by tap, for `height` × `width` places of the walk.
+    fn plainly(
+        &self,
+        parts: &[Part],
+        frames: &[Option<&FeatureMap>],
+        (height, width): (usize, usize),
+        add: Option<&FeatureMap>,
+        out: &mut [f32],
+        cancel: &Cancel,
+    ) {
+        let (step, scale) = self.steps();
+        // Whole rows to a thread; where rows are short, as many as fill a tile.
+        let rows = (TILE / width).clamp(1, height);
+        let pitch = width * scale * self.outputs;
+        let isa = Isa::best();
+        let chunk = |(chunk, out): (usize, &mut [f32])| {
+            let first = chunk * rows;
+            let count = out.len() / (pitch * scale) * width;
+            for part in parts {
+                let mut done = 0;
+                while done < count && !cancel.is_cancelled() {
+                    let tiles = (count - done).div_ceil(TILE);
+                    let size = (count - done).div_ceil(tiles);
+                    let tile = Tile {
+                        first: done + first * width,
+                        count: size,
+                        width,
+                        step,
+                        scale,
+                    };
+                    let to = Target {
+                        out,
+                        first_row: first * scale,
+                        add,
+                    };
+                    self.tile(isa, part, &tile, frames, to);
+                    done += size;
+                }
+            }
+        };
+        install(|| {
+            let chunks = out.par_chunks_mut(rows * scale * pitch);
+            chunks.enumerate().for_each(chunk);
+        });
+    }
+
+    /// Writes `out`, all rows of `width` columns, four outputs at once.
+    fn in_squares(
+        &self,
+        kernel: &Winograd,
+        frames: &[Option<&FeatureMap>],
+        width: usize,
+        add: Option<&FeatureMap>,
+        out: &mut [f32],
+        cancel: &Cancel,
+    ) {
+        let rows = kernel.rows(width);
+        let chunk = |scratch: &mut Scratch, (chunk, out): (usize, &mut [f32])| {
+            let mut to = Target {
+                out,
+                first_row: chunk * rows,
+                add,
+            };
+            let stop = || cancel.is_cancelled();
+            kernel.make(frames, &self.bias, &mut to, width, scratch, stop);
+        };
+        install(|| {
+            let chunks = out.par_chunks_mut(rows * width * self.outputs);
+            chunks.enumerate().for_each_init(Scratch::default, chunk);
+        });
+    }
+
+    /// Input positions from one place to the next, and outputs of each.
+    fn steps(&self) -> (usize, usize) {
+        match self.walk {
+            Walk::Same => (1, 1),
+            Walk::Halve => (2, 1),
+            Walk::Double => (1, 2),
+        }
     }
 
     /// What `part` makes of the positions of `tile`.

@@ -10,7 +10,7 @@ use crate::device::gpu::Choice;
 use crate::frame::{FilePlate, PlateOptions};
 
 /// Name and version, as of every engine.
-pub const VERSION: &str = "wan 4";
+pub const VERSION: &str = "wan 5";
 
 impl WanEngine {
     /// Names the numbers of the model and of what changes them, wherever the files lie.

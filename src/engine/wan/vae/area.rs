@@ -20,12 +20,12 @@ impl Area {
         }
     }
 
-    /// The same with `by` positions more on each side, within a picture of `height` ×
-    /// `width`.
+    /// The same with `by` positions more on each side, or one more to begin at an even
+    /// one (a convolution makes two outputs by two), within a picture of `height` × `width`.
     pub(super) fn widened(&self, by: usize, (height, width): (usize, usize)) -> Self {
         let widen = |r: &Range<usize>, most: usize| {
             let end = (r.end + by).min(most);
-            r.start.saturating_sub(by).min(end)..end
+            (r.start.saturating_sub(by) & !1).min(end)..end
         };
         Self {
             rows: widen(&self.rows, height),
