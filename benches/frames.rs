@@ -29,10 +29,7 @@ fn main() -> Result<(), FrameError> {
     let footage = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plates/stream-of-water.mp4");
     let mut movie = FilePlate::open(&footage, &PlateOptions::default())?;
     let window = Window::whole(WIDTH, HEIGHT);
-    let channel = |name: &str| ChannelFormat {
-        name: name.to_owned(),
-        depth: SampleDepth::Half,
-    };
+    let channel = |name: &str| ChannelFormat::new(name, SampleDepth::Half);
     let mut header: FrameHeader = movie.header().clone();
     header.channels = ["R", "G", "B", "A"].map(channel).to_vec();
     header.display_window = window;

@@ -66,6 +66,7 @@ impl Memory {
                 fps: 25.0,
                 transfer,
                 pixel_aspect: 1.0,
+                ids: Vec::new(),
             },
             frames,
         }

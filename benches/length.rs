@@ -214,10 +214,7 @@ fn enlarged(
     let window = Window::whole(width, height);
     let mut header: FrameHeader = movie.header().clone();
     header.channels = ["R", "G", "B"]
-        .map(|name| ChannelFormat {
-            name: name.to_owned(),
-            depth: SampleDepth::Half,
-        })
+        .map(|name| ChannelFormat::new(name, SampleDepth::Half))
         .to_vec();
     header.display_window = window;
     header.data_window = window;

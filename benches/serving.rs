@@ -259,10 +259,7 @@ fn tiled(folder: &Path, (w, h): (usize, usize), channels: &str) -> Result<PathBu
     let mut movie = FilePlate::open(&footage, &PlateOptions::default())?;
     let window = Window::whole(w, h);
     let mut header: FrameHeader = movie.header().clone();
-    let format = |name: char| ChannelFormat {
-        name: name.to_string(),
-        depth: SampleDepth::Half,
-    };
+    let format = |name: char| ChannelFormat::new(&name.to_string(), SampleDepth::Half);
     header.channels = channels.chars().map(format).collect();
     header.display_window = window;
     header.data_window = window;

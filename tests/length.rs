@@ -28,6 +28,7 @@ impl Noted {
                 fps: 24.0,
                 transfer: Transfer::Display,
                 pixel_aspect: 1.0,
+                ids: Vec::new(),
             },
             read: Vec::new(),
         }

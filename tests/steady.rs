@@ -39,6 +39,7 @@ impl Wall {
                 fps: FPS,
                 transfer: Transfer::Display,
                 pixel_aspect: 1.0,
+                ids: Vec::new(),
             },
             moves,
             drifts: false,

@@ -81,6 +81,7 @@ impl Clip {
                 fps,
                 transfer: Transfer::Display,
                 pixel_aspect: 1.0,
+                ids: Vec::new(),
             },
             frames,
         }

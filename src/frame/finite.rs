@@ -11,12 +11,22 @@ pub(crate) struct Mended {
     pub(crate) infinite: usize,
 }
 
+/// What the samples of a channel are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Samples {
+    /// Light or coverage.
+    Colour,
+    /// Depth and the like, where infinity has a meaning.
+    Data,
+    /// Names of things, whatever bits they are: left as they are.
+    Ids,
+}
+
 /// Replaces each sample that is not finite by the mean of the finite samples
 /// of its channel around it (3 by 3, then 7 by 7 pixels, else 0), so that it
-/// reaches neither its neighbours nor any decision. In channels that
-/// `colour` denies, depth above all, infinity has a meaning: it becomes the
-/// largest half.
-pub(crate) fn mend(picture: &mut Picture, colour: impl Fn(usize) -> bool) -> Mended {
+/// reaches neither its neighbours nor any decision. Infinity
+/// of [`Samples::Data`] becomes the largest half.
+pub(crate) fn mend(picture: &mut Picture, of: impl Fn(usize) -> Samples) -> Mended {
     let mut mended = Mended::default();
     if picture
         .data()
@@ -33,12 +43,16 @@ pub(crate) fn mend(picture: &mut Picture, colour: impl Fn(usize) -> bool) -> Men
             continue;
         }
         let channel = i % channels;
+        let samples = of(channel);
+        if samples == Samples::Ids {
+            continue;
+        }
         if value.is_nan() {
             mended.nan += 1;
         } else {
             mended.infinite += 1;
         }
-        let new = if value.is_infinite() && !colour(channel) {
+        let new = if value.is_infinite() && samples == Samples::Data {
             f16::MAX.to_f32().copysign(*value)
         } else {
             let (x, y) = (i % row / channels, i / row);
@@ -83,7 +97,10 @@ mod tests {
         picture.data_mut()[24] = f32::NAN;
         picture.data_mut()[0] = f32::INFINITY;
         picture.data_mut()[1] = f32::NEG_INFINITY;
-        let mended = mend(&mut picture, |c| c == 0);
+        let mended = mend(&mut picture, |c| match c {
+            0 => Samples::Colour,
+            _ => Samples::Data,
+        });
         assert_eq!((mended.nan, mended.infinite), (1, 2));
         for (i, (a, b)) in picture.data().iter().zip(whole.data()).enumerate() {
             match i {
@@ -99,7 +116,7 @@ mod tests {
     #[test]
     fn a_picture_of_nothing_becomes_black() {
         let mut picture = Picture::from_data(9, 9, 1, vec![f32::NAN; 81]).unwrap();
-        assert_eq!(mend(&mut picture, |_| true).nan, 81);
+        assert_eq!(mend(&mut picture, |_| Samples::Colour).nan, 81);
         assert!(picture.data().iter().all(|&v| v == 0.0));
     }
 }

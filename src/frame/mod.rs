@@ -8,6 +8,7 @@ mod encoding;
 mod file;
 mod finite;
 mod frame_list;
+mod ids;
 mod matte;
 mod picture;
 mod plate;
@@ -23,7 +24,7 @@ pub use file::{
     ChannelFormat, Compression, FilePlate, FrameHeader, FrameHeaders, PlateOptions, Primaries,
     SampleDepth, SequenceWriter, TimeCode, WriteOptions, provenance,
 };
-pub(crate) use finite::mend;
+pub(crate) use finite::{Samples, mend};
 pub use frame_list::{FrameList, FrameListError};
 pub use matte::MattePlate;
 pub use picture::{Picture, Window};

@@ -24,6 +24,11 @@ pub struct PlateInfo {
     /// `G`, `B` (a grey plate: `Y`), `A` come first where they exist, the
     /// others follow by name.
     pub channels: Vec<String>,
+    /// Those of them whose samples name things, as object numbers and Cryptomatte layers
+    /// do: never mixed with others.
+    // What is learned of a plate is stored with it and knows nothing of these.
+    #[serde(skip)]
+    pub ids: Vec<String>,
     /// Frames in a second.
     pub fps: f64,
     /// How sample values relate to light.
@@ -36,6 +41,12 @@ impl PlateInfo {
     /// Position of the channel called `name`.
     pub fn channel(&self, name: &str) -> Option<usize> {
         self.channels.iter().position(|c| c == name)
+    }
+
+    /// Positions of the channels whose samples are never mixed.
+    pub fn id_channels(&self) -> Vec<usize> {
+        let named = |c: &usize| self.ids.contains(&self.channels[*c]);
+        (0..self.channels.len()).filter(named).collect()
     }
 }
 

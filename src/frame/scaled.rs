@@ -6,7 +6,8 @@ use super::{FrameError, Picture, PlateInfo, PlateReader, Warning};
 
 /// Frames at one half, one third, … of their size: each pixel is the mean of
 /// the square of pixels that it covers, of those that there are at the right
-/// and lower edges. `full_size` stays, so that the motion is that of the full
+/// and lower edges, but of channels whose samples name things the sample amid them.
+/// `full_size` stays, so that the motion is that of the full
 /// size.
 pub struct ScaledPlate<R> {
     inner: R,
@@ -48,7 +49,9 @@ impl<R: PlateReader> PlateReader for ScaledPlate<R> {
         if self.factor == 1 {
             return Ok(picture);
         }
-        Ok(Arc::new(shrink(&picture, self.factor)))
+        let mut small = shrink(&picture, self.factor);
+        pick(&mut small, &picture, self.factor, &self.info.id_channels());
+        Ok(Arc::new(small))
     }
 
     fn prefetch(&mut self, frames: &[i32]) {
@@ -88,6 +91,21 @@ fn shrink(picture: &Picture, factor: usize) -> Picture {
         }
     }
     out
+}
+
+/// Gives `small` in `channels` the sample of `picture` amid each square.
+fn pick(small: &mut Picture, picture: &Picture, factor: usize, channels: &[usize]) {
+    let n = picture.channels();
+    let amid = |i: usize, end: usize| (i * factor + factor / 2).min(end - 1);
+    for y in 0..small.height() {
+        let from = amid(y, picture.height());
+        for (x, pixel) in small.row_mut(y).chunks_exact_mut(n).enumerate() {
+            let from = picture.pixel(amid(x, picture.width()), from);
+            for &c in channels {
+                pixel[c] = from[c];
+            }
+        }
+    }
 }
 
 #[cfg(test)]

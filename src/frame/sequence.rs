@@ -26,6 +26,12 @@ pub struct Sequence {
 /// end in a number of another meaning (`A001_C003.mp4`).
 const NUMBERED: [&str; 3] = ["exr", "sxr", "png"];
 
+/// Endings of pictures that are not read as numbered files, so that a number in the name of
+/// one says nothing; several beside each other are frames all the same.
+const OTHERS: [&str; 12] = [
+    "bmp", "cin", "dpx", "hdr", "jp2", "jpeg", "jpg", "sgi", "tga", "tif", "tiff", "webp",
+];
+
 impl Sequence {
     /// The sequence that `path` names. A path without a token is taken
     /// as it stands, also where its name ends in a number: see
@@ -98,6 +104,26 @@ impl Sequence {
     /// Whether this is one file without a number.
     pub fn is_single(&self) -> bool {
         self.padding.is_none()
+    }
+
+    /// Whether this is one file of several that are numbered alike and of a kind that is
+    /// not read as frames, as JPEG.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    pub fn is_of_frames_not_read(&self) -> Result<bool, FrameError> {
+        let number = trailing_number(&self.before).filter(|_| self.is_single());
+        let Some((start, end)) = number.filter(|_| OTHERS.contains(&self.extension().as_str()))
+        else {
+            return Ok(false);
+        };
+        let beside = Self {
+            folder: self.folder.clone(),
+            before: self.before[..start].to_owned(),
+            padding: Some(end - start),
+            after: self.before[end..].to_owned(),
+        };
+        Ok(beside.files()?.len() > 1)
     }
 
     /// The file of `frame`; of a single file, that file.

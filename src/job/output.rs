@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use super::error::{JobError, Kind};
 use super::sources::Sources;
 use super::spec::Job;
-use crate::frame::{FilePlate, FrameError, SampleDepth, Sequence, SequenceWriter, WriteOptions};
+use crate::frame::{
+    ChannelFormat, Compression, FilePlate, FrameError, FrameHeader, SampleDepth, Sequence,
+    SequenceWriter, WriteOptions,
+};
 use crate::sequence::Colour;
 
 /// How a job's frames are written. `take` names their pixels.
@@ -32,7 +35,29 @@ pub fn writer(job: &Job, plate: &FilePlate, take: &str) -> Result<SequenceWriter
         take: Some(format!("{take} {}", written(job))),
     };
     let header = plate.header().scaled(job.reduce as usize);
+    if let (Compression::Dwaa(_), Some(name)) = (job.compression, rounded_id(&header))
+        && extension == "exr"
+    {
+        return Err(JobError::new(
+            Kind::Usage,
+            format!(
+                "compression dwaa rounds channel {name}, whose values name things (an ID or a Cryptomatte): choose zip, zips or piz"
+            ),
+        ));
+    }
     SequenceWriter::new(&job.out, header, options).map_err(pattern)
+}
+
+/// A channel that names things and that DWAA rounds: it does so with floats whose last
+/// name is one of colour.
+fn rounded_id(header: &FrameHeader) -> Option<&str> {
+    let rounds = |c: &&ChannelFormat| {
+        let own = c.name.rsplit('.').next().unwrap_or_default();
+        let colour = ["R", "G", "B", "Y", "RY", "BY"];
+        let float = !matches!(c.depth, SampleDepth::Uint | SampleDepth::Bits32);
+        c.is_id && float && colour.iter().any(|n| own.eq_ignore_ascii_case(n))
+    };
+    header.channels.iter().find(rounds).map(|c| c.name.as_str())
 }
 
 /// How frames are written, in a few words: all that their bytes depend on

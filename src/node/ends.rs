@@ -8,7 +8,7 @@ use super::host::{Host, Input};
 use super::likeness::Likeness;
 use super::plate::HostPlate;
 use super::record::Record;
-use crate::frame::mend;
+use crate::frame::{Samples, mend};
 
 /// What the inputs look like at the ends and in the middle of the plate; nothing is
 /// needed of one in files, whose key names its pixels.
@@ -33,7 +33,7 @@ impl Ends {
                     Ok(mut picture) => {
                         // As the study will see it.
                         if let Some(picture) = Arc::get_mut(&mut picture) {
-                            mend(picture, |_| true);
+                            mend(picture, |_| Samples::Colour);
                         }
                         let likeness = Likeness::of(&picture, plate.transfer_of(input));
                         ends.push((input, frame, likeness));

@@ -87,6 +87,7 @@ fn plate(scene: &Scene, order: &Order, host: &mut dyn Host) -> Option<PlateInfo>
         fps: order.request.fps,
         transfer: Transfer::Linear,
         pixel_aspect,
+        ids: Vec::new(),
     })
 }
 

@@ -279,6 +279,7 @@ mod tests {
             fps: 24.0,
             transfer: Transfer::Linear,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         };
         let header = FrameHeader::new(&info);
         let writer = SequenceWriter::new(path, header, WriteOptions::default()).unwrap();

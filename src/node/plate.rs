@@ -12,7 +12,7 @@ use super::order::Order;
 use super::pixels::{Components, Depth, Image, Rect};
 use super::record::Record;
 use crate::engine::SUBJECTS;
-use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Transfer, Warning, mend};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Samples, Transfer, Warning, mend};
 use crate::sequence::key_of;
 
 /// A plate on the Source input, as far as it is known before its frames are
@@ -87,6 +87,7 @@ impl HostPlate {
                 fps: order.request.fps,
                 transfer: order.setup.transfer.unwrap_or(by_depth),
                 pixel_aspect,
+                ids: Vec::new(),
             },
             canvas,
             cropped: extent.is_some_and(|e| e.cropped),
@@ -294,7 +295,7 @@ impl<T: Send> PlateReader for HostReader<'_, T> {
         let input = ask.input;
         let mut picture = self.desk.fetch(ask)?;
         // What is no number would spread where places are warped.
-        let mended = Arc::get_mut(&mut picture).map(|p| mend(p, |_| true));
+        let mended = Arc::get_mut(&mut picture).map(|p| mend(p, |_| Samples::Colour));
         if let Some(m) = mended.filter(|m| *m != Default::default()) {
             self.warnings.push(Warning::NotFinite {
                 frame,

@@ -190,6 +190,7 @@ impl Setup {
             fps: fps.unwrap_or(MODEL_RATE),
             transfer: Transfer::Linear,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         })
     }
 

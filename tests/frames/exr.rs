@@ -1,19 +1,16 @@
-//! EXR: pixels, channels, windows and what goes along with them.
+//! EXR: pixels, packings and windows.
 
-use std::collections::HashMap;
 use std::fs;
 
 use ::exr::image::{AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer};
 use ::exr::math::Vec2;
-use ::exr::meta::attribute::{
-    AttributeValue, Chromaticities, Compression as ExrCompression, IntegerBounds, Preview, Text,
-};
+use ::exr::meta::attribute::{Compression as ExrCompression, IntegerBounds, Text};
 use ::exr::meta::header::{ImageAttributes, LayerAttributes};
 use ::exr::meta::{BlockDescription, MetaData};
 use ::exr::prelude::WritableImage;
 use longtake::frame::{
-    Compression, FrameHeader, PlateReader, Primaries, SampleDepth, SequenceWriter, TimeCode,
-    Transfer, Warning, Window, WriteOptions, to_linear,
+    Compression, FrameHeader, PlateReader, SampleDepth, SequenceWriter, Transfer, Warning, Window,
+    WriteOptions, to_linear,
 };
 
 use super::*;
@@ -125,7 +122,7 @@ fn highlights_shadows_and_every_channel_survive_in_their_order() {
 }
 
 /// The red, green and blue of each of the `pixels` of a file, as ffmpeg reads it.
-fn read_by_ffmpeg(file: &Path, pixels: usize) -> Vec<[f32; 3]> {
+pub(super) fn read_by_ffmpeg(file: &Path, pixels: usize) -> Vec<[f32; 3]> {
     let raw = ffmpeg(&[
         "-i",
         file.to_str().unwrap(),
@@ -255,38 +252,11 @@ fn dwaa_rounds_a_little_and_by_its_level() {
     }
 }
 
-#[test]
-fn chromaticities_are_told_as_asked() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("c.####.exr");
-    let options = WriteOptions {
-        primaries: Some(Primaries::AcesCg),
-        ..WriteOptions::default()
-    };
-    let header = FrameHeader::new(&info(8, 8, &["R", "G", "B"]));
-    let writer = SequenceWriter::new(&path, header, options).unwrap();
-    let file = writer.write(1, &picture(8, 8, 3, 1)).unwrap();
-    let told = header_of(&file).shared_attributes.chromaticities.unwrap();
-    assert_eq!(
-        (told.red, told.white),
-        (Vec2(0.713, 0.293), Vec2(0.32168, 0.33767))
-    );
-    // Where nobody says otherwise, what the plate says goes on.
-    let header = open(&path).unwrap().header().clone();
-    let out = folder.path().join("d.####.exr");
-    let writer = SequenceWriter::new(&out, header, WriteOptions::default()).unwrap();
-    let file = writer.write(1, &picture(8, 8, 3, 1)).unwrap();
-    assert_eq!(
-        header_of(&file).shared_attributes.chromaticities,
-        Some(told)
-    );
-}
-
 fn window(x0: i32, y0: i32, x1: i32, y1: i32) -> Window {
     Window { x0, y0, x1, y1 }
 }
 
-fn header_of(file: &Path) -> ::exr::meta::header::Header {
+pub(super) fn header_of(file: &Path) -> ::exr::meta::header::Header {
     MetaData::read_from_file(file, true).unwrap().headers[0].clone()
 }
 
@@ -370,12 +340,17 @@ fn data_windows_of_any_place_come_in_and_go_out_as_they_were() {
     }
 }
 
-fn text(s: &str) -> Text {
+pub(super) fn text(s: &str) -> Text {
     Text::new_or_panic(s)
 }
 
 /// An EXR as a renderer writes it, with `attributes`.
-fn foreign(file: &Path, shared: ImageAttributes, own: LayerAttributes, encoding: Encoding) {
+pub(super) fn foreign(
+    file: &Path,
+    shared: ImageAttributes,
+    own: LayerAttributes,
+    encoding: Encoding,
+) {
     let size = Vec2(70, 45);
     let channel = |name: &str, k: usize| {
         let samples = (0..size.area())
@@ -399,91 +374,10 @@ fn foreign(file: &Path, shared: ImageAttributes, own: LayerAttributes, encoding:
     image.write().to_file(file).unwrap();
 }
 
-fn check_foreign(picture: &Picture) {
+pub(super) fn check_foreign(picture: &Picture) {
     for (i, pixel) in picture.data().chunks_exact(4).enumerate() {
         let expected = [3, 5, 7, 11].map(|k| ((i * k) % 1000) as f32 / 16.0);
         assert_eq!(pixel, expected, "pixel {i}");
-    }
-}
-
-#[test]
-fn what_a_plate_tells_about_itself_is_carried_to_its_frames() {
-    let folder = tempfile::tempdir().unwrap();
-    let code = TimeCode {
-        hours: 10,
-        minutes: 59,
-        seconds: 59,
-        frame: 20,
-        ..TimeCode::default()
-    };
-    let primaries = Chromaticities {
-        red: Vec2(0.713, 0.293),
-        green: Vec2(0.165, 0.83),
-        blue: Vec2(0.128, 0.044),
-        white: Vec2(0.32168, 0.33767),
-    };
-    let mut shared = ImageAttributes::new(IntegerBounds::new((0, 0), (70, 45)));
-    shared.pixel_aspect = 2.0;
-    shared.chromaticities = Some(primaries);
-    shared.time_code = Some(code);
-    let own = LayerAttributes {
-        frames_per_second: Some((24000, 1001)),
-        owner: Some(text("the show")),
-        iso_speed: Some(800.0),
-        preview: Some(Preview {
-            size: Vec2(1, 1),
-            pixel_data: vec![0; 4],
-        }),
-        other: HashMap::from([
-            (text("camera/lens"), AttributeValue::Text(text("50 mm"))),
-            (text("take"), AttributeValue::I32(7)),
-        ]),
-        ..LayerAttributes::default()
-    };
-    let file = folder.path().join("plate.1001.exr");
-    foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
-
-    let mut plate = open(&folder.path().join("plate.####.exr")).unwrap();
-    assert_eq!(plate.info().pixel_aspect, 2.0);
-    assert!((plate.info().fps - 24000.0 / 1001.0).abs() < 1e-9);
-    assert_eq!(plate.header().time_code, Some((1001, code)));
-    assert!(plate.take_warnings().is_empty());
-    let picture = plate.read(1001).unwrap();
-    check_foreign(&picture);
-
-    let out = folder.path().join("out.####.exr");
-    let writer =
-        SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
-    for (frame, hours, minutes, seconds, count) in [
-        (1001, 10, 59, 59, 20),
-        (1005, 11, 0, 0, 0),
-        (996, 10, 59, 59, 15),
-    ] {
-        let header = header_of(&writer.write(frame, &picture).unwrap());
-        let found = header.shared_attributes.time_code.unwrap();
-        assert_eq!(
-            (found.hours, found.minutes, found.seconds, found.frame),
-            (hours, minutes, seconds, count)
-        );
-        assert_eq!(header.shared_attributes.pixel_aspect, 2.0);
-        assert_eq!(header.shared_attributes.chromaticities, Some(primaries));
-        let own = &header.own_attributes;
-        assert_eq!(own.frames_per_second, Some((24000, 1001)));
-        assert_eq!(own.owner, Some(text("the show")));
-        assert_eq!(own.iso_speed, Some(800.0));
-        assert_eq!(
-            own.other[&text("camera/lens")],
-            AttributeValue::Text(text("50 mm"))
-        );
-        assert_eq!(own.other[&text("take")], AttributeValue::I32(7));
-        assert_eq!(own.preview, None, "a preview of another frame");
-        assert!(
-            own.software_name
-                .as_ref()
-                .unwrap()
-                .to_string()
-                .starts_with("Longtake")
-        );
     }
 }
 
@@ -516,73 +410,6 @@ fn every_lossless_packing_and_tiling_is_read() {
             check_foreign(&open(&path).unwrap().read(1).unwrap());
         }
     }
-}
-
-#[test]
-fn of_several_parts_the_one_with_colour_is_read_and_the_artist_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("parts.exr");
-    let layer = |name: &str, channels: &[&str], offset: f32| {
-        let channel = |c: &&str| {
-            let samples = (0..12).map(|i| i as f32 + offset).collect();
-            AnyChannel::new(*c, FlatSamples::F32(samples))
-        };
-        let channels = AnyChannels::sort(channels.iter().map(channel).collect());
-        Layer::new(
-            (4, 3),
-            LayerAttributes::named(name),
-            Encoding::SMALL_LOSSLESS,
-            channels,
-        )
-    };
-    let image = Image::from_layers(
-        ImageAttributes::new(IntegerBounds::new((0, 0), (4, 3))),
-        vec![
-            layer("depth", &["Z"], 0.0),
-            layer("beauty", &["R", "G", "B"], 100.0),
-        ],
-    );
-    image.write().to_file(&path).unwrap();
-    let mut plate = open(&path).unwrap();
-    assert_eq!(plate.info().channels, ["R", "G", "B"]);
-    assert_eq!(plate.read(1).unwrap().pixel(1, 1), [105.0; 3]);
-    let warnings = plate.take_warnings();
-    assert!(
-        warnings.iter().any(|w| w.to_string().contains("2 parts")),
-        "{warnings:?}"
-    );
-}
-
-#[test]
-fn whole_numbers_are_read_and_written_as_such() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("id.exr");
-    let ids = [0, 1, 77, 65_537, 16_777_215, 3];
-    let channels = AnyChannels::sort(
-        [AnyChannel::new("id", FlatSamples::U32(ids.to_vec()))]
-            .into_iter()
-            .collect(),
-    );
-    let layer = Layer::new(
-        (3, 2),
-        LayerAttributes::default(),
-        Encoding::UNCOMPRESSED,
-        channels,
-    );
-    Image::from_layer(layer).write().to_file(&path).unwrap();
-    let mut plate = open(&path).unwrap();
-    let picture = plate.read(1).unwrap();
-    assert_eq!(picture.data(), ids.map(|i| i as f32));
-    let copy = folder.path().join("copy.exr");
-    let writer =
-        SequenceWriter::new(&copy, plate.header().clone(), WriteOptions::default()).unwrap();
-    let file = writer.write(1, &picture).unwrap();
-    assert_eq!(plate.header().channels[0].depth, SampleDepth::Uint);
-    assert_eq!(
-        open(&file).unwrap().header().channels,
-        plate.header().channels
-    );
-    assert_eq!(*open(&file).unwrap().read(1).unwrap(), *picture);
 }
 
 #[test]
@@ -625,136 +452,4 @@ fn a_half_holds_the_largest_half_and_not_infinity() {
         open(&path).unwrap().read(1).unwrap().data(),
         [65504.0, -65504.0]
     );
-}
-
-/// Writes frame 1 with `provenance`; gives the file.
-fn told(folder: &Path, provenance: &str) -> PathBuf {
-    let path = folder.join(format!("told{}.####.exr", provenance.len()));
-    let header = FrameHeader::new(&info(40, 30, &["R", "G", "B"]));
-    let options = WriteOptions {
-        take: Some("0123456789abcdef".repeat(5)),
-        ..WriteOptions::default()
-    };
-    let writer = SequenceWriter::new(&path, header, options).unwrap();
-    let file = writer.write_told(1, &picture(40, 30, 3, 2), Some(provenance));
-    assert!(writer.is_made(1));
-    file.unwrap()
-}
-
-#[test]
-fn long_texts_are_in_attributes_that_every_reader_takes() {
-    let folder = tempfile::tempdir().unwrap();
-    for length in [200, 251, 618, 780, 4000] {
-        let text = format!("{{\"frame\":1,\"more\":\"{}\"}}", "x1,".repeat(length / 3));
-        let file = told(folder.path(), &text);
-        let header = header_of(&file);
-        let texts = header.own_attributes.other.values();
-        for value in texts {
-            let AttributeValue::Text(text) = value else {
-                continue;
-            };
-            assert!(text.as_slice().len() <= 250);
-        }
-        assert_eq!(longtake::frame::provenance(&file).unwrap(), Some(text));
-        let read = read_by_ffmpeg(&file, 40 * 30);
-        for (theirs, pixel) in read.iter().zip(picture(40, 30, 3, 2).data().chunks(3)) {
-            assert_eq!(
-                theirs.map(f32::to_bits),
-                [0, 1, 2].map(|c| pixel[c].to_bits())
-            );
-        }
-        // What is made of it tells nothing of that.
-        let plate = open(&file).unwrap();
-        let out = folder.path().join("out.####.exr");
-        let writer =
-            SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
-        let file = writer.write(1, &picture(40, 30, 3, 2)).unwrap();
-        let names = header_of(&file).own_attributes.other.into_keys();
-        let names: Vec<String> = names.map(|n| n.to_string()).collect();
-        assert!(
-            !names.iter().any(|n| n.starts_with("longtake:")),
-            "{names:?}"
-        );
-    }
-    // In one attribute, as frames had it before.
-    let long = "y".repeat(780);
-    let own = LayerAttributes {
-        other: HashMap::from([(
-            text("longtake:provenance"),
-            AttributeValue::Text(text(&long)),
-        )]),
-        ..LayerAttributes::default()
-    };
-    let shared = ImageAttributes::new(IntegerBounds::new((0, 0), (70, 45)));
-    let file = folder.path().join("old.exr");
-    foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
-    assert_eq!(longtake::frame::provenance(&file).unwrap(), Some(long));
-}
-
-#[test]
-fn what_changes_from_frame_to_frame_is_no_other_frame_s() {
-    let folder = tempfile::tempdir().unwrap();
-    for frame in 1..=3 {
-        let shared = ImageAttributes::new(IntegerBounds::new((0, 0), (70, 45)));
-        let number = AttributeValue::I32(frame);
-        let own = LayerAttributes {
-            world_to_camera: Some([frame as f32; 16]),
-            capture_date: Some(text("2026:11:27")),
-            focus: Some(frame as f32),
-            iso_speed: Some(800.0),
-            other: HashMap::from([
-                (text("imageCounter"), number.clone()),
-                (text("camera/distance"), number),
-                (text("take"), AttributeValue::I32(7)),
-            ]),
-            ..LayerAttributes::default()
-        };
-        let file = folder.path().join(format!("p.{frame:04}.exr"));
-        foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
-    }
-    let mut plate = open(&folder.path().join("p.####.exr")).unwrap();
-    let out = folder.path().join("o.####.exr");
-    let writer =
-        SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
-    let picture = plate.read(2).unwrap();
-    let made = header_of(&writer.write(9, &picture).unwrap()).own_attributes;
-    assert_eq!(made.world_to_camera, None);
-    assert_eq!(made.capture_date, None);
-    assert_eq!((made.focus, made.iso_speed), (None, Some(800.0)));
-    let names: Vec<String> = made.other.into_keys().map(|n| n.to_string()).collect();
-    assert_eq!(names, ["take"]);
-    let own = plate.frame_headers().read(2).unwrap();
-    let kept = writer.write_kept(2, &picture, None, own.as_ref()).unwrap();
-    let kept = header_of(&kept).own_attributes;
-    assert_eq!(kept.world_to_camera, Some([2.0; 16]));
-    assert_eq!(kept.focus, Some(2.0));
-    assert_eq!(kept.other[&text("imageCounter")], AttributeValue::I32(2));
-    assert_eq!(kept.other[&text("take")], AttributeValue::I32(7));
-}
-
-#[test]
-fn whole_numbers_that_a_float_does_not_hold_are_told_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, largest: u32| {
-        let channel = AnyChannel::new("id", FlatSamples::U32(vec![7, largest]));
-        let channels = AnyChannels::sort([channel].into_iter().collect());
-        let own = LayerAttributes::default();
-        let layer = Layer::new((2, 1), own, Encoding::UNCOMPRESSED, channels);
-        let path = folder.path().join(name);
-        Image::from_layer(layer).write().to_file(path).unwrap();
-    };
-    write("small.0001.exr", 16_777_215);
-    write("large.0001.exr", 0xdead_beef);
-    write("large.0002.exr", 0xdead_beef);
-    let warnings = |name: &str, frames: std::ops::RangeInclusive<i32>| {
-        let mut plate = open(&folder.path().join(name)).unwrap();
-        frames.for_each(|f| drop(plate.read(f).unwrap()));
-        let mut told = plate.take_warnings();
-        told.retain(|w| matches!(w, Warning::Rounded { .. }));
-        told
-    };
-    assert_eq!(warnings("small.####.exr", 1..=1), []);
-    let told = warnings("large.####.exr", 1..=2);
-    assert_eq!(told.len(), 1);
-    assert!(told[0].to_string().contains("channel id"), "{}", told[0]);
 }

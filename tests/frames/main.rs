@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod exr;
+mod exr_attributes;
+mod exr_channels;
 mod movies;
 mod png;
 mod readers;
@@ -47,6 +49,7 @@ fn info(width: usize, height: usize, channels: &[&str]) -> PlateInfo {
         fps: 25.0,
         transfer: Transfer::Linear,
         pixel_aspect: 1.0,
+        ids: Vec::new(),
     }
 }
 

@@ -131,3 +131,45 @@ fn palettes_and_few_bits_are_read() {
         }
     }
 }
+
+#[test]
+fn what_a_plate_tells_of_its_colours_goes_on_and_is_srgb_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |path: &Path| {
+        let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+        let reader = ::png::Decoder::new(file).read_info().unwrap();
+        let info = reader.info();
+        let profile = info.icc_profile.as_ref().map(|p| p.to_vec());
+        (info.gama_chunk, profile, info.srgb.is_some())
+    };
+    let plate = folder.path().join("p.png");
+    let mut info = ::png::Info::with_size(2, 1);
+    info.icc_profile = Some(vec![7; 300].into());
+    let file = std::fs::File::create(&plate).unwrap();
+    let mut encoder = ::png::Encoder::with_info(file, info).unwrap();
+    encoder.set_color(::png::ColorType::Rgb);
+    let gamma = ::png::ScaledFloat::new(1.0);
+    encoder.set_source_gamma(gamma);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[1, 2, 3, 4, 5, 6]).unwrap();
+    writer.finish().unwrap();
+
+    let mut read = open(&plate).unwrap();
+    let picture = read.read(1).unwrap();
+    let written = |name: &str, header: FrameHeader| {
+        let path = folder.path().join(name);
+        let writer = SequenceWriter::new(&path, header, WriteOptions::default()).unwrap();
+        told(&writer.write(1, &picture).unwrap())
+    };
+    let header = read.header().clone();
+    let (found, profile, srgb) = written("same.png", header.clone());
+    assert_eq!(
+        (found, profile, srgb),
+        (Some(gamma), Some(vec![7; 300]), false)
+    );
+    // Light that is encoded for a display is sRGB's whatever it came from.
+    let mut linear = header;
+    linear.transfer = Transfer::Linear;
+    let (_, profile, srgb) = written("bent.png", linear);
+    assert!(srgb && profile.is_none());
+}

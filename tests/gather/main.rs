@@ -13,6 +13,7 @@ use longtake::frame::{FrameError, FrameRange, Picture, PlateInfo, PlateReader, T
 
 mod exact;
 mod hidden;
+mod ids;
 mod places;
 mod read;
 
@@ -45,6 +46,7 @@ impl Painted {
                 fps: 25.0,
                 transfer: Transfer::Linear,
                 pixel_aspect: 1.0,
+                ids: Vec::new(),
             },
             paint,
             read: BTreeSet::new(),

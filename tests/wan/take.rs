@@ -100,6 +100,7 @@ impl Frames {
                 fps: 16.,
                 transfer: Transfer::Display,
                 pixel_aspect: 1.,
+                ids: Vec::new(),
             },
             pictures,
             read: Vec::new(),

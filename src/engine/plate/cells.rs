@@ -246,6 +246,7 @@ mod tests {
             fps: 25.0,
             transfer: Transfer::Linear,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         }
     }
 

@@ -200,7 +200,9 @@ pub(super) fn lit(picture: Arc<Picture>, gain: [f32; 3], info: &PlateInfo) -> Ar
         let grey = info.channel("Y").unwrap_or(0);
         colour.push((grey, Gain::of(gain[1], info.transfer)));
     }
-    colour.retain(|(c, gain)| *c < channels && gain.light != 1.0);
+    // Names of things have no light.
+    let ids = info.id_channels();
+    colour.retain(|(c, gain)| *c < channels && gain.light != 1.0 && !ids.contains(c));
     if colour.is_empty() {
         return picture;
     }

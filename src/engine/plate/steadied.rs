@@ -177,6 +177,7 @@ mod tests {
             fps: 25.0,
             transfer: Transfer::Display,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         }
     }
 

@@ -83,6 +83,7 @@ mod tests {
             fps: 24.,
             transfer: Transfer::Display,
             pixel_aspect: 1.,
+            ids: Vec::new(),
         }
     }
 

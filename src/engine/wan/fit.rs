@@ -131,6 +131,7 @@ mod tests {
             fps: 24.,
             transfer: Transfer::Linear,
             pixel_aspect: aspect,
+            ids: Vec::new(),
         }
     }
 

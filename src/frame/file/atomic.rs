@@ -54,6 +54,9 @@ fn advice(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "a part of the path is a file, not a folder; choose another output folder"
         }
+        io::ErrorKind::InvalidFilename => {
+            "the name is longer than the disk takes, with some letters that are added while a file is written; choose a shorter one"
+        }
         _ => "check the output disk and run again, finished frames are kept",
     }
 }

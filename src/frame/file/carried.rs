@@ -1,10 +1,12 @@
 //! The EXR attributes that Longtake has no use for and carries from the plate to the
 //! frames made of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use exr::meta::attribute::{AttributeValue, Text};
 use exr::meta::header::{ImageAttributes, LayerAttributes};
+
+use crate::frame::ids;
 
 /// Attributes that the EXR library has no field for and that are of one moment.
 const MOMENTS: [&str; 4] = ["imageCounter", "capDate", "worldToCamera", "worldToNDC"];
@@ -29,8 +31,13 @@ impl Carried {
     /// Drops what `frame`, another frame of the plate, has otherwise: it is true of a
     /// frame and not of the shot.
     pub(super) fn keep_alike(&mut self, frame: &Self) {
-        alike(&mut self.shared.other, &frame.shared.other);
-        alike(&mut self.own.other, &frame.own.other);
+        for (mine, other) in [
+            (&mut self.shared.other, &frame.shared.other),
+            (&mut self.own.other, &frame.own.other),
+        ] {
+            join_manifests(mine, other);
+            alike(mine, other);
+        }
         keep_alike!(self.shared, frame.shared, chromaticities);
         keep_alike!(
             self.own,
@@ -83,7 +90,35 @@ impl Carried {
     }
 }
 
-/// Keeps of `mine` what `other` has alike.
+/// Puts into Cryptomatte's manifests in `mine` the names that those of `other` have: a
+/// made frame may show what any frame of the plate does.
+fn join_manifests(mine: &mut HashMap<Text, AttributeValue>, other: &HashMap<Text, AttributeValue>) {
+    for (name, value) in mine {
+        let is_manifest = ids::told(&name.to_string()) == Some("manifest");
+        if !is_manifest || other.get(name) == Some(value) {
+            continue;
+        }
+        let both = (&*value, other.get(name));
+        let (AttributeValue::Text(a), Some(AttributeValue::Text(b))) = both else {
+            continue;
+        };
+        let names =
+            |text: &Text| serde_json::from_str::<BTreeMap<String, String>>(&text.to_string());
+        if let (Ok(mut all), Ok(more)) = (names(a), names(b)) {
+            all.extend(more);
+            let joined = serde_json::to_string(&all).unwrap_or_default();
+            if let Some(joined) = Text::new_or_none(joined) {
+                *value = AttributeValue::Text(joined);
+            }
+        }
+    }
+}
+
+/// Keeps of `mine` what `other` has alike, and manifests of Cryptomattes.
 fn alike(mine: &mut HashMap<Text, AttributeValue>, other: &HashMap<Text, AttributeValue>) {
-    mine.retain(|name, value| other.get(name) == Some(value));
+    mine.retain(|name, value| {
+        let joined =
+            || ids::told(&name.to_string()) == Some("manifest") && other.contains_key(name);
+        other.get(name) == Some(value) || joined()
+    });
 }

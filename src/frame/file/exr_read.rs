@@ -16,16 +16,20 @@ use ::exr::meta::header::Header;
 use half::slice::HalfFloatSliceExt;
 use parking_lot::Mutex;
 
-use super::header::{Carried, ChannelFormat, FrameHeader, SampleDepth};
+use super::header::{Carried, FrameHeader, SampleDepth};
 use super::told::{self, PROVENANCE, TAKE, Told};
-use super::{MAX_SAMPLES, first_channels_first};
+use super::{MAX_SAMPLES, exr_channels};
 use crate::device;
 use crate::frame::{FrameError, Picture, Transfer, Window};
 
-/// The header of a file, and what of the file it leaves out.
+/// What is said of a file of deep pictures alone.
+const DEEP: &str = "this is a deep EXR; flatten it first, and give the flat frames";
+
+/// The header of a file, and what of the file it leaves out or takes for something.
 pub(super) struct Found {
     pub(super) header: FrameHeader,
-    pub(super) ignored: Option<String>,
+    /// In words, for the artist.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads the header of the part that pictures are read from: the first flat
@@ -37,20 +41,7 @@ pub(super) fn header(path: &Path) -> Result<Found, FrameError> {
     })?;
     let part = part(path, &meta)?;
     let header = &meta.headers[part];
-    let mut channels: Vec<ChannelFormat> = header
-        .channels
-        .list
-        .iter()
-        .map(|c| ChannelFormat {
-            name: c.name.to_string(),
-            depth: match c.sample_type {
-                SampleType::F16 => SampleDepth::Half,
-                SampleType::F32 => SampleDepth::Float,
-                SampleType::U32 => SampleDepth::Uint,
-            },
-        })
-        .collect();
-    first_channels_first(&mut channels, |c| &c.name);
+    let (channels, layer) = exr_channels::of(header);
     let shared = header.shared_attributes.clone();
     let own = header.own_attributes.clone();
     let header = FrameHeader {
@@ -66,17 +57,25 @@ pub(super) fn header(path: &Path) -> Result<Found, FrameError> {
         transfer: Transfer::Linear,
         premultiplied: true,
         carried: Some(Box::new(Carried { shared, own })),
+        png_colours: None,
     };
     let count = meta.headers.len();
+    let parts = (count > 1).then(|| {
+        format!(
+            "{} has {count} parts; only part {} is read and written",
+            path.display(),
+            part + 1
+        )
+    });
+    let layer = layer.filter(|l| !l.is_empty()).map(|layer| {
+        format!(
+            "{} has no channels R, G and B outside of layers; layer {layer} is looked at as the picture, and all layers are carried along",
+            path.display()
+        )
+    });
     Ok(Found {
         header,
-        ignored: (count > 1).then(|| {
-            format!(
-                "{} has {count} parts; only part {} is read and written",
-                path.display(),
-                part + 1
-            )
-        }),
+        notes: parts.into_iter().chain(layer).collect(),
     })
 }
 
@@ -198,16 +197,19 @@ fn collect<R: ChunksReader>(reader: R, part: usize) -> Result<(MetaData, Vec<Chu
 struct Layout {
     /// Position of the data window.
     origin: (i32, i32),
-    /// For each channel of the file: bytes in a sample, kind, and the place in
-    /// a pixel of the picture.
-    channels: Vec<(SampleType, Option<usize>)>,
+    /// For each channel of the file: kind, and the place in a pixel of the picture, with
+    /// whether the bits of a whole number go there.
+    channels: Vec<(SampleType, Option<(usize, bool)>)>,
     /// Samples in a pixel of the picture.
     samples: usize,
 }
 
 impl Layout {
     fn new(path: &Path, header: &Header, plate: &FrameHeader) -> Result<Self, FrameError> {
-        let place = |name: &Text| plate.channels.iter().position(|c| name.eq(&c.name));
+        let place = |name: &Text| {
+            let place = plate.channels.iter().position(|c| name.eq(&c.name))?;
+            Some((place, plate.channels[place].depth == SampleDepth::Bits32))
+        };
         let channels: Vec<_> = header
             .channels
             .list
@@ -238,7 +240,9 @@ impl Layout {
                     .split_at_checked(width * kind.bytes_per_sample())
                     .ok_or(ExrError::Invalid("a block is too short".into()))?;
                 bytes = rest;
-                let Some(place) = place else { continue };
+                let Some((place, exact)) = place else {
+                    continue;
+                };
                 match kind {
                     SampleType::F16 => {
                         for (h, b) in halves.iter_mut().zip(head.as_chunks().0) {
@@ -253,9 +257,18 @@ impl Layout {
                     }
                     SampleType::U32 => {
                         for (f, b) in line.iter_mut().zip(head.as_chunks().0) {
-                            *f = u32::from_ne_bytes(*b) as f32;
+                            let whole = u32::from_ne_bytes(*b);
+                            *f = match exact {
+                                true => f32::from_bits(whole),
+                                false => whole as f32,
+                            };
                         }
                     }
+                }
+                if exact && kind != SampleType::U32 {
+                    // Another frame of the plate has them as floats.
+                    line.iter_mut()
+                        .for_each(|f| *f = f32::from_bits(f.round() as u32));
                 }
                 for (pixel, f) in row.chunks_exact_mut(self.samples).zip(&line) {
                     pixel[place] = *f;
@@ -303,19 +316,15 @@ impl Pixels {
 
 /// The part that is read.
 fn part(path: &Path, meta: &MetaData) -> Result<usize, FrameError> {
-    let flat = |h: &&Header| !h.deep;
-    let colour = |h: &Header| {
-        let has = |name: &str| h.channels.list.iter().any(|c| c.name.eq(name));
-        has("R") || has("Y")
-    };
-    let index = meta
-        .headers
-        .iter()
-        .position(|h| flat(&h) && colour(h))
-        .or_else(|| meta.headers.iter().position(|h| flat(&h)))
+    let flat = || meta.headers.iter().enumerate().filter(|(_, h)| !h.deep);
+    // The first of those that serve best.
+    let best = flat().map(|(_, h)| exr_channels::picture(h)).max();
+    let index = flat()
+        .find(|(_, h)| Some(exr_channels::picture(h)) == best)
+        .map(|(index, _)| index)
         .ok_or_else(|| FrameError::Unsupported {
             path: path.to_owned(),
-            message: "this is a deep EXR; flatten it first".to_owned(),
+            message: DEEP.to_owned(),
         })?;
     let header = &meta.headers[index];
     let unsupported = |message: String| FrameError::Unsupported {
@@ -384,6 +393,10 @@ fn damaged(path: &Path, message: &str) -> FrameError {
 fn error(path: &Path, error: ExrError) -> FrameError {
     match error {
         ExrError::Io(e) => super::unreadable(path, &e),
+        ExrError::NotSupported(what) if what.starts_with("deep data") => FrameError::Unsupported {
+            path: path.to_owned(),
+            message: DEEP.to_owned(),
+        },
         ExrError::NotSupported(what) => FrameError::Unsupported {
             path: path.to_owned(),
             message: format!(

@@ -58,8 +58,8 @@ pub(super) fn write(
 struct Layout {
     header: [Header; 1],
     /// For each channel of the file, in its order: the place in a pixel of the
-    /// picture.
-    places: Vec<usize>,
+    /// picture, and whether a sample there has the bits of a whole number.
+    places: Vec<(usize, bool)>,
     /// The blocks of the file, in its order.
     blocks: Vec<TileIndices>,
 }
@@ -84,9 +84,11 @@ impl Layout {
             let kind = match channel.depth {
                 SampleDepth::Half | SampleDepth::Bits8 => SampleType::F16,
                 SampleDepth::Float | SampleDepth::Bits16 => SampleType::F32,
-                SampleDepth::Uint => SampleType::U32,
+                SampleDepth::Uint | SampleDepth::Bits32 => SampleType::U32,
             };
-            channels.push((ChannelDescription::named(text(&channel.name)?, kind), place));
+            let exact = channel.depth == SampleDepth::Bits32;
+            let described = ChannelDescription::named(text(&channel.name)?, kind);
+            channels.push((described, (place, exact)));
         }
         // The format wants channels in the order of their names.
         channels.sort_by(|a, b| a.0.name.cmp(&b.0.name));
@@ -228,7 +230,7 @@ impl Layout {
             let channels = picture.channels();
             let row = &picture.row(y)[columns.start * channels..columns.end * channels];
             let pixels = row.chunks_exact(channels);
-            for (channel, &place) in header.channels.list.iter().zip(&self.places) {
+            for (channel, &(place, exact)) in header.channels.list.iter().zip(&self.places) {
                 for (sample, pixel) in line.iter_mut().zip(pixels.clone()) {
                     *sample = pixel[place];
                 }
@@ -236,6 +238,9 @@ impl Layout {
                     SampleType::F16 => {
                         to_halves(&line, &mut halves);
                         data.extend(halves.iter().flat_map(|h| h.to_le_bytes()));
+                    }
+                    SampleType::U32 if exact => {
+                        data.extend(line.iter().flat_map(|s| s.to_bits().to_le_bytes()));
                     }
                     SampleType::F32 => data.extend(line.iter().flat_map(|s| s.to_le_bytes())),
                     SampleType::U32 => {

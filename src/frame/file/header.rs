@@ -2,6 +2,7 @@
 //! the plate to the frames that are made of it.
 
 pub(super) use super::carried::Carried;
+use super::png::PngColours;
 use super::time_code::TimeCode;
 use crate::frame::{PlateInfo, Transfer, Window};
 
@@ -12,8 +13,11 @@ pub enum SampleDepth {
     Half,
     /// 32-bit float.
     Float,
-    /// 32-bit whole numbers, as object numbers are kept; exact up to 2^24.
+    /// 32-bit whole numbers, read as such numbers; exact up to 2^24.
     Uint,
+    /// 32-bit whole numbers that are names of things: a picture has their bits in place
+    /// of a float, whatever number that would be, so that all of them are exact.
+    Bits32,
     /// 8 bits from 0 to 1.
     Bits8,
     /// 16 bits from 0 to 1.
@@ -25,8 +29,31 @@ pub enum SampleDepth {
 pub struct ChannelFormat {
     /// As the file names it.
     pub name: String,
+    /// Which of `R`, `G`, `B` and `A` it serves as, where its own name is another: of the
+    /// layer that is looked at in a file without a picture outside of layers.
+    pub serves_as: Option<&'static str>,
     /// How its samples are kept.
     pub depth: SampleDepth,
+    /// Whether its samples name things: never mixed, and kept as they are whatever other
+    /// channels are rounded to.
+    pub is_id: bool,
+}
+
+impl ChannelFormat {
+    /// A channel of a picture's samples.
+    pub fn new(name: &str, depth: SampleDepth) -> Self {
+        Self {
+            name: name.to_owned(),
+            serves_as: None,
+            depth,
+            is_id: false,
+        }
+    }
+
+    /// What a picture calls it.
+    pub fn called(&self) -> &str {
+        self.serves_as.unwrap_or(&self.name)
+    }
 }
 
 /// What frames written beside a plate have in common with it.
@@ -51,6 +78,8 @@ pub struct FrameHeader {
     /// The other EXR attributes: of a plate's header, those that all its frames have
     /// alike.
     pub(super) carried: Option<Box<Carried>>,
+    /// What a PNG tells of its colours, where it is not that they are sRGB's.
+    pub(super) png_colours: Option<PngColours>,
 }
 
 impl FrameHeader {
@@ -61,7 +90,7 @@ impl FrameHeader {
 
     /// The channel of alpha.
     pub(super) fn alpha(&self) -> Option<usize> {
-        self.channels.iter().position(|c| c.name == "A")
+        self.channels.iter().position(|c| c.called() == "A")
     }
 
     /// A plain header for pictures as `info` tells, at the origin, in half.
@@ -72,8 +101,8 @@ impl FrameHeader {
                 .channels
                 .iter()
                 .map(|name| ChannelFormat {
-                    name: name.clone(),
-                    depth: SampleDepth::Half,
+                    is_id: info.ids.contains(name),
+                    ..ChannelFormat::new(name, SampleDepth::Half)
                 })
                 .collect(),
             display_window: window,
@@ -84,6 +113,7 @@ impl FrameHeader {
             transfer: info.transfer,
             premultiplied: true,
             carried: None,
+            png_colours: None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod atomic;
 mod carried;
 mod content;
+mod exr_channels;
 mod exr_head;
 mod exr_read;
 mod exr_write;

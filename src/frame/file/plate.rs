@@ -10,7 +10,7 @@ use super::prefetch::Prefetch;
 use super::{content, exr_read, png};
 use crate::device;
 use crate::frame::colour::rgb;
-use crate::frame::finite::mend;
+use crate::frame::finite::{Samples, mend};
 use crate::frame::sequence::in_words;
 use crate::frame::{
     Conversion, FrameError, FrameRange, Picture, PlateInfo, PlateReader, Sequence, Transfer,
@@ -414,8 +414,13 @@ impl PlateReader for FilePlate {
         let mut picture = self.read_untouched(frame)?;
         self.look_for_large(&picture);
         let channels = &self.info.channels;
-        let colour = |c: usize| matches!(channels[c].as_str(), "R" | "G" | "B" | "Y" | "A");
-        let mut mended = mend(&mut picture, colour);
+        let ids = &self.info.ids;
+        let samples = |c: usize| match channels[c].as_str() {
+            "R" | "G" | "B" | "Y" | "A" => Samples::Colour,
+            name if ids.iter().any(|id| id == name) => Samples::Ids,
+            _ => Samples::Data,
+        };
+        let mut mended = mend(&mut picture, samples);
         let mut picture = Arc::new(picture);
         if let Some((conversion, rgb)) = &self.colour {
             let alpha = self.header.multiplied_by();
@@ -426,7 +431,7 @@ impl PlateReader for FilePlate {
                     .to_owned(),
             })?;
             // A log value far above 1 may be more light than a float holds.
-            let more = mend(&mut made, colour);
+            let more = mend(&mut made, samples);
             mended.nan += more.nan;
             mended.infinite += more.infinite;
             picture = Arc::new(made);
@@ -485,7 +490,7 @@ fn headers(
         Kind::Exr => exr_read::header(&list[i]),
         Kind::Png => png::header(&list[i]).map(|header| exr_read::Found {
             header,
-            ignored: None,
+            notes: Vec::new(),
         }),
     });
     let mut all: Option<FrameHeader> = None;
@@ -499,7 +504,7 @@ fn headers(
         })?;
         let header = found.header;
         let Some(all) = &mut all else {
-            warnings.extend(found.ignored.map(Warning::Ignored));
+            warnings.extend(found.notes.into_iter().map(Warning::Ignored));
             all = Some(FrameHeader {
                 time_code: header.time_code.map(|(_, code)| (frame, code)),
                 ..header
@@ -559,10 +564,20 @@ fn info(header: &FrameHeader, range: FrameRange) -> PlateInfo {
         width,
         height,
         full_size: (width, height),
-        channels: header.channels.iter().map(|c| c.name.clone()).collect(),
+        channels: header
+            .channels
+            .iter()
+            .map(|c| c.called().to_owned())
+            .collect(),
         fps: header.fps.unwrap_or(24.0),
         transfer: header.transfer,
         pixel_aspect: header.pixel_aspect,
+        ids: header
+            .channels
+            .iter()
+            .filter(|c| c.is_id)
+            .map(|c| c.called().to_owned())
+            .collect(),
     }
 }
 

@@ -3,13 +3,37 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
-use ::png::{BitDepth, ColorType, Decoder, DecodingError, Encoder, Transformations};
+use ::png::{
+    BitDepth, ColorType, Decoder, DecodingError, Encoder, Info, ScaledFloat, SourceChromaticities,
+    Transformations,
+};
 
 use super::MAX_SAMPLES;
 use super::header::{ChannelFormat, FrameHeader, SampleDepth};
 use super::told::{PROVENANCE, TAKE, Told};
 use crate::frame::{FrameError, Picture, Transfer, Window};
+
+/// What a file tells of its colours other than that they are sRGB's; carried to the
+/// files that hold the same values.
+#[derive(Clone, Debug)]
+pub(super) struct PngColours {
+    gamma: Option<ScaledFloat>,
+    primaries: Option<SourceChromaticities>,
+    profile: Option<Arc<[u8]>>,
+}
+
+impl PngColours {
+    fn of(info: &Info<'_>) -> Option<Self> {
+        let told = info.gama_chunk.is_some() || info.icc_profile.is_some();
+        (told && info.srgb.is_none()).then(|| Self {
+            gamma: info.gama_chunk,
+            primaries: info.chrm_chunk,
+            profile: info.icc_profile.as_deref().map(Arc::from),
+        })
+    }
+}
 
 /// Reads the header of a file.
 pub(super) fn header(path: &Path) -> Result<FrameHeader, FrameError> {
@@ -44,10 +68,7 @@ pub(super) fn header(path: &Path) -> Result<FrameHeader, FrameError> {
     Ok(FrameHeader {
         channels: names
             .iter()
-            .map(|&name| ChannelFormat {
-                name: name.to_owned(),
-                depth,
-            })
+            .map(|&name| ChannelFormat::new(name, depth))
             .collect(),
         display_window: window,
         data_window: window,
@@ -57,6 +78,7 @@ pub(super) fn header(path: &Path) -> Result<FrameHeader, FrameError> {
         transfer: Transfer::Display,
         premultiplied: false,
         carried: None,
+        png_colours: PngColours::of(info),
     })
 }
 
@@ -88,16 +110,18 @@ pub(super) fn read(path: &Path, plate: &FrameHeader) -> Result<Picture, FrameErr
 }
 
 /// Writes `picture` (display values) with its grey or colour channels and its
-/// alpha; other channels have no place in a PNG. `texts` are names and texts that
+/// alpha; other channels have no place in a PNG. Its colours are told to be `colours`,
+/// else sRGB's. `texts` are names and texts that
 /// are left in the file, in Latin letters.
 pub(super) fn write(
     path: &Path,
     picture: &Picture,
     header: &FrameHeader,
     depth: SampleDepth,
+    colours: Option<&PngColours>,
     texts: &[(&str, &str)],
 ) -> Result<(), FrameError> {
-    let place = |name: &str| header.channels.iter().position(|c| c.name == name);
+    let place = |name: &str| header.channels.iter().position(|c| c.called() == name);
     let colour = [place("R"), place("G"), place("B")];
     let (mut places, mut color) = match colour {
         [Some(r), Some(g), Some(b)] => (vec![r, g, b], ColorType::Rgb),
@@ -128,7 +152,9 @@ pub(super) fn write(
     super::atomic::write(path, |out| {
         let dimension = |n: usize| u32::try_from(n).map_err(io::Error::other);
         let (width, height) = (dimension(picture.width())?, dimension(picture.height())?);
-        let mut encoder = Encoder::new(out, width, height);
+        let mut info = Info::with_size(width, height);
+        info.icc_profile = colours.and_then(|c| Some(c.profile.as_deref()?.into()));
+        let mut encoder = Encoder::with_info(out, info).map_err(to_io)?;
         encoder.set_color(color);
         encoder.set_depth(if deep {
             BitDepth::Sixteen
@@ -136,7 +162,17 @@ pub(super) fn write(
             BitDepth::Eight
         });
         encoder.set_compression(::png::Compression::Fast);
-        encoder.set_source_srgb(::png::SrgbRenderingIntent::RelativeColorimetric);
+        match colours {
+            None => encoder.set_source_srgb(::png::SrgbRenderingIntent::RelativeColorimetric),
+            Some(told) => {
+                if let Some(gamma) = told.gamma {
+                    encoder.set_source_gamma(gamma);
+                }
+                if let Some(primaries) = told.primaries {
+                    encoder.set_source_chromaticities(primaries);
+                }
+            }
+        }
         if (header.pixel_aspect - 1.0).abs() > 1e-6 {
             encoder.set_pixel_dims(Some(::png::PixelDimensions {
                 xppu: 100_000,

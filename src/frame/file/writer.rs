@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::header::{FrameHeader, SampleDepth};
+use super::header::{ChannelFormat, FrameHeader, SampleDepth};
 use super::told::{PROVENANCE, TAKE};
 use super::{atomic, exr_read, exr_write, png};
 use crate::frame::alpha::{Alpha, around};
@@ -210,7 +210,10 @@ impl SequenceWriter {
                     .into_iter()
                     .filter_map(|(name, text)| Some((name, text?)));
                 let texts: Vec<_> = texts.collect();
-                png::write(&path, &picture, &self.header, depth, &texts)?;
+                // Of values that are changed it would not be true.
+                let same = self.options.colour.is_none() && self.header.transfer == file_transfer;
+                let colours = self.header.png_colours.as_ref().filter(|_| same);
+                png::write(&path, &picture, &self.header, depth, colours, &texts)?;
             }
         }
         Ok(path)
@@ -221,7 +224,8 @@ impl SequenceWriter {
             None => Cow::Borrowed(&self.header),
             Some(depth) => {
                 let mut header = self.header.clone();
-                for channel in &mut header.channels {
+                // A rounded name names something else.
+                for channel in header.channels.iter_mut().filter(|c| !c.is_id) {
                     channel.depth = depth;
                 }
                 Cow::Owned(header)
@@ -237,7 +241,7 @@ impl SequenceWriter {
         picture: &Arc<Picture>,
         transfer: Transfer,
     ) -> Result<Arc<Picture>, FrameError> {
-        let names = || self.header.channels.iter().map(|c| c.name.as_str());
+        let names = || self.header.channels.iter().map(ChannelFormat::called);
         let failed = || FrameError::Unsupported {
             path: self.path(frame),
             message: "OpenColorIO failed at its colours: choose another output colour space"
@@ -287,7 +291,7 @@ impl SequenceWriter {
             (Transfer::Display, Transfer::Linear) => to_linear,
             _ => return picture.clone(),
         };
-        let names = self.header.channels.iter().map(|c| c.name.as_str());
+        let names = self.header.channels.iter().map(ChannelFormat::called);
         let colour: Vec<bool> = names.map(|n| matches!(n, "R" | "G" | "B" | "Y")).collect();
         let mut picture = (**picture).clone();
         for pixel in picture.data_mut().chunks_exact_mut(colour.len()) {

@@ -27,6 +27,7 @@ impl Shot {
             fps: 24.0,
             transfer: Transfer::Linear,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         };
         let path = folder.path().join("plate.####.exr");
         let header = FrameHeader::new(&info);

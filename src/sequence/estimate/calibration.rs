@@ -197,6 +197,7 @@ impl Drift {
                 fps: 24.0,
                 transfer: Transfer::Linear,
                 pixel_aspect: 1.0,
+                ids: Vec::new(),
             },
             frames: range.iter().map(frame).collect::<Option<_>>()?,
         })

@@ -33,6 +33,7 @@ fn waves(frames: usize) -> Analysis {
             fps: 12.0,
             transfer: Transfer::Linear,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         },
         cols: COLS,
         rows: ROWS,

@@ -151,7 +151,7 @@ impl<'a> Colours<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::plate::gather::resample;
+    use crate::engine::plate::gather::resample::{self, Manner};
     use crate::frame::{FrameRange, Transfer};
 
     const W: usize = 160;
@@ -167,6 +167,7 @@ mod tests {
             fps: 25.0,
             transfer: Transfer::Display,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         }
     }
 
@@ -198,7 +199,7 @@ mod tests {
             [1.0, 0.0, 0.0, 0.0, 1.0, 4.0],
             [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
         );
-        let out = resample::affine(own, up, &[0.25; 3]);
+        let out = resample::affine(own, up, &Manner::of(&info()));
         let mut lacking = Lacking::of(W, H, &up);
         let taken = lacking.take(W, &rest);
         let (yes, no) = part(taken, (&out, &up), (lender, &rest), &info());

@@ -26,6 +26,8 @@ pub(super) struct Layout<'a> {
     pub(super) down: Axis,
     pub(super) band: Option<LowBand>,
     pub(super) grade: Grade,
+    /// Channels that are never mixed.
+    ids: Vec<usize>,
     /// Row by row of the window.
     runs: Vec<Vec<Run>>,
     /// Flow by shown source times the number of sources, plus the other one;
@@ -121,6 +123,7 @@ impl<'a> Layout<'a> {
             down,
             band,
             grade: Grade::of(info),
+            ids: info.id_channels(),
             runs,
             flows,
         })
@@ -133,6 +136,11 @@ impl<'a> Layout<'a> {
             .iter()
             .all(|r| r.len() == 1 && r[0].is_copy() && r[0].source == first.source)
             .then_some(usize::from(first.source))
+    }
+
+    /// The channels that are never mixed.
+    pub(super) fn ids(&self) -> &[usize] {
+        &self.ids
     }
 
     pub(super) fn shows(&self, source: usize) -> bool {
@@ -216,6 +224,9 @@ impl<'a> Layout<'a> {
                     cuts.mix(k, &mut work.mix);
                     work.displace(ends, parts);
                     sample::row(picture, (x, y), &work.moved, out);
+                    if !self.ids.is_empty() {
+                        sample::nearest(picture, (x, y), &work.moved, &self.ids, out);
+                    }
                 } else {
                     out.copy_from_slice(&from[x * c..end * c]);
                 }

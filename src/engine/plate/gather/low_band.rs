@@ -216,6 +216,9 @@ impl Grade {
         } else {
             named
         };
+        // Names of things have no level.
+        let ids = info.id_channels();
+        let colour: Vec<_> = colour.into_iter().filter(|c| !ids.contains(&c.0)).collect();
         let alpha = info.channel("A");
         Self {
             is_plain: alpha.is_none() && colour == [(0, 0), (1, 1), (2, 2)],
@@ -370,6 +373,7 @@ mod tests {
             fps: 25.0,
             transfer: Transfer::Linear,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         })
     }
 

@@ -197,6 +197,7 @@ pub(super) fn make(
         return Ok(made);
     }
     let info = sources.plate.info().clone();
+    let ids = info.id_channels();
     let window = window.intersection(&Window::whole(info.width, info.height));
     let at_rest = Sight {
         info: &info,
@@ -218,7 +219,7 @@ pub(super) fn make(
                 with.mattes.read(path, edit.first_out + t, at_rest)?
             }
         };
-        made = install(|| laid(over, &made, &matte, window, task))?;
+        made = install(|| laid(over, &made, &matte, window, &ids, task))?;
     }
     if let (Some(path), Some(number)) = (&with.settings.hold_out, held(edit, t)) {
         let (poses, from) = cameras(edit, t);
@@ -232,7 +233,7 @@ pub(super) fn make(
             Seen::new(&mut *sources.plate, edit.first_plate, poses, from).lending(lending(edit));
         let picture = sized(plate.read(number)?, number, &info)?;
         let over = Picture::crop(&relit(picture, edit, number, t, &info), window);
-        made = install(|| laid(over, &made, &matte, window, task))?;
+        made = install(|| laid(over, &made, &matte, window, &ids, task))?;
     }
     Ok(made)
 }
@@ -245,12 +246,13 @@ fn cameras(edit: &EditList, t: i32) -> (&[Pose], Pose) {
 }
 
 /// `over` laid over `made`, both the part `window` of a frame, by `matte` of the
-/// whole frame.
+/// whole frame. `ids` are the channels that are never mixed.
 fn laid(
     over: Arc<Picture>,
     made: &Picture,
     matte: &Picture,
     window: Window,
+    ids: &[usize],
     task: Task<'_>,
 ) -> Result<Arc<Picture>, EngineError> {
     let mut over = Arc::unwrap_or_clone(over);
@@ -259,7 +261,7 @@ fn laid(
             "the frames of the plate differ in their channels: all must have the same".to_owned(),
         ));
     }
-    over_plate(&mut over, made, (0, 0), matte, window, task)?;
+    over_plate(&mut over, (made, (0, 0)), matte, window, ids, task)?;
     Ok(Arc::new(over))
 }
 
@@ -348,7 +350,8 @@ fn gather(
         return Ok(Picture::crop(&read(number(source))?, window));
     }
     let mut out = Picture::new(window.width(), window.height(), channels);
-    if gpu::is_worth_asking(choice) {
+    // There all channels are alike, and samples that name things would be mixed.
+    if gpu::is_worth_asking(choice) && layout.ids().is_empty() {
         let mut shown = on_gpu::Shown {
             sources: vec![None; moment.sources.len()],
             matte: None,
@@ -378,7 +381,7 @@ fn gather(
     if let Some(matte) = matte {
         let plate = read(plate_beneath(edit, t))?;
         let at = (window.x0 as usize, window.y0 as usize);
-        install(|| over_plate(&mut out, &plate, at, &matte, window, task))?;
+        install(|| over_plate(&mut out, (&plate, at), &matte, window, layout.ids(), task))?;
     }
     Ok(Arc::new(out))
 }
@@ -527,13 +530,14 @@ fn first_channel(picture: &Picture, y: usize) -> Vec<f32> {
 }
 
 /// Lays `out`, the part `window` of a frame, over `plate`, in which that part begins
-/// at column and row `at`, by `matte` of the whole frame.
+/// at column and row `at`, by `matte` of the whole frame. `ids` are the channels that are
+/// never mixed.
 fn over_plate(
     out: &mut Picture,
-    plate: &Picture,
-    at: (usize, usize),
+    (plate, at): (&Picture, (usize, usize)),
     matte: &Picture,
     window: Window,
+    ids: &[usize],
     task: Task<'_>,
 ) -> Result<(), EngineError> {
     let c = out.channels();
@@ -552,7 +556,7 @@ fn over_plate(
                 let y = band * BAND + i;
                 let under = &plate.row(at.1 + y)[left..left + row];
                 let y = window.y0 as usize + y;
-                matte::composite(out, under, &first_channel(matte, y)[x0..x1], c);
+                matte::composite(out, under, &first_channel(matte, y)[x0..x1], c, ids);
             }
             Ok(())
         })

@@ -38,6 +38,34 @@ fn row_any(picture: &Picture, (x, y): (usize, usize), aside: &[[f32; 2]], out: &
     }
 }
 
+/// Of the pixels that [`row`] reads, gives `channels` the nearest one's samples.
+pub(super) fn nearest(
+    picture: &Picture,
+    (x, y): (usize, usize),
+    aside: &[[f32; 2]],
+    channels: &[usize],
+    out: &mut [f32],
+) {
+    let near = |i: usize, d: f32, n: usize| {
+        let (i, part) = split(i, d, n);
+        (i + i64::from(part >= 0.5)).clamp(0, n as i64 - 1) as usize
+    };
+    let pixels = out.chunks_exact_mut(picture.channels());
+    for ((x, &d), out) in (x..).zip(aside).zip(pixels) {
+        let (x, y) = match is_still(d) {
+            true => (x, y),
+            false => (
+                near(x, d[0], picture.width()),
+                near(y, d[1], picture.height()),
+            ),
+        };
+        let from = picture.pixel(x, y);
+        for &c in channels {
+            out[c] = from[c];
+        }
+    }
+}
+
 /// The same, two pixels at once.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]

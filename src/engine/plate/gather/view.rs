@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::agree;
 use super::edges::{self, Lacking, Map};
 use super::feather::Feather;
-use super::resample;
+use super::resample::{self, Manner};
 use crate::device::install;
 use crate::engine::plate::camera::{self, Pose};
 use crate::engine::plate::exposure::{self, Exposure};
@@ -141,7 +141,7 @@ impl Whole<'_> {
         let own = map(taken);
         let mut lacking = Lacking::of(w, h, &own);
         let mut feather = Feather::new((w, h), &own);
-        let strays = resample::strays(&self.info.channels);
+        let manner = Manner::of(self.info);
         for lender in lenders {
             if lacking.is_empty() {
                 break;
@@ -161,7 +161,7 @@ impl Whole<'_> {
             }
             if !part.is_empty() {
                 let out = Arc::make_mut(&mut out);
-                let way = (map, &strays[..]);
+                let way = (map, &manner);
                 install(|| resample::affine_onto(out, &lent, way, &part, |_, _| 1.0));
                 if self.asked {
                     let band = feather.band(&part).take(w, &map);
@@ -196,8 +196,8 @@ fn seen_from(picture: &Arc<Picture>, taken: &Pose, from: &Pose, info: &PlateInfo
         &way,
         camera::wide(info),
     );
-    let strays = resample::strays(&info.channels);
-    Arc::new(install(|| resample::affine(picture, map, &strays)))
+    let manner = Manner::of(info);
+    Arc::new(install(|| resample::affine(picture, map, &manner)))
 }
 
 /// What `way` does with the pixels of a picture of `size`, `wide` heights across.
@@ -258,6 +258,7 @@ mod tests {
             fps: 25.0,
             transfer: Transfer::Linear,
             pixel_aspect,
+            ids: Vec::new(),
         };
         Plate(info, Arc::new(p))
     }

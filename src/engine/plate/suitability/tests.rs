@@ -24,6 +24,7 @@ fn plate(look: impl Fn(f64, f64, f64) -> f64) -> Suitability {
             fps: 25.0,
             transfer: Transfer::Linear,
             pixel_aspect: 1.0,
+            ids: Vec::new(),
         },
         cols,
         rows,

@@ -97,10 +97,7 @@ impl Movie {
                 .format
                 .names()
                 .iter()
-                .map(|&name| ChannelFormat {
-                    name: name.to_owned(),
-                    depth: self.format.depth(),
-                })
+                .map(|&name| ChannelFormat::new(name, self.format.depth()))
                 .collect(),
             display_window: window,
             data_window: window,
@@ -114,6 +111,7 @@ impl Movie {
             transfer: Transfer::Display,
             premultiplied: true,
             carried: None,
+            png_colours: None,
         })
     }
 

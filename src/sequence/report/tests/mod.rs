@@ -31,6 +31,7 @@ impl Clip {
                 fps: 12.0,
                 transfer: Transfer::Display,
                 pixel_aspect: 1.0,
+                ids: Vec::new(),
             },
             frames,
         }
