@@ -30,7 +30,8 @@ class Take:
     frames: List[Frame]
     #: Names the pixels: equal hashes, equal pixels.
     hash: str
-    #: Files beside the frames by what they are: ``report``, ``preview``, ``sheet``, ``page``.
+    #: Files beside the frames by what they are: ``report``, ``preview``,
+    #: ``contact sheet``, ``page``, ``latents``.
     files: Dict[str, Path]
     made: int
     kept: int

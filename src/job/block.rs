@@ -8,11 +8,10 @@ use super::error::{JobError, Kind};
 use super::frames::Stages;
 use super::output;
 use super::run::{self, Open};
-use super::shot::Shot;
 use super::space::Space;
 use super::spec::Job;
 use super::watch::{Event, Watch};
-use crate::device::{self, Cancel, Task};
+use crate::device::{Cancel, Task};
 use crate::engine::{AnyDecision, Sources};
 use crate::frame::{FrameList, PlateReader};
 use crate::sequence::estimate::Estimate;
@@ -40,10 +39,19 @@ pub struct Outlook {
 ///
 /// # Errors
 /// Where plate, range and mode do not go together, or the picture cannot be
-/// written. A plan that does not fit the disk is told all the same.
-pub fn outlook(job: &Job, picture: Option<&Path>, estimate: bool) -> Result<Outlook, JobError> {
-    device::limit(job.threads.unwrap_or(0));
-    let shot = Shot::open(job)?;
+/// written. A plan that does not fit the disk is told all the same; `watch` is told what
+/// else is to be known of the job.
+pub fn outlook(
+    job: &Job,
+    picture: Option<&Path>,
+    estimate: bool,
+    watch: &dyn Watch,
+) -> Result<Outlook, JobError> {
+    let mut shot = run::told(job, watch)?;
+    for warning in shot.plate.take_warnings() {
+        let message = &warning.to_string();
+        watch.event(&Event::Warning { message });
+    }
     let frames = shot.frames()?;
     let store = job.setup.disk_store();
     if let Some(path) = picture {

@@ -29,16 +29,22 @@ pub(super) struct Open<'a> {
 /// Opens `job` and tells what in it has no effect.
 pub(super) fn open<'a>(job: &'a Job, watch: &dyn Watch) -> Result<Open<'a>, JobError> {
     let started = Instant::now();
+    let shot = told(job, watch)?;
+    job.setup.check_device()?;
+    Ok(Open { shot, started })
+}
+
+/// The shot of `job`, to be made here or elsewhere; tells what in it has no effect.
+pub(super) fn told<'a>(job: &'a Job, watch: &dyn Watch) -> Result<Shot<'a>, JobError> {
     device::limit(job.threads.unwrap_or(0));
     for message in &job.idle {
         watch.event(&Event::Warning { message });
     }
     let shot = Shot::open(job)?;
-    job.setup.check_device()?;
     if let Some(message) = &shot.beyond() {
         watch.event(&Event::Warning { message });
     }
-    Ok(Open { shot, started })
+    Ok(shot)
 }
 
 /// Makes what `job` asks for. Tells `watch` what happens and stops within

@@ -6,8 +6,8 @@ use super::space::Space;
 use super::spec::Job;
 use crate::engine::{Engine, Timeline};
 use crate::frame::{
-    FilePlate, FrameError, FrameList, MattePlate, PlateInfo, PlateReader, ScaledPlate,
-    SequenceWriter,
+    FilePlate, FrameError, FrameList, FrameRange, MattePlate, PlateInfo, PlateReader, ScaledPlate,
+    Sequence, SequenceWriter,
 };
 use crate::sequence::plan::{self, Plan};
 use crate::sequence::{Names, Request, key_of};
@@ -61,7 +61,8 @@ impl<'a> Shot<'a> {
         let plate = job.open_plate()?;
         let info = plate.info().clone();
         let request = job.setup.request(info.range, info.fps)?;
-        let timeline = job.setup.timeline(&request)?;
+        let timeline = job.setup.timeline(&request);
+        let timeline = timeline.map_err(|e| of_one_frame(job, info.range, e.into()))?;
         let matte = open_matte(job)?;
         let guide = job.open_guide()?;
         let key = |plate: &FilePlate| plate.key().map(|key| key.to_hex());
@@ -78,7 +79,8 @@ impl<'a> Shot<'a> {
             guide: guide.as_ref().map(FilePlate::content).transpose()?,
         };
         let engine = &job.setup.engine;
-        engine.check(&timeline, &info)?;
+        let fits = engine.check(&timeline, &info);
+        fits.map_err(|e| of_one_frame(job, info.range, e.into()))?;
         let names = Names::of(engine, &key, &timeline);
         let written = output::written(job);
         let stages = engine.stages();
@@ -174,6 +176,23 @@ impl<'a> Shot<'a> {
         };
         Ok(Some(Box::new(ScaledPlate::new(matte, job.reduce as usize))))
     }
+}
+
+/// `error`, with the reason where one file was named of frames that are not read as such.
+fn of_one_frame(job: &Job, range: FrameRange, error: JobError) -> JobError {
+    let sequence = Sequence::find(&job.plate).ok();
+    let one = sequence.filter(|_| range.count() == 1);
+    if !one.is_some_and(|s| s.is_of_frames_not_read().unwrap_or(false)) {
+        return error;
+    }
+    JobError::new(
+        error.kind,
+        format!(
+            "{}: it is read as one picture, since sequences are read as .exr or .png; convert the frames to one of them ({})",
+            job.plate.display(),
+            error.message
+        ),
+    )
 }
 
 fn open_matte(job: &Job) -> Result<Option<MattePlate<FilePlate>>, FrameError> {

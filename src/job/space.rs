@@ -94,6 +94,9 @@ impl std::fmt::Display for Space {
             Basis::Plate => "about ",
             Basis::Most => "up to ",
         };
+        if self.frames == 0 {
+            return f.write_str("all frames are there already");
+        }
         write!(
             f,
             "{} frames to write need {about}{} ({} each)",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::frames::Stages;
 use crate::device::Progress;
@@ -34,7 +34,7 @@ pub enum Event<'a> {
     /// How well the plate lends itself.
     Suitability {
         /// What was found.
-        #[serde(flatten)]
+        #[serde(flatten, serialize_with = "with_advice")]
         found: &'a Suitability,
         /// One sentence, and what to do.
         summary: &'a str,
@@ -69,7 +69,7 @@ pub enum Event<'a> {
     },
     /// A file beside the frames is there.
     File {
-        /// What it is: `sheet`, `preview` or `report`.
+        /// What it is: `contact sheet`, `preview`, `report`, `page` or `latents`.
         what: &'a str,
         /// The file.
         file: &'a Path,
@@ -87,6 +87,18 @@ pub enum Event<'a> {
         /// Where the threads' time went while frames were made.
         stages: Stages,
     },
+}
+
+/// What was found, and as `advice` a sentence for each concern in it.
+fn with_advice<S: Serializer>(found: &Suitability, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Advised<'a> {
+        #[serde(flatten)]
+        found: &'a Suitability,
+        advice: Vec<&'static str>,
+    }
+    let advice = found.concerns.iter().map(|c| c.advice()).collect();
+    Advised { found, advice }.serialize(to)
 }
 
 /// Where an output frame came from.

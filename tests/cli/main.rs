@@ -7,6 +7,7 @@ mod fill;
 mod generate;
 mod model;
 mod on_gpu;
+mod options;
 mod plan;
 mod processors;
 mod provenance;

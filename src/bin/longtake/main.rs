@@ -120,7 +120,7 @@ fn plan(show: &Show, matches: &ArgMatches) -> Result<(), JobError> {
     let job = options::draft(options, matches)?.job()?;
     let picture = matches.get_one::<PathBuf>("picture");
     let picture = picture.map(PathBuf::as_path);
-    let outlook = job::outlook(&job, picture, matches.get_flag("estimate"))?;
+    let outlook = job::outlook(&job, picture, matches.get_flag("estimate"), show)?;
     show.plan(&outlook);
     Ok(())
 }

@@ -37,9 +37,6 @@ Examples:
 
 ";
 
-/// Texts that may begin with a frame below zero.
-const FRAME_LISTS: [&str; 3] = ["only", "leaveOut", "remake"];
-
 /// The whole command line.
 pub fn command(options: &Manifest) -> Command {
     let [major, minor] = options.plugin.version;
@@ -176,7 +173,7 @@ fn with_job(command: Command, options: &Manifest) -> Command {
     );
     for group in &options.groups {
         for param in options.params.iter().filter(|p| p.group == group.name) {
-            command = command.arg(option(param).help_heading(group.label.clone()));
+            command = command.arg(option(options, param).help_heading(group.label.clone()));
         }
     }
     command
@@ -201,12 +198,12 @@ fn report(options: &Manifest) -> Command {
     let colour = ["inputColorspace", "outputColorspace", "ocioConfig"];
     for name in plate.into_iter().chain(colour) {
         if let Some(param) = options.param(name) {
-            command = command.arg(option(param));
+            command = command.arg(option(options, param));
         }
     }
     for name in ["contactSheet", "preview", "report", "page", "threads"] {
         if let Some(param) = options.param(name) {
-            command = command.arg(option(param));
+            command = command.arg(option(options, param));
         }
     }
     command
@@ -223,16 +220,31 @@ fn store(options: &Manifest) -> Command {
         );
     for name in ["store", "storeSize"] {
         if let Some(param) = options.param(name) {
-            command = command.arg(option(param));
+            command = command.arg(option(options, param));
         }
     }
     command
 }
 
-/// The option for `param`.
-fn option(param: &Param) -> Arg {
+/// Takes any text, but no other option: its own text was forgotten then.
+fn any_text(options: &Manifest) -> ValueParser {
+    let names: Vec<String> = options.params.iter().map(|p| kebab(&p.name)).collect();
+    ValueParser::from(move |text: &str| {
+        let option = text.strip_prefix("--").map(|t| t.split('=').next());
+        match option.flatten() {
+            Some(name) if name == "json" || names.iter().any(|n| n == name) => Err(format!(
+                "--{name} is an option, and no text stands before it"
+            )),
+            _ => Ok(text.to_owned()),
+        }
+    })
+}
+
+/// The option for `param`, one of `options`.
+fn option(options: &Manifest, param: &Param) -> Arg {
     let parser: ValueParser = match param.kind {
         ParamKind::File | ParamKind::Folder => NonEmptyStringValueParser::new().into(),
+        ParamKind::String => any_text(options),
         _ => ValueParser::string(),
     };
     let (first, rest) = param.hint.split_once(". ").unwrap_or((&param.hint, ""));
@@ -247,12 +259,11 @@ fn option(param: &Param) -> Arg {
         .long(kebab(&param.name))
         .value_name(value_name(param))
         .value_parser(parser)
-        .allow_hyphen_values(
-            matches!(
-                param.kind,
-                ParamKind::Range | ParamKind::Int | ParamKind::Double
-            ) || FRAME_LISTS.contains(&param.name.as_str()),
-        )
+        // Frames and numbers may be below zero, and texts begin as they like.
+        .allow_hyphen_values(matches!(
+            param.kind,
+            ParamKind::Range | ParamKind::Int | ParamKind::Double | ParamKind::String
+        ))
         .help(short)
         .long_help(long)
 }

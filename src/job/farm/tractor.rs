@@ -19,7 +19,7 @@ pub fn files(farm: &Farm) -> Vec<(String, String)> {
     for step in &farm.steps {
         let _ = writeln!(text, "    Task {} -subtasks {{", word(&step.name));
         for (name, words) in farm.commands(step, Some("alf")) {
-            let command: Vec<String> = words.iter().map(|w| word(w)).collect();
+            let command: Vec<String> = words.iter().map(|w| word(&hashes(w))).collect();
             let _ = writeln!(
                 text,
                 "        Task {} -cmds {{\n            RemoteCmd {{{}}} -retryrc {{{ELSEWHERE}}}\n        }}",
@@ -31,6 +31,30 @@ pub fn files(farm: &Farm) -> Vec<(String, String)> {
     }
     text.push_str("}\n");
     vec![("job.alf".to_owned(), text)]
+}
+
+/// `text` with frame numbers as `####` where it has them as `%04d`: Tractor puts words of
+/// its own in place of `%` and a letter.
+fn hashes(text: &str) -> String {
+    let mut parts = text.split("%0");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let width = part
+            .as_bytes()
+            .first()
+            .filter(|d| (b'2'..=b'9').contains(*d));
+        match (width, part.get(1..).and_then(|rest| rest.strip_prefix('d'))) {
+            (Some(width), Some(rest)) => {
+                out.push_str(&"#".repeat(usize::from(width - b'0')));
+                out.push_str(rest);
+            }
+            _ => {
+                out.push_str("%0");
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 /// `text` as one word of a Tcl list.
@@ -58,6 +82,15 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_frames_are_no_words_of_tractor_s() {
+        assert_eq!(hashes("/a/p.%04d.exr"), "/a/p.####.exr");
+        assert_eq!(hashes("%05d%02d"), "#######");
+        for other in ["p.%d.exr", "5%", "%0", "%0é", "%04x", "p.####.exr"] {
+            assert_eq!(hashes(other), other);
+        }
+    }
 
     #[test]
     fn words_survive_tcl() {
