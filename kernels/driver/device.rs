@@ -18,6 +18,7 @@ pub struct Device {
     name: String,
     capability: (i32, i32),
     pools: bool,
+    reads_pageable: bool,
     functions: Mutex<HashMap<&'static str, Function>>,
 }
 
@@ -135,6 +136,8 @@ impl Device {
                 attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
             ),
             pools: attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? > 0,
+            reads_pageable: attribute(raw, Attribute::CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS)?
+                > 0,
             functions: Mutex::default(),
         })
     }
@@ -189,6 +192,13 @@ impl Device {
     /// Whether memory comes from the driver's pool, in order with a stream's work.
     pub(super) fn has_pools(&self) -> bool {
         self.pools
+    }
+
+    /// Whether it reads ordinary host memory by itself: then a copy from there need not be
+    /// done when it is queued, as it is where the driver copies it to memory of its own
+    /// first.
+    pub(super) fn reads_pageable(&self) -> bool {
+        self.reads_pageable
     }
 
     /// Tells amounts with an error about memory.

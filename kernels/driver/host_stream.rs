@@ -10,8 +10,8 @@ use std::panic::catch_unwind;
 use cudarc::driver::sys::{self, CUDA_MEMCPY2D, CUmemorytype, CUpointer_attribute as Attribute};
 
 use super::device::{is_present, version};
-use super::pieces::{BYTES, Before, Piece, bands};
-use super::{Device, DeviceError, Mark, Stream, answer};
+use super::pieces::{BYTES, Piece, bands};
+use super::{CallersContext, Device, DeviceError, Mark, Stream, answer};
 
 /// The version of CUDA that has all that copies need; kernels need a later one.
 const COPIES: (i32, i32) = (12, 0);
@@ -22,7 +22,7 @@ pub struct HostStream {
     /// Whether the host gave it, or has all done before the call returns.
     given: bool,
     /// Put back when this is dropped.
-    _before: Before,
+    _before: CallersContext,
 }
 
 /// Rows of bytes in device memory of a host.
@@ -89,7 +89,7 @@ impl HostStream {
         }
         // SAFETY: the host began long ago; no arguments that matter.
         answer(unsafe { sys::cuInit(0) }, "to begin")?;
-        let before = Before::new()?;
+        let before = CallersContext::of_thread()?;
         let mut context = std::ptr::null_mut();
         match stream.filter(|s| !s.is_null()) {
             // SAFETY: the stream lives; writes one handle.
@@ -97,7 +97,7 @@ impl HostStream {
                 unsafe { sys::cuStreamGetCtx(stream.cast(), &mut context) },
                 "the context of a host's stream",
             )?,
-            None if !before.context().is_null() => context = before.context(),
+            None if !before.raw().is_null() => context = before.raw(),
             // SAFETY: asks about an address, whatever it is; writes one handle.
             None => answer(
                 unsafe {

@@ -1,6 +1,7 @@
 //! Devices, their memory, and the running of kernels. The driver is opened at run
 //! time, when a device is first asked for: a machine without one works as before.
 
+mod context;
 mod device;
 mod error;
 mod host_stream;
@@ -9,6 +10,7 @@ mod pieces;
 mod stream;
 mod transfer;
 
+pub use context::CallersContext;
 pub use device::Device;
 pub use error::{DeviceError, NEEDED};
 pub use host_stream::{DeviceRows, HostStream};

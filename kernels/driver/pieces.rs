@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::sys::{self, CUcontext, CUdevice};
+use cudarc::driver::sys::{self, CUdevice};
 
 use super::{Device, DeviceError, Pinned, Stream, answer};
 
@@ -111,8 +111,11 @@ impl Piece {
     /// Gives it back for use once what is queued on `stream` so far is done.
     pub(super) fn give_back_behind(self, stream: &Stream) -> Result<(), DeviceError> {
         if let Memory::Plain(_) = self.memory {
-            // The copy was done when it was queued.
-            return Ok(());
+            // The copy was done when it was queued, unless the device does it by itself.
+            return match stream.device().reads_pageable() {
+                true => stream.wait(),
+                false => Ok(()),
+            };
         }
         let busy = Arc::new(AtomicBool::new(true));
         let told = Arc::into_raw(busy.clone()).cast_mut().cast::<c_void>();
@@ -148,37 +151,4 @@ pub(super) fn bands(rows: usize, bytes: usize) -> impl Iterator<Item = Range<usi
     (0..rows)
         .step_by(each)
         .map(move |first| first..rows.min(first + each))
-}
-
-/// What a thread's context was, put back at the end.
-pub(super) struct Before(CUcontext);
-
-// SAFETY: a handle of the driver, which may be called from any thread.
-unsafe impl Send for Before {}
-// SAFETY: as above.
-unsafe impl Sync for Before {}
-
-impl Before {
-    pub(super) fn new() -> Result<Self, DeviceError> {
-        let mut context = std::ptr::null_mut();
-        // SAFETY: writes one handle.
-        answer(
-            unsafe { sys::cuCtxGetCurrent(&mut context) },
-            "the context of a host",
-        )?;
-        Ok(Self(context))
-    }
-
-    pub(super) fn context(&self) -> CUcontext {
-        self.0
-    }
-}
-
-impl Drop for Before {
-    fn drop(&mut self) {
-        // SAFETY: the context that the thread had; the host keeps it.
-        unsafe {
-            let _ = sys::cuCtxSetCurrent(self.0);
-        }
-    }
 }

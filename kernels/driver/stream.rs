@@ -134,9 +134,24 @@ impl Stream {
         Ok(buffer)
     }
 
-    /// Copies `values` to `buffer` from value `first` on. `values` may be changed as
-    /// soon as this returns unless it is pinned memory.
+    /// Copies `values`, ordinary memory, to `buffer` from value `first` on. `values` may be
+    /// changed as soon as this returns.
     pub fn write<T: Plain>(
+        &self,
+        buffer: &mut Buffer<T>,
+        first: usize,
+        values: &[T],
+    ) -> Result<(), DeviceError> {
+        self.queue_write(buffer, first, values)?;
+        match self.device().reads_pageable() {
+            true => self.wait(),
+            false => Ok(()),
+        }
+    }
+
+    /// Queues such a copy. Pinned memory is not to be changed before the stream, or a mark
+    /// behind the copy, was waited for: private to those that see to it.
+    pub(super) fn queue_write<T: Plain>(
         &self,
         buffer: &mut Buffer<T>,
         first: usize,
@@ -149,8 +164,7 @@ impl Stream {
         if bytes == 0 {
             return Ok(());
         }
-        // SAFETY: the range was checked; from ordinary memory the driver copies
-        // before it returns.
+        // SAFETY: the range was checked; the callers see to the memory.
         let code =
             unsafe { sys::cuMemcpyHtoDAsync_v2(to, values.as_ptr().cast(), bytes, self.0.raw) };
         answer(code, "a copy to the GPU")

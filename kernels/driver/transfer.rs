@@ -40,7 +40,7 @@ impl Transfer {
             }
             let room = &mut piece.as_mut_slice()[..part.len()];
             copy(part, room);
-            self.stream.write(buffer, i * PIECE, room)?;
+            self.stream.queue_write(buffer, i * PIECE, room)?;
             *mark = Some(self.stream.mark()?);
         }
         // The pieces are used again.

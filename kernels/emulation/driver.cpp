@@ -6,6 +6,7 @@
 //   LONGTAKE_EMULATION_DEVICES=0       the number of devices
 //   LONGTAKE_EMULATION_MEMORY=1000000  bytes of device memory
 //   LONGTAKE_EMULATION_TAKEN=1         another process has the device to itself
+//   LONGTAKE_EMULATION_PAGEABLE=1      it reads ordinary host memory by itself
 //   LONGTAKE_EMULATION_LOST_AFTER=3    launches before the device is lost
 //   LONGTAKE_EMULATION_COPIES=3        copies before the device is lost
 //
@@ -95,8 +96,10 @@ Result queue_copy(void *handle, const Rows &r) {
   };
   stream->work.push_back(Work{run, host, host ? all : 0});
   // Ordinary host memory: the driver waits for what comes before, and the
-  // memory may be used as soon as it returns.
-  if (host && !is_pinned(host, all)) {
+  // memory may be used as soon as it returns, unless the device itself reads
+  // it, as late as it likes.
+  const bool itself = r.to_device && setting("LONGTAKE_EMULATION_PAGEABLE", 0);
+  if (host && !is_pinned(host, all) && !itself) {
     ++stream->waits;
     finish(stream);
   }
@@ -171,7 +174,11 @@ DRIVER cuDeviceGetName(char *name, int bytes, int) {
 }
 DRIVER cuDeviceGetAttribute(int *value, int attribute, int) {
   // Compute capability 9.0; memory pools.
-  *value = attribute == 75 ? 9 : attribute == 115 ? 1 : attribute == 16 ? 4 : 0;
+  *value = attribute == 75    ? 9
+           : attribute == 115 ? 1
+           : attribute == 16  ? 4
+           : attribute == 88  ? (int)setting("LONGTAKE_EMULATION_PAGEABLE", 0)
+                              : 0;
   return success;
 }
 DRIVER cuDeviceTotalMem_v2(std::size_t *bytes, int) {

@@ -64,7 +64,7 @@ impl Gpu {
             return Ok(kept.buffer.clone());
         }
         while self.bytes() + size_of_val(samples) > self.room && self.forget_oldest() {}
-        let mut buffer = self.stream.room(samples.len())?;
+        let mut buffer = self.room(samples.len())?;
         self.transfer.upload(samples, &mut buffer)?;
         let buffer = Arc::new(buffer);
         let owner: Arc<dyn Any + Send + Sync> = owner.clone();
@@ -74,6 +74,20 @@ impl Gpu {
             used: self.clock,
         });
         Ok(buffer)
+    }
+
+    /// Room for `len` numbers, if need be in the place of pictures that are kept: other
+    /// programs take memory too, after it was looked at.
+    pub fn room(&mut self, len: usize) -> Result<Buffer<f32>, DeviceError> {
+        loop {
+            match self.stream.room(len) {
+                Err(DeviceError::OutOfMemory { .. }) if self.forget_oldest() => {
+                    // What was given up goes back to the device.
+                    self.stream.wait()?;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Copies from the device once all that was queued before is done.

@@ -4,14 +4,18 @@
 //! artist allowed to be replaced, the answer is `None` and the caller works on the
 //! CPU, which makes the same pixels.
 
+#[cfg(test)]
+pub(crate) mod emulated;
 mod held;
 pub mod libraries;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use longtake_kernels::driver::{Device, DeviceError};
+use longtake_kernels::driver::{CallersContext, Device, DeviceError};
 use parking_lot::Mutex;
 
 pub use held::Gpu;
@@ -51,7 +55,8 @@ const REST: Duration = Duration::from_secs(10);
 /// Runs `work` on the GPU, as `choice` has it; none where the CPU is to do it.
 ///
 /// The GPU is lent to one thread at a time. `work` must not wait for other threads of
-/// the pool, since they may wait for the GPU.
+/// the pool, since they may wait for the GPU. The thread has its own CUDA context again
+/// when this returns: it may be a host's.
 ///
 /// # Errors
 /// Where the choice is the GPU and it cannot do the work; the sentence says why.
@@ -64,6 +69,7 @@ pub fn with<R>(
         Choice::Auto if NONE.load(Ordering::Relaxed) => return Ok(None),
         _ => {}
     }
+    let _callers = CallersContext::keep();
     let mut state = STATE.lock();
     let outcome = match open(&mut state) {
         Ok(gpu) => gpu.patiently(work),

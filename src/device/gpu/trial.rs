@@ -26,12 +26,24 @@ pub(super) fn pass(gpu: &mut Gpu) -> Result<(), DeviceError> {
     costs(gpu)
 }
 
-/// Frames of a small scene.
+/// Frames of a small scene, of colour and of colour with alpha: each has a kernel.
 fn frames(gpu: &mut Gpu) -> Result<(), DeviceError> {
+    for (channels, alpha) in [(3, -1), (4, 3)] {
+        let grade = Grade {
+            colour: [0, 1, 2],
+            alpha,
+            display: false,
+        };
+        frames_of(gpu, channels, grade)?;
+    }
+    Ok(())
+}
+
+fn frames_of(gpu: &mut Gpu, channels: usize, grade: Grade) -> Result<(), DeviceError> {
     let stream = gpu.stream().clone();
     // Two sources, a cut that passes from left to right, flow, a low band: all that a
     // frame may ask for.
-    let pixels = SIZE * SIZE * 4;
+    let pixels = SIZE * SIZE * channels;
     let sources = [0, 1].map(|s| {
         let mut v = vec![0.0; pixels];
         noise::noise(&mut v, s, [0; 3], [1, 1, 1, pixels]);
@@ -56,7 +68,7 @@ fn frames(gpu: &mut Gpu) -> Result<(), DeviceError> {
             grid: (SIZE / 8, SIZE / 8),
             across: axis,
             down: axis,
-            channels: 4,
+            channels,
             cuts: &[Cut {
                 age: &age,
                 taken,
@@ -67,11 +79,7 @@ fn frames(gpu: &mut Gpu) -> Result<(), DeviceError> {
             bands: &[Some(&band), None],
             flows: &[None, Some(&flow[0]), Some(&flow[1]), None],
             warps: true,
-            grade: Grade {
-                colour: [0, 1, 2],
-                alpha: -1,
-                display: false,
-            },
+            grade,
         };
         let Some(tables) = Tables::new(&scene) else {
             return Err(differs(gpu));

@@ -87,7 +87,7 @@ pub(super) fn draw(
     };
     let stream = gpu.stream().clone();
     let words = stream.upload(tables.words())?;
-    let mut made = stream.room(out.data().len())?;
+    let mut made = gpu.room(out.data().len())?;
     let pictures = Pictures {
         sources: sources
             .iter()

@@ -1,8 +1,5 @@
 //! The decoder in the emulation of `kernels/emulation`, which runs the kernels on the CPU,
-//! against what the reference made. The driver is found when a process begins, so each
-//! test runs itself again.
-
-use std::process::Command;
+//! against what the reference made.
 
 use half::bf16;
 use longtake_kernels::driver::DeviceError;
@@ -13,33 +10,15 @@ use longtake_kernels::driver::Device;
 use super::*;
 use crate::device::Cancel;
 use crate::device::Task;
+use crate::device::gpu;
 use crate::device::ops::FeatureMap;
 use crate::engine::wan::vae::tests::{error, fixture, some_latents, tensor};
 use crate::engine::wan::vae::{Piece, VaeError};
 
-const AGAIN: &str = "LONGTAKE_TEST_EMULATED";
-
 /// Runs test `name` of this file with the emulation as its driver; true in that process.
 fn emulated(name: &str) -> bool {
-    if std::env::var_os(AGAIN).is_some() {
-        return true;
-    }
-    let Some(folder) = longtake_emulation::folder() else {
-        return false;
-    };
     let path = format!("engine::wan::vae::on_gpu::tests::{name}");
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([&path, "--exact", "--nocapture"])
-        .env("LD_LIBRARY_PATH", folder)
-        .env(AGAIN, "1")
-        .env("LONGTAKE_EMULATION_MEMORY", "3000000000")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let more = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}{more}");
-    assert!(text.contains("1 passed"), "{text}{more}");
-    false
+    gpu::emulated::emulated(&path, &[("MEMORY", "3000000000")])
 }
 
 fn on_gpu<T: Number>(decoder: &GpuDecoder<T>, latents: &[FeatureMap]) -> Vec<FeatureMap> {
