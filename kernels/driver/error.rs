@@ -39,6 +39,11 @@ pub enum DeviceError {
         "this build of Longtake was made without nvcc and has no GPU kernels: build it with `cargo xtask kernels` first, or work on the CPU"
     )]
     NoKernels,
+    /// The driver was updated, and the machine runs with the one before.
+    #[error(
+        "the NVIDIA driver was updated while this machine ran, and its parts do not go together: restart the machine, or work on the CPU"
+    )]
+    Mixed,
     /// Another process has the device to itself.
     #[error(
         "another process has the GPU to itself: end it, set the GPU's compute mode to default (nvidia-smi -c 0), or work on the CPU"
@@ -86,6 +91,7 @@ impl DeviceError {
         use CUresult as C;
         match code {
             C::CUDA_ERROR_NO_DEVICE => Self::NoDevice,
+            C::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => Self::Mixed,
             C::CUDA_ERROR_DEVICE_UNAVAILABLE => Self::Taken,
             C::CUDA_ERROR_OUT_OF_MEMORY => Self::OutOfMemory {
                 wanted: 0,
