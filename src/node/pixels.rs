@@ -268,21 +268,28 @@ impl<'a> Image<'a> {
         let n = names.len();
         let own = self.layout.components.names();
         let same = own == names;
-        let mut samples = vec![0.0; if same { 0 } else { part.width() * own.len() }];
         let left = (part.x1 - canvas.x1) as usize * n;
-        for y in part.y1..part.y2 {
-            let Some(bytes) = self.bytes(y, part.x1, part.x2) else {
-                continue;
-            };
-            let row = picture.row_mut((canvas.y2 - 1 - y) as usize);
-            let row = &mut row[left..left + part.width() * n];
-            if same {
-                decode(bytes, self.layout.depth, row);
-            } else {
-                decode(bytes, self.layout.depth, &mut samples);
-                rearrange(&samples, own, row, names);
+        let width = picture.width() * n;
+        let first = (canvas.y2 - part.y2) as usize * width;
+        let rows = &mut picture.data_mut()[first..][..part.height() * width];
+        self.in_bands_to(part, rows, width, |top, rows| {
+            let mut samples = vec![0.0; if same { 0 } else { part.width() * own.len() }];
+            for (y, row) in (i32::MIN..=top)
+                .rev()
+                .zip(rows.chunks_exact_mut(width.max(1)))
+            {
+                let Some(bytes) = self.bytes(y, part.x1, part.x2) else {
+                    continue;
+                };
+                let row = &mut row[left..left + part.width() * n];
+                if same {
+                    decode(bytes, self.layout.depth, row);
+                } else {
+                    decode(bytes, self.layout.depth, &mut samples);
+                    rearrange(&samples, own, row, names);
+                }
             }
-        }
+        });
     }
 
     /// Writes `window`, a rectangle of `canvas`, from `picture`, which holds

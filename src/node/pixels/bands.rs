@@ -26,21 +26,28 @@ impl Image<'_> {
         if row * part.height() < SMALL {
             return work(self, part);
         }
-        let rows = (BAND / row.max(1)).max(1);
-        let bands = Mutex::new(self.split(part, rows));
-        let run = || {
-            while let Some((mut band, part)) = { bands.lock().pop() } {
-                work(&mut band, &part);
-            }
-        };
-        let cores = thread::available_parallelism().map_or(1, |n| n.get());
-        thread::scope(|scope| {
-            for _ in 1..cores.min(THREADS) {
-                // Where the system grants no thread, the others do its part.
-                let _ = thread::Builder::new().spawn_scoped(scope, run);
-            }
-            run();
-        });
+        let bands = self.split(part, rows_of(row));
+        by_threads(bands, |(mut band, part)| work(&mut band, &part));
+    }
+
+    /// Calls `work` with the highest row of each band of `part`, which lies within the
+    /// bounds, and the rows of `to` that belong to it: `to` has a row of `width` samples for
+    /// each of `part`, from its top.
+    pub(super) fn in_bands_to(
+        &self,
+        part: &Rect,
+        to: &mut [f32],
+        width: usize,
+        work: impl Fn(i32, &mut [f32]) + Sync,
+    ) {
+        let row = part.width() * self.pixel_len();
+        if width == 0 || row * part.height() < SMALL {
+            return work(part.y2 - 1, to);
+        }
+        let rows = rows_of(row);
+        let bands = to.chunks_mut(rows * width).enumerate();
+        let bands = bands.map(|(i, to)| (part.y2 - 1 - (i * rows) as i32, to));
+        by_threads(bands.collect(), |(top, to)| work(top, to));
     }
 
     /// This picture in bands of `rows` rows each, and what of `part` lies in each.
@@ -70,4 +77,27 @@ impl Image<'_> {
             })
             .collect()
     }
+}
+
+/// Rows of a band, of so many bytes each.
+fn rows_of(row: usize) -> usize {
+    (BAND / row.max(1)).max(1)
+}
+
+/// Calls `work` with each of `parts`, on several threads.
+fn by_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) + Sync) {
+    let parts = Mutex::new(parts);
+    let run = || {
+        while let Some(part) = { parts.lock().pop() } {
+            work(part);
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, |n| n.get());
+    thread::scope(|scope| {
+        for _ in 1..cores.min(THREADS) {
+            // Where the system grants no thread, the others do its part.
+            let _ = thread::Builder::new().spawn_scoped(scope, run);
+        }
+        run();
+    });
 }
