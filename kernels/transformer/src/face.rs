@@ -43,6 +43,9 @@ pub struct Model {
     /// Dropped behind the transformer.
     #[cfg(feature = "cuda")]
     _kept: crate::away::Kept,
+    /// And this behind both.
+    #[cfg(feature = "cuda")]
+    _memory: crate::gpu::KeptMemory,
 }
 
 /// What the two sides say to each other.
@@ -102,6 +105,9 @@ fn open(
         Some(kept) => kept,
         None => candle_core::bail!("matrices of no type that is known"),
     };
+    // Goes last where the loading fails on the way.
+    #[cfg(feature = "cuda")]
+    let kept_memory = crate::gpu::KeptMemory::new(&device)?;
     #[cfg(feature = "cuda")]
     let split = std::sync::Arc::new(crate::away::Split::new(&away, memory)?);
     let asker = Asker {
@@ -117,6 +123,8 @@ fn open(
         device,
         #[cfg(feature = "cuda")]
         _kept: split.finish(),
+        #[cfg(feature = "cuda")]
+        _memory: kept_memory,
     })
 }
 
@@ -216,11 +224,7 @@ pub unsafe extern "C" fn longtake_transformer_close(model: *mut Model) {
         // SAFETY: made by `Box::into_raw`.
         let model = unsafe { Box::from_raw(model) };
         let _ = guarded(|| {
-            #[cfg(feature = "cuda")]
-            let device = model.device.clone();
             drop(model);
-            #[cfg(feature = "cuda")]
-            crate::gpu::give_back(&device)?;
             Ok(())
         });
     }

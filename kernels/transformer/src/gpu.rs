@@ -31,7 +31,6 @@ pub fn device(ordinal: usize) -> Result<(Device, Arc<Away>)> {
     // SAFETY: nothing of this device is used on another stream but the places of `Away`,
     // which has events of its own.
     unsafe { cuda.disable_event_tracking() };
-    keep_memory(cuda)?;
     // Those of the first GPU stay, and take no tensors of another.
     let away = Arc::new(Away::new(cuda)?);
     accelerate(Box::new(Ways::new(cuda, &away)));
@@ -53,20 +52,54 @@ fn pool(cuda: &CudaDevice) -> Result<Option<CUmemoryPool>> {
 }
 
 /// Lets memory that an evaluation freed stay for the next: otherwise the driver takes it
-/// back whenever the stream is waited for, and is asked for gigabytes again.
-fn keep_memory(cuda: &CudaDevice) -> Result<()> {
+/// back whenever the stream is waited for, and is asked for gigabytes again. Once the last
+/// of these is dropped what nobody uses goes back to the device, and what is freed from
+/// then on: the pool is all of the process's.
+pub struct KeptMemory {
+    device: CudaDevice,
+}
+
+/// How many of them there are.
+static KEEPERS: Mutex<usize> = Mutex::new(0);
+
+impl KeptMemory {
+    /// On `device`.
+    ///
+    /// # Errors
+    /// Where the driver refuses.
+    pub fn new(device: &Device) -> Result<Self> {
+        let device = device.as_cuda_device()?.clone();
+        let mut keepers = KEEPERS.lock().unwrap_or_else(PoisonError::into_inner);
+        stay(&device, u64::MAX)?;
+        *keepers += 1;
+        Ok(Self { device })
+    }
+}
+
+impl Drop for KeptMemory {
+    fn drop(&mut self) {
+        let mut keepers = KEEPERS.lock().unwrap_or_else(PoisonError::into_inner);
+        *keepers -= 1;
+        // Where the device is lost there is nothing to give.
+        let _ = give_back(&self.device);
+        if *keepers == 0 {
+            let _ = stay(&self.device, 0);
+        }
+    }
+}
+
+/// Lets up to so many bytes that were freed stay.
+fn stay(cuda: &CudaDevice, mut bytes: u64) -> Result<()> {
     let Some(pool) = pool(cuda)? else {
         return Ok(());
     };
-    let mut all = u64::MAX;
     let what = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
     // SAFETY: the attribute is of that type.
-    unsafe { result::mem_pool::set_attribute(pool, what, (&raw mut all).cast::<c_void>()) }.w()
+    unsafe { result::mem_pool::set_attribute(pool, what, (&raw mut bytes).cast::<c_void>()) }.w()
 }
 
-/// Gives back what no model uses, once one has ended.
-pub fn give_back(device: &Device) -> Result<()> {
-    let cuda = device.as_cuda_device()?;
+/// Gives back what nobody uses.
+fn give_back(cuda: &CudaDevice) -> Result<()> {
     cuda.cuda_stream().synchronize().w()?;
     match pool(cuda)? {
         // SAFETY: the pool is the device's own.

@@ -87,6 +87,8 @@ fn timed(device: &Device, rounds: usize, mut work: impl FnMut() -> Result<()>) -
 
 fn tried<T: CudaDType + DeviceRepr>(asked: &Asked) -> Result<f32> {
     let (device, _) = crate::gpu::device(asked.ordinal)?;
+    // As it is where a model is.
+    let _memory = crate::gpu::KeptMemory::new(&device)?;
     let stream = device.as_cuda_device()?.cuda_stream();
     let seed = Tensor::zeros(1, DType::U8, &device)?;
     let channels = asked.heads * asked.width;
