@@ -31,7 +31,9 @@ pub fn cuda(on_cpu: bool) -> Result<String> {
         "debug"
     } else {
         command.arg("--release");
-        println!("{}", kernels::kernels(true)?);
+        // The first looks for a compiler; then they are compiled unless they are.
+        kernels::find(&root, true)?;
+        println!("{}", kernels::kernels(false)?);
         with_nvcc(&mut command, &root)?;
         "release"
     };
