@@ -2,8 +2,9 @@
 # Builds what benches/gpu/run.sh needs on a machine with a GPU into
 # benches/gpu/carried (not in the repository, less than 64 MB as an archive): the checks
 # with all kernels in them, the transformer's object, which takes ten minutes the first
-# time, the VAE's program, the command line, the bundle and a host for it, and a plate.
-# ffmpeg makes the plate.
+# time, the VAE's program, the command line, the bundle and a host for it, a plate, and
+# what the scripts need of PyPI that a machine with torch mostly lacks. ffmpeg makes the
+# plate.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
@@ -24,4 +25,7 @@ cp -r "$target/bundle/Longtake.ofx.bundle" "$to"
 ldd "$to/longtake-host" | grep -oE '/[^ ]*lib(OpenEXR|Imath|IlmThread|Iex|png16|expat)[^ ]*' | xargs -I{} cp -L {} "$to/lib"
 strip "$to"/{longtake*,gpu_vae,*.so} "$to"/Longtake.ofx.bundle/Contents/Linux-x86-64/*
 ffmpeg -v error -i examples/plates/stream-of-water.mp4 -vf scale=240:-2,scale=720:-2:flags=bicubic -frames:v 24 -start_number 1001 "$to/plate/p.%04d.png"
+python3 -m pip download -q --no-deps --only-binary=:all: -d "$to/wheels" diffusers==0.42.1 importlib-metadata==8.7.0
 du -sh "$to"
+# As it travels.
+tar cz "$to" | wc -c | awk '{ printf "%.1f MiB as an archive\n", $1 / 1048576; exit $1 > 64 * 1048576 }'

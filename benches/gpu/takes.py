@@ -4,8 +4,7 @@ GPU and on the CPU, to the byte; two processes on one GPU; a GPU that is full.
 
     python3 benches/gpu/takes.py [--json FILE]
 
-Needs what `benches/gpu/carry.sh` lays into benches/gpu/carried, and torch for the GPU
-that is full. Ends with 1 where a frame differs or something is not told.
+Needs what `benches/gpu/carry.sh` lays into benches/gpu/carried, and nothing else. Ends with 1 where a frame differs or something is not told.
 """
 
 import argparse
@@ -100,10 +99,29 @@ def hashes(run):
     return {n: [h for h, _, _ in found] for n, found in run["frames"].items()}
 
 
+# Takes all but a little of the memory of the first GPU, and keeps it.
+HOLD = """
+import ctypes, sys
+cuda = ctypes.CDLL("libcuda.so.1")
+def call(name, *arguments):
+    code = getattr(cuda, name)(*arguments)
+    if code:
+        sys.exit(f"{name} gave {code}")
+context, address = ctypes.c_void_p(), ctypes.c_uint64()
+free, total = ctypes.c_size_t(), ctypes.c_size_t()
+call("cuInit", 0)
+call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
+call("cuCtxSetCurrent", context)
+call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(free.value - (48 << 20)))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 def full(folder):
     """With nearly all of the GPU's memory taken by another program."""
-    hold = "import sys, torch\nfree, _ = torch.cuda.mem_get_info()\nkept = torch.empty(free - (48 << 20), dtype=torch.uint8, device='cuda')\nprint('held', flush=True)\nsys.stdin.read()\n"
-    holder = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if holder.stdout.readline().strip() != "held":
             return {"not run": "the memory could not be taken"}
@@ -128,8 +146,14 @@ def main():
     on = "auto" if args.without_gpu else "gpu"
     folder = Path(tempfile.mkdtemp(prefix="longtake-takes-"))
     right = {}
+    found = {"date": datetime.date.today().isoformat(), "command": "benches/gpu/takes.py", "right": right, "command_line": {}}
+
+    def write():
+        """What is known so far: what follows may fail."""
+        if args.json:
+            Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+
     try:
-        found = {"command_line": {}}
         for name, device in (("cpu", "cpu"), ("gpu", on)):
             code, seconds, said = take(folder, name, device)
             found["command_line"][name] = {"code": code, "seconds": seconds, "told": told(said)}
@@ -137,6 +161,7 @@ def main():
         found["command_line"] |= {"frames": frames, "differing": differ}
         right["the command line's frames"] = frames == COUNT and differ == 0
         print(json.dumps(found["command_line"]), flush=True)
+        write()
 
         both = [subprocess.Popen(command_line(folder, f"both-{s}", on, s), stdout=subprocess.PIPE, text=True) for s in (0, 1)]
         codes = [(p.communicate(), p.returncode)[1] for p in both]
@@ -145,6 +170,7 @@ def main():
         found["two_at_once"] = {"codes": codes, "differing": pairs}
         right["two processes"] = codes == [0, 0] and alone == 0 and pairs == [(COUNT, 0)] * 2
         print(json.dumps(found["two_at_once"]), flush=True)
+        write()
 
         reference = node(folder, "resolve", "CPU")
         found["node"] = {"on the CPU": reference}
@@ -157,6 +183,7 @@ def main():
                 found["node"][name] = run
                 right[f"the node, {name}"] = run["code"] == 0 and hashes(run) == hashes(reference)
                 print(name, run["seconds"], run["told"], run["stderr"], flush=True)
+                write()
 
         if not args.without_gpu:
             found["full"] = full(folder)
@@ -170,9 +197,7 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     for name, good in right.items():
         print("PASS" if good else "FAIL", name)
-    found |= {"right": right, "date": datetime.date.today().isoformat(), "command": "benches/gpu/takes.py"}
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2) + "\n")
+    write()
     sys.exit(0 if all(right.values()) else 1)
 
 

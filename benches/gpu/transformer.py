@@ -284,27 +284,34 @@ def main():
         libraries.open_all()
     where = "../../target/transformer" if args.cpu else "carried"
     owner = Object(args.object or os.path.join(HERE, where, "liblongtake_transformer.so"))
-    right = args.only == "time" or check(owner, device, args.cpu)
-    told = {"right": right} | (measure(owner, args, device) if args.only != "check" else {})
-    told["notices"] = list(owner.notices())
     named = "no GPU, a trial"
     if not args.cpu:
         asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         named = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()[0].strip()
     import diffusers
 
-    told |= {
+    told = {
         "command": "benches/gpu/transformer.py " + " ".join(sys.argv[1:]),
         "date": datetime.date.today().isoformat(),
         "device": named,
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
     }
-    text = json.dumps(told, indent=2)
-    print(text)
-    if args.json:
-        with open(args.json, "w") as file:
-            file.write(text + "\n")
+
+    def write(more):
+        """What is known so far: what follows may fail."""
+        told.update(more, notices=told.get("notices", []) + list(owner.notices()))
+        if args.json:
+            with open(args.json, "w") as file:
+                file.write(json.dumps(told, indent=2) + "\n")
+
+    right = True
+    if args.only != "time":
+        right = check(owner, device, args.cpu)
+        write({"right": right})
+    if args.only != "check":
+        write(measure(owner, args, device))
+    print(json.dumps(told, indent=2))
     sys.exit(0 if right else 1)
 
 
