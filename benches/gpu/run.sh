@@ -15,7 +15,7 @@
 # not run. Each part has a limit of its own, and LONGTAKE_BENCH_SECONDS is one for all.
 #
 # On a machine that is lent for 15 minutes, of which its start takes one or two, with
-# benches/gpu/carried brought along: one command of 9 minutes at most,
+# benches/gpu/carried.tar.xz brought along: one command of 9 minutes at most,
 #
 #     LONGTAKE_BENCH_SECONDS=510 benches/gpu/run.sh "$OUT"
 #
@@ -28,15 +28,18 @@ all="kernels takes attention transformer vae vae-2.2 gather transformer-time who
 mkdir -p "${1:-$here/../results}"
 out=$(cd "${1:-$here/../results}" && pwd)
 shift || true
+python=${LONGTAKE_PYTHON:-python3}
+if [ ! -d "$here/carried" ] && [ -f "$here/carried.tar.xz" ]; then
+    tar xJf "$here/carried.tar.xz" -C "$here" || "$python" -m tarfile -e "$here/carried.tar.xz" "$here"
+fi
 if [ ! -x "$here/carried/longtake-kernels-check" ]; then
-    echo "$here/carried is not filled: run benches/gpu/carry.sh on a machine with Rust and carry the folder over" >&2
+    echo "$here/carried is not filled: run benches/gpu/carry.sh on a machine with Rust and bring benches/gpu/carried.tar.xz along" >&2
     exit 1
 fi
 parts=${*:-$all}
 for part in $parts; do
     case " $all " in *" $part "*) ;; *) echo "there is no part $part: $all" >&2 && exit 1 ;; esac
 done
-python=${LONGTAKE_PYTHON:-python3}
 until=$((SECONDS + ${LONGTAKE_BENCH_SECONDS:-86400}))
 name=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1 | tr -cs 'A-Za-z0-9' '-' | sed 's/^-*//; s/-*$//')
 export LONGTAKE_BENCH_DATE=$(date -u +%F) PYTHONUNBUFFERED=1
