@@ -42,7 +42,9 @@ impl Made {
             closed: self.closed,
             source: source.is_some().then_some(&map),
             camera: self.camera.as_ref(),
+            exposure: None,
             borders: Borders::default(),
+            missing: Vec::new(),
         };
         let task = Task::quiet();
         let Some(path) = pictures else {

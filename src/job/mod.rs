@@ -22,6 +22,7 @@ mod space;
 mod spec;
 mod take_reader;
 mod text;
+mod traced;
 mod version;
 mod watch;
 

@@ -65,6 +65,62 @@ pub struct Provenance {
     pub parameters: BTreeMap<String, Value>,
 }
 
+impl Provenance {
+    /// The values that the frame was made with, which lies in `folder`, an absolute path.
+    ///
+    /// # Errors
+    /// Where this Longtake does not take them.
+    pub(super) fn draft(&self, folder: &Path) -> Result<Draft, JobError> {
+        let mut draft = Draft::new()?;
+        for (name, value) in &self.parameters {
+            let value = match (draft.options().param(name), value) {
+                (Some(param), Value::Text(text)) => {
+                    let there = paths::each(param, text, |path| Ok(paths::to_path(folder, path)))?;
+                    Value::Text(there.unwrap_or_else(|| text.clone()))
+                }
+                _ => value.clone(),
+            };
+            draft.set(name, value)?;
+        }
+        Ok(draft)
+    }
+
+    /// Whether this is of the same take as `other`.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        let same = |of: &Self| {
+            (
+                of.engine.clone(),
+                of.longtake.clone(),
+                of.weights.clone(),
+                of.plate_hash.clone(),
+                of.matte_hash.clone(),
+                of.guide_hash.clone(),
+                of.file_hashes.clone(),
+                of.parameters_hash.clone(),
+            )
+        };
+        same(self) == same(other)
+    }
+
+    /// That `found`, which was made from the files that are there now, is made from others
+    /// than this: what these are, a parameter's name.
+    pub(super) fn other_files(&self, found: &Self) -> Option<String> {
+        let all = [
+            ("plate", &found.plate_hash, &self.plate_hash),
+            ("matte", &found.matte_hash, &self.matte_hash),
+            ("guide", &found.guide_hash, &self.guide_hash),
+            ("model", &found.weights, &self.weights),
+        ];
+        let differs = all.into_iter().find(|(_, found, told)| found != told);
+        differs.map(|d| d.0.to_owned()).or_else(|| {
+            let hashes = self.file_hashes.iter();
+            let mut other =
+                hashes.filter(|(name, told)| found.file_hashes.get(*name) != Some(told));
+            other.next().map(|(name, _)| name.clone())
+        })
+    }
+}
+
 /// What all frames of a take have in common.
 pub(super) struct Origin(Provenance);
 
@@ -106,6 +162,11 @@ impl Origin {
             parameters_hash: short(blake3::hash(said.as_bytes())),
             parameters,
         }))
+    }
+
+    /// What all of them tell.
+    pub(super) fn told(&self) -> &Provenance {
+        &self.0
     }
 
     /// What frame `frame` tells, which is plate frame `kept` where it is one.
@@ -289,19 +350,9 @@ pub fn remake(
         );
         JobError::new(Kind::Elsewhere, text)
     })?;
-    let mut draft = Draft::new()?;
     let folder = paths::absolute(path)?;
     let folder = folder.parent().unwrap_or(Path::new(""));
-    for (name, value) in &told.parameters {
-        let value = match (draft.options().param(name), value) {
-            (Some(param), Value::Text(text)) => {
-                let there = paths::each(param, text, |path| Ok(paths::to_path(folder, path)))?;
-                Value::Text(there.unwrap_or_else(|| text.clone()))
-            }
-            _ => value.clone(),
-        };
-        draft.set(name, value)?;
-    }
+    let mut draft = told.draft(folder)?;
     let text = |path: &Path| Value::Text(path.display().to_string());
     for (name, place) in [
         ("plate", &moved.plate),
@@ -320,37 +371,24 @@ pub fn remake(
     job.told_from = Some(folder.to_owned());
     let shot = Shot::open(&job)?;
     let found = Origin::of(&shot)?.0;
-    for (what, found, told) in [
-        ("plate", &found.plate_hash, &told.plate_hash),
-        ("matte", &found.matte_hash, &told.matte_hash),
-        ("guide", &found.guide_hash, &told.guide_hash),
-        ("model", &found.weights, &told.weights),
-    ] {
-        if found != told {
-            return Err(JobError::new(
-                Kind::Mismatch,
-                format!(
-                    "the files of the {what} are others than those that {} was made from: name the right ones with --{what}",
-                    path.display()
-                ),
-            ));
-        }
-    }
-    for (name, told) in &told.file_hashes {
-        if found.file_hashes.get(name) != Some(told) {
-            return Err(JobError::new(
-                Kind::Mismatch,
-                format!(
-                    "the files of {name} are others than those that {} was made from: put the right ones back, at {}",
-                    path.display(),
-                    found
-                        .parameters
-                        .get(name)
-                        .map(ToString::to_string)
-                        .unwrap_or_default()
-                ),
-            ));
-        }
+    if let Some(what) = told.other_files(&found) {
+        let do_next = match what.as_str() {
+            "plate" | "matte" | "guide" | "model" => {
+                format!("name the right ones with --{what}")
+            }
+            _ => {
+                let there = found.parameters.get(&what);
+                let there = there.map(ToString::to_string).unwrap_or_default();
+                format!("put the right ones back, at {there}")
+            }
+        };
+        return Err(JobError::new(
+            Kind::Mismatch,
+            format!(
+                "the files of {what} are others than those that {} was made from: {do_next}",
+                path.display()
+            ),
+        ));
     }
     drop(shot);
     run::generate(&job, cancel, watch)?;

@@ -6,6 +6,7 @@ use super::error::JobError;
 use super::frames::{self, Work};
 use super::latents;
 use super::provenance::Origin;
+use super::report::Known;
 use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::spec::Job;
@@ -14,10 +15,8 @@ use super::watch::{Event, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
 use crate::engine::plate::{Use, suitability};
-use crate::frame::{PlateInfo, PlateReader};
+use crate::frame::PlateReader;
 use crate::sequence::Take;
-use crate::sequence::plan::Plan;
-use crate::sequence::report::{Borders, Subject};
 use crate::store::{DiskStore, Vault};
 
 /// A job that is open, and since when.
@@ -119,7 +118,6 @@ pub(super) fn frames(
         watch.event(&Event::Warning { message });
     }
     let edit = take.decision().edit_list();
-    let camera = edit.and_then(|e| e.camera.as_ref());
     let found = match take.analysis().plate() {
         Some(analysis) => {
             let range = take.timeline().plate;
@@ -171,25 +169,16 @@ pub(super) fn frames(
     }
     if !job.looks.is_empty() {
         let mut output = TakeReader::new(&take, shared.clone(), open_matte()?, cancel);
-        let mut matte = open_matte()?;
-        let indices = |frame, width, height| match take.decision().edit_list() {
-            Some(edit) => edit.plate_indices(frame, width, height),
-            None => Vec::new(),
+        let known = Known {
+            plan: &shot.plan,
+            timeline: take.timeline(),
+            edit,
+            found: found.as_ref(),
+            matte: open_matte()?,
+            missing: Vec::new(),
         };
-        let mut subject = Subject {
-            output: &mut output,
-            plate: Some(&mut shared.clone()),
-            matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
-            kept: &|frame| take.timeline().kept(frame),
-            closed: take.timeline().closed,
-            source: edit.is_some().then_some(&indices),
-            camera,
-            borders: borders(&shot.plan, shared.info()),
-        };
-        let halves = (&mut shared.clone(), &mut shared.clone());
-        let halves = edit.is_some().then_some(halves);
         job.looks
-            .leave(&mut subject, halves, found.as_ref(), task, watch)?;
+            .leave_take(&mut output, &shared, known, task, watch)?;
     }
     watch.event(&Event::Done {
         made: tally.made,
@@ -199,22 +188,4 @@ pub(super) fn frames(
         stages: tally.stages,
     });
     Ok(())
-}
-
-/// Where the blocks of a plan meet, in time and in pictures as `info` tells.
-fn borders(plan: &Plan, info: &PlateInfo) -> Borders {
-    let frames = plan
-        .blocks()
-        .filter_map(|b| b.frames.as_ref()?.iter().next());
-    let mut frames: Vec<i32> = frames.collect();
-    frames.sort_unstable();
-    frames.dedup();
-    let mut borders = Borders {
-        frames,
-        ..Borders::default()
-    };
-    for level in &plan.levels {
-        borders.add(&level.tiles, [info.width, info.height]);
-    }
-    borders
 }

@@ -163,7 +163,15 @@ impl<'a> Shot<'a> {
     /// # Errors
     /// Where it is missing or unreadable, or does not lie over the plate.
     pub fn matte(&self) -> Result<Option<MattePlate<FilePlate>>, FrameError> {
-        open_matte(self.job)
+        Self::matte_of(self.job)
+    }
+
+    /// The matte of `job` at the size of the plate.
+    ///
+    /// # Errors
+    /// As of [`matte`](Self::matte).
+    pub fn matte_of(job: &Job) -> Result<Option<MattePlate<FilePlate>>, FrameError> {
+        open_matte(job)
     }
 
     /// The matte at the size of the output.

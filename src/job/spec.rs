@@ -214,6 +214,11 @@ impl Draft {
         })
     }
 
+    /// Whether `name` was set.
+    pub(super) fn is_said(&self, name: &str) -> bool {
+        self.said.contains(name)
+    }
+
     /// What the values come to for a report.
     pub(super) fn sight(self) -> Result<Sight, JobError> {
         let setup = Setup::of(&self.values);

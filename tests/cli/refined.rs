@@ -57,6 +57,17 @@ fn the_plan_tells_where_tiles_meet_and_the_report_looks_there() {
         let tile = told["measures"]["seam_tile"].as_f64().unwrap();
         assert!((tile - 1.).abs() < 0.3, "{tile}");
         assert!(verdict(&told).is_some());
+        // The files alone tell that, too.
+        let files = format!("{folder}/f.####.exr");
+        let out = work.run(&["report", &files, "--report", "alone.json"]);
+        assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+        let alone: Json = serde_json::from_slice(&work.bytes("alone.json")).unwrap();
+        assert_eq!(
+            alone["curves"]["tile_columns"],
+            told["curves"]["tile_columns"]
+        );
+        let seen = alone["measures"]["seam_tile"].as_f64().unwrap();
+        assert!((seen - tile).abs() < 0.01, "{seen} and {tile}");
         let page = String::from_utf8(work.bytes("r.html")).unwrap();
         assert!(page.contains("<td>seam_tile_worst</td>"));
     }

@@ -84,11 +84,94 @@ fn a_report_alone_follows_the_cameras_of_plate_and_sequence() {
 fn a_report_of_differing_sizes_is_refused() {
     let work = Work::new();
     let plate = plate();
-    work.generate(&format!(
-        "--plate {plate} --frames 1001-1060 --scale 1/2 --out half/o.####.png"
-    ));
+    // Made by nobody that we know, hence of a size that nobody explains.
+    std::fs::create_dir(work.path("half")).unwrap();
+    let made = std::process::Command::new("ffmpeg")
+        .args([
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-start_number",
+            "1001",
+        ])
+        .args(["-i", &plate.replace("####", "%04d"), "-vf", "scale=60:46"])
+        .args(["-start_number", "1001"])
+        .arg(work.path("half/o.%04d.png"))
+        .status();
+    assert!(made.unwrap().success());
     let out = work.run(&["report", "half/o.####.png", "--plate", &plate]);
     assert_eq!(out.code, 5, "{}", out.stderr);
+}
+
+#[test]
+fn a_report_alone_knows_of_a_take_what_its_frames_tell() {
+    let work = Work::new();
+    let read = |name: &str| -> Json { serde_json::from_slice(&work.bytes(name)).unwrap() };
+    let run = |line: &str| {
+        let out = work.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(out.code, 0, "{line}: {}{}", out.stdout, out.stderr);
+        out
+    };
+    let plate = plate();
+    let take = format!("--plate {plate} --frames 1001-1080 --fps 25");
+    for (folder, more) in [("o", ""), ("half", " --scale 1/2")] {
+        work.generate(&format!(
+            "{take}{more} --out {folder}/o.####.exr --pixel-type float --report own.json"
+        ));
+        // Which plate it was, and how many frames a second, is in the frames.
+        run(&format!("report {folder}/o.####.exr --report alone.json"));
+        let (own, mut alone) = (read("own.json"), read("alone.json"));
+        // Float samples of a plate of 8 bits are not its bits.
+        assert_eq!(alone["missing"][0]["measures"][0], "kept");
+        assert_eq!(own["missing"], serde_json::json!([]));
+        alone["measures"]["kept"] = own["measures"]["kept"].clone();
+        for what in ["seam_block", "spurious", "copy", "join", "jump", "kept"] {
+            assert!(own["measures"][what].is_number(), "{what}");
+        }
+        for what in own["measures"].as_object().unwrap().keys() {
+            let [a, b] = [&own, &alone].map(|r| r["measures"][what].as_f64());
+            let near = a
+                .zip(b)
+                .is_none_or(|(a, b)| (a - b).abs() < 2e-3 * a.abs().max(1.0));
+            assert!(near && a.is_some() == b.is_some(), "{what}: {a:?}, {b:?}");
+        }
+        let borders = own["curves"]["borders"].as_array().unwrap().len();
+        assert!(borders > 0);
+        assert_eq!(
+            alone["curves"]["borders"].as_array().unwrap().len(),
+            borders
+        );
+    }
+
+    // A part of it is told as that.
+    std::fs::create_dir(work.path("part")).unwrap();
+    for frame in 1050..=1080 {
+        let name = format!("o.{frame}.exr");
+        std::fs::copy(work.path("o").join(&name), work.path("part").join(name)).unwrap();
+    }
+    run("report part/o.####.exr --report part.json");
+    assert!(read("part.json")["measures"]["spurious"].is_number());
+
+    // What tells nothing, or tells of others, is measured as any sequence is, and why that
+    // is so is said.
+    let why = |line: &str| {
+        let out = run(&format!("{line} --report any.json"));
+        let report = read("any.json");
+        assert!(report["measures"]["seam_block"].is_null());
+        assert!(
+            out.stdout.contains("not measured: seam_tile"),
+            "{}",
+            out.stdout
+        );
+        report["missing"][0]["why"].as_str().unwrap().to_owned()
+    };
+    let told = why(&format!("report {plate} --plate {plate}"));
+    assert!(told.contains("not written by Longtake"), "{told}");
+    let told = why(&format!("report o/o.####.exr --plate {plate} --fps 12"));
+    assert!(told.contains("fps '25'"), "{told}");
+    std::fs::rename(work.path("part/o.1080.exr"), work.path("part/o.1049.exr")).unwrap();
+    let told = why(&format!("report part/o.####.exr --plate {plate}"));
+    assert!(told.contains("frame 1080"), "{told}");
 }
 
 #[test]

@@ -183,8 +183,10 @@ fn report(options: &Manifest) -> Command {
     let mut command = Command::new("report")
         .about("Measures any sequence against its plate")
         .long_about(
-            "Measures any sequence against its plate: flicker, sharpness, steps, joins, \
-             repetition, ghosts. The sequence need not be made by Longtake.",
+            "Measures any sequence against its plate: flicker, sharpness, steps, drift, \
+             grain, ghosts. The sequence need not be made by Longtake; of EXR and PNG frames \
+             that are, joins, seams and repetition are measured too, and --plate is needed \
+             only where the plate has moved.",
         )
         .after_long_help(exit::help())
         .arg(

@@ -133,6 +133,9 @@ impl Show {
                 let _ = writeln!(out, "      {}", v.meaning);
             }
         }
+        for missing in &report.missing {
+            let _ = writeln!(out, "{missing}");
+        }
     }
 
     /// Tells a plan: as JSON all of it, for a person a line a block.

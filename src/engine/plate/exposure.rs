@@ -141,10 +141,25 @@ impl Exposure {
         }
     }
 
+    /// `picture`, plate index `index` of a plate like `info`, in the plate's mean light;
+    /// itself where it has that.
+    pub fn level_plate(
+        &self,
+        picture: &Arc<Picture>,
+        index: usize,
+        info: &PlateInfo,
+    ) -> Arc<Picture> {
+        lit(picture.clone(), inverse(self.plate.get(index)), info)
+    }
+
+    /// The same of `picture`, which is output index `t`.
+    pub fn level_output(&self, picture: &Arc<Picture>, t: usize, info: &PlateInfo) -> Arc<Picture> {
+        lit(picture.clone(), inverse(self.out.get(t)), info)
+    }
+
     /// `cells` of plate index `index` in the perceptual encoding, levelled.
     pub(super) fn level(&self, cells: &[i16], index: i32, transfer: Transfer) -> Vec<i16> {
-        let taken = self.plate.get(index.max(0) as usize);
-        let gain = taken.map_or([1.0; 3], |p| over([1.0; 3], *p));
+        let gain = inverse(self.plate.get(index.max(0) as usize));
         cells
             .iter()
             .zip(gain.iter().cycle())
@@ -159,6 +174,11 @@ impl Exposure {
 
 fn over(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
     [0, 1, 2].map(|c| a[c] / b[c])
+}
+
+/// What levels a frame of this exposure.
+fn inverse(exposure: Option<&[f32; 3]>) -> [f32; 3] {
+    exposure.map_or([1.0; 3], |of| over([1.0; 3], *of))
 }
 
 impl Analysis {

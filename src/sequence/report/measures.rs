@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::coherence::Steadiness;
 use super::correspondence::Found;
 use super::grain::GrainLevel;
-use super::profile::{Profile, mean};
+use super::profile::{Profile, least_and_most, mean};
 use super::rhythm::Line;
 use super::seams::{Borders, Seams};
 
@@ -27,7 +27,8 @@ pub struct Measures {
     /// spaced, over that of the plate.
     pub sharpness: Option<f64>,
     /// Standard deviation over time of each sample, mean over samples, from
-    /// every second made frame, over that of the plate.
+    /// every second made frame, over that of the plate. None where half as many frames
+    /// as the plate has, or fewer, are made: in less time less happens.
     pub deviation: Option<f64>,
     /// Largest step from or to a made frame (and a loop's closing step), over
     /// the plate's mean step.
@@ -45,8 +46,17 @@ pub struct Measures {
     /// The step that the plate itself takes there, from the kept frame onward, over its
     /// mean step: a join may fall on a step that is the plate's own.
     pub plate_join: Option<f64>,
-    /// Mean of all samples of made frames over that of the plate.
+    /// Mean of all samples of made frames over that of the plate; of a plate whose
+    /// exposure is levelled, both levelled.
     pub luma: Option<f64>,
+    /// The least and the greatest mean of as many frames of the plate in a row as are
+    /// made (of all, where it has no more), over that of all.
+    pub plate_luma: Option<[f64; 2]>,
+    /// Flicker of the light: mean absolute second difference of the means of frames that
+    /// follow one another, over their mean, in per mille.
+    pub flicker: Option<f64>,
+    /// The same of the plate.
+    pub plate_flicker: Option<f64>,
     /// Largest difference of a second's mean from the mean of the first made
     /// second, over the plate's mean: slow drift of brightness.
     pub drift: Option<f64>,
@@ -83,6 +93,8 @@ pub struct Measures {
     /// Largest difference of any channel's mean over a second from that over the
     /// first made second, over the plate's mean: slow drift of colour.
     pub colour_drift: Option<f64>,
+    /// The largest such difference between any two seconds of the plate.
+    pub plate_colour_drift: Option<f64>,
     /// Grain: energy of the finest band at full size over the plate's, each
     /// level of brightness compared with itself. Below 1 it is softened.
     pub grain: Option<f64>,
@@ -125,7 +137,8 @@ pub struct Measures {
     /// frames that the line shows, where that is known),
     /// against the same of the lines beside it (the second and the third on each side).
     /// The line that stands out most, if it does by more than seven times what lines
-    /// usually do; else 1.
+    /// usually do, and by half of that in each of (at most) four parts of the sequence;
+    /// else 1.
     pub seam_line: Option<f64>,
     /// Which line that is, of the full-size picture: the first column or row after it.
     pub seam_line_at: Option<String>,
@@ -171,6 +184,11 @@ pub struct Measures {
     /// Largest absolute difference of any sample outside the matte from the
     /// plate's, in the files' own values; 0 means bit-identical.
     pub outside: Option<f64>,
+    /// Samples of made frames that are no finite numbers.
+    pub not_finite: Option<f64>,
+    /// Whether only what lies inside a matte was made.
+    #[serde(skip)]
+    pub within: bool,
 }
 
 /// A measure held against its limit.
@@ -228,7 +246,8 @@ impl Measures {
                 .then(|| over(mean(steps.iter().copied()), unit))
                 .flatten(),
             sharpness: over(output.sharpness, plate.sharpness),
-            deviation: over(output.deviation, plate.deviation),
+            deviation: over(output.deviation, plate.deviation)
+                .filter(|_| 2 * output.level.len() > plate.level.len()),
             worst_step: most(&steps).and_then(|v| over(v, unit)),
             smallest_step: least(&steps).and_then(|v| over(v, unit)),
             plate_worst_step: most(&plate.steps).and_then(|v| over(v, unit)),
@@ -236,6 +255,9 @@ impl Measures {
             join: join.and_then(|j| over(j.0, unit)),
             plate_join: join.and_then(|j| over(j.1?, unit)),
             luma: over(output.mean, plate.mean),
+            plate_luma: least_and_most(&plate.level, output.level.len())
+                .filter(|_| plate.mean > 0.0)
+                .map(|of| of.map(|v| v / plate.mean)),
             ..Self::default()
         }
     }
@@ -285,8 +307,15 @@ impl Measures {
     /// a matte only [`WITHIN_MATTE`] is: what it took away is in the plate, so the whole
     /// picture is not like it.
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let worst = self.plate_worst_step.map(|p| 1.05 * p);
-        let smallest = self.plate_smallest_step.map(|p| 0.95 * p);
+        let worst = self
+            .plate_worst_step
+            .map(|p| (1.05 * p).max(STEP_LIMITS[1]));
+        let smallest = self
+            .plate_smallest_step
+            .map(|p| (0.95 * p).min(STEP_LIMITS[0]));
+        let [darkest, brightest] = self.plate_luma.unwrap_or([1.0; 2]);
+        let flicker = self.plate_flicker.map(|p| (1.5 * p).max(p + FLICKER_LIMIT));
+        let drift = self.plate_colour_drift.map(|p| (1.25 * p).max(DRIFT_LIMIT));
         // A border may fall on a step that the plate itself has.
         let block = worst.unwrap_or(0.0).max(BLOCK_LIMIT);
         let join = self.plate_join.map_or(0.0, |p| 1.05 * p).max(JOIN_LIMIT);
@@ -336,9 +365,30 @@ impl Measures {
             (
                 "luma",
                 self.luma,
-                Some(0.99),
-                Some(1.01),
+                Some(darkest.min(0.99)),
+                Some(brightest.max(1.01)),
                 "the picture is brighter or darker than the plate",
+            ),
+            (
+                "flicker",
+                self.flicker,
+                None,
+                flicker,
+                "the light flickers more than the plate's, from frame to frame",
+            ),
+            (
+                "colour_drift",
+                self.colour_drift,
+                None,
+                drift,
+                "brightness or colour wanders away from where the sequence began",
+            ),
+            (
+                "grain",
+                self.grain,
+                Some(GRAIN_LIMITS[0]),
+                Some(GRAIN_LIMITS[1]),
+                "the grain is softer or stronger than the plate's",
             ),
             (
                 "spurious",
@@ -373,7 +423,7 @@ impl Measures {
                 self.rhythm,
                 None,
                 Some(RHYTHM_LIMIT),
-                "the brightness beats: pieces come back at one pace",
+                "the brightness beats: it flickers, or pieces come back, at one pace",
             ),
             (
                 "rhythm_motion",
@@ -390,6 +440,13 @@ impl Measures {
                 "two times show through each other",
             ),
             (
+                "not_finite",
+                self.not_finite,
+                None,
+                Some(0.0),
+                "samples are no numbers: they spread when the picture is blurred or scaled",
+            ),
+            (
                 "kept",
                 self.kept,
                 None,
@@ -404,7 +461,7 @@ impl Measures {
                 "pixels outside the matte are not the plate's",
             ),
         ];
-        let whole = self.outside.is_none();
+        let whole = !self.within;
         all.into_iter()
             .filter(|all| whole || WITHIN_MATTE.contains(&all.0))
             .filter_map(|(measure, value, at_least, at_most, meaning)| {
@@ -423,13 +480,33 @@ impl Measures {
 }
 
 /// The measures with limits that hold for a part of the picture.
-const WITHIN_MATTE: [&str; 5] = [
+const WITHIN_MATTE: [&str; 6] = [
     "spurious",
     "seam_tile_worst",
     "ghosts_worst",
+    "not_finite",
     "kept",
     "outside",
 ];
+
+/// Steps that are neither a freeze nor a jump, whatever the plate has: a plate whose steps
+/// are all alike would have none other pass.
+const STEP_LIMITS: [f64; 2] = [0.8, 1.25];
+
+/// What the light may flicker beyond the plate, in per mille. Takes of fifteen pieces of
+/// footage flicker by at most 1.1 times what their plates do, where nothing much does by
+/// .1 more; every other frame of a fountain 1 % brighter has 10, the plate 1.5.
+const FLICKER_LIMIT: f64 = 1.0;
+
+/// What the colour of a sequence may wander whatever its plate does. Of a fountain's going
+/// on it wanders by .029, as between two of its seconds before (.032); with red 8 % up and
+/// blue 8 % down in the end by .048.
+const DRIFT_LIMIT: f64 = 0.02;
+
+/// Grain that passes. Takes of fifteen pieces of footage have .86 to 1.3; a dissolve
+/// through all of the take, that halves what is grain of it, .73, grain laid on twice 1.5,
+/// the mean of four pixels .17.
+const GRAIN_LIMITS: [f64; 2] = [0.8, 1.4];
 
 /// Ghosts that pass in the worst frame, in per mille of moving blocks. On the
 /// five plates of the quality bench the worst frame of a cross-dissolve has 226

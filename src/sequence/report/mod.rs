@@ -27,19 +27,17 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use crate::device::{Cancelled, Task};
-use crate::engine::plate::Camera;
-use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, sides};
+use crate::engine::plate::{Camera, Exposure};
+use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Warning, sides};
 
 use coherence::Coherence;
 use grain::Grain;
-use plate::{Plate, PlateCache, still};
+use plate::{Plate, PlateCache, TakenOut};
 use repetition::Pairings;
-use seams::{Lines, Seams, Steps};
+use seams::{LinesInTime, Seams, Steps};
 
 pub use album::{Album, Slice};
 pub use coherence::Steadiness;
@@ -83,8 +81,24 @@ pub struct Subject<'a> {
     /// and put back. Both are then measured as a camera at rest would have taken
     /// them, grain and kept pixels apart.
     pub camera: Option<&'a Camera>,
+    /// The exposure of plate and sequence, if its drift was taken out and put back. What
+    /// is not the course of the light itself is then measured in one light: mean,
+    /// sharpness, deviation, ghosts, seams, switches, what optical flow tells.
+    pub exposure: Option<&'a Exposure>,
     /// Where pieces meet that were made apart, as far as that is known.
     pub borders: Borders,
+    /// What cannot be measured of it. Where `kept` or `outside` are among that, bits are
+    /// not compared.
+    pub missing: Vec<Missing>,
+}
+
+/// Measures that a report lacks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Missing {
+    /// Fields of [`Measures`].
+    pub measures: Vec<String>,
+    /// Why, in words for a person.
+    pub why: String,
 }
 
 impl<'a> Subject<'a> {
@@ -98,8 +112,26 @@ impl<'a> Subject<'a> {
             closed: false,
             source: None,
             camera: None,
+            exposure: None,
             borders: Borders::default(),
+            missing: Vec::new(),
         }
+    }
+
+    fn lacks(&self, measure: &str) -> bool {
+        let mut all = self.missing.iter().flat_map(|m| &m.measures);
+        all.any(|m| m == measure)
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "not measured: {} ({})",
+            self.measures.join(", "),
+            self.why
+        )
     }
 }
 
@@ -211,6 +243,8 @@ pub struct Report {
     pub measures: Measures,
     /// The measures that have limits, against them.
     pub verdicts: Vec<Verdict>,
+    /// The measures that are not there, and why.
+    pub missing: Vec<Missing>,
     /// What the second half of the plate measures against its first: what to expect of
     /// footage that nobody made (see [`reference()`]). Only where it was asked for.
     pub reference: Option<Measures>,
@@ -267,6 +301,10 @@ pub fn report_to(
 ) -> Result<Report, ReportError> {
     let info = subject.output.info().clone();
     let factor = reduction(info.width, info.height);
+    let taken = TakenOut {
+        camera: subject.camera,
+        exposure: subject.exposure,
+    };
     let mut plate = match &mut subject.plate {
         None => None,
         Some(plate) => {
@@ -280,7 +318,7 @@ pub fn report_to(
             let made = info.range.iter().filter(|&f| (subject.kept)(f).is_none());
             Some(Plate::measure(
                 &mut **plate,
-                subject.camera.map(|c| &c.plate[..]),
+                taken,
                 factor,
                 made.count(),
                 viewer,
@@ -304,47 +342,49 @@ pub fn report_to(
             p.profile.moving.clone(),
         )
     });
-    let mut cache = PlateCache::new(factor, subject.camera.map(|c| &c.plate[..]));
-    let poses = subject.camera.map(|c| &c.out[..]);
+    let mut cache = PlateCache::new(factor, taken);
     let mut coherence = Coherence::new(made.clone());
     let mut grain = Grain::new(made.iter().filter(|&&m| m).count());
     let mut colours = Vec::new();
-    let (mut lines, mut coarse) = (Lines::default(), Steps::default());
+    let mut lines = LinesInTime::new(made.iter().filter(|&&m| m).count());
+    let mut coarse = Steps::default();
     let mut pairings = plate.as_ref().map(|p| {
         let width = info.width.div_ceil(factor);
         Pairings::new(info.fps, &p.profile.moving, width)
     });
+    let to_the_bit = ["kept", "outside"].map(|name| !subject.lacks(name));
     let mut curves = Curves::default();
-    let mut not_finite = 0;
+    let (mut not_finite, mut not_finite_made) = (0, 0);
     let mut unexplained = 0.0f64;
     let (mut kept, mut outside) = (None::<f64>, None::<f64>);
     for (i, &frame) in frames.iter().enumerate() {
         task.step("Measuring the sequence", i, frames.len())?;
         let picture = subject.output.read(frame)?;
         let (encoded, bad) = Encoded::of(&picture, &info, factor);
-        let encoded = Arc::new(encoded);
+        let bad = bad + replaced(&subject.output.take_warnings());
         not_finite += bad;
+        if made[i] {
+            not_finite_made += bad;
+        }
         viewer.output(frame, i, &encoded);
-        let encoded = match still(poses, i, &picture, &info) {
-            Some(still) => Arc::new(Encoded::of(&still, &info, factor).0),
-            None => encoded,
-        };
-        profiler.push(&encoded);
+        let seen = taken.output(i, &picture, encoded, &info, factor);
+        let (encoded, level) = (seen.still, seen.level);
+        profiler.push(&encoded, &level);
         coarse.push(&encoded);
         let (Some(plate), Some(reader)) = (&mut plate, &mut subject.plate) else {
             continue;
         };
-        coherence.push(&encoded);
+        coherence.push(&level);
         if made[i] {
             grain.push(&picture, &info);
-            lines.push(&encoded);
+            lines.push(&level);
             colours.push(encoded.channel_means());
-            plate.diversity.output(i, &encoded);
+            plate.diversity.output(i, &level);
             if let (Some(map), Some(pairings)) = (subject.source, &mut pairings) {
                 let (across, down) = Pairings::SIZE;
                 pairings.push(i, &map(frame, across, down));
             }
-            let seen = plate.ghosts.look(&encoded);
+            let seen = plate.ghosts.look(&level);
             unexplained = unexplained.max(seen.unexplained);
             curves.ghosts.push((i, seen.share));
         }
@@ -355,16 +395,16 @@ pub fn report_to(
             if made[i] {
                 plate.lines.show(&source, encoded.width);
             }
-            found.push(&encoded, source, &mut |k| cache.get(&mut **reader, k))?;
+            found.push(&level, source, &mut |k| cache.get(&mut **reader, k))?;
         }
-        if let Some(number) = (subject.kept)(frame) {
+        if let Some(number) = (subject.kept)(frame).filter(|_| to_the_bit[0]) {
             let original = reader.read(number)?;
             kept = Some(
                 kept.unwrap_or(0.0)
                     .max(difference(&picture, &original, |_| true)),
             );
         }
-        if let Some(matte) = &mut subject.matte
+        if let Some(matte) = subject.matte.as_mut().filter(|_| to_the_bit[1])
             && reader.info().range.contains(frame)
         {
             let original = reader.read(frame)?;
@@ -397,6 +437,11 @@ pub fn report_to(
         measures.motion = over(coherent.motion, plate.coherent.motion);
         let width = info.width.div_ceil(factor);
         measures.steadiness = coherent.steadiness(&plate.coherent, &plate.profile.moving, width);
+        measures.plate_colour_drift =
+            own_colour_drift(&plate.colours, info.fps, plate.profile.mean);
+        // The longest stretch that nobody kept, as for the spectrum.
+        measures.flicker = profile::flicker(&profile.luma[longest(&made)]);
+        measures.plate_flicker = profile::flicker(&plate.profile.luma);
         measures.colour_drift = colour_drift(&colours, info.fps, plate.profile.mean);
         (measures.grain, measures.grain_levels) = grain.over(&plate.grain);
         measures.nnfdiv = plate.diversity.finish();
@@ -423,6 +468,8 @@ pub fn report_to(
         }
         measures.kept = kept;
         measures.outside = outside;
+        measures.not_finite = Some(not_finite_made as f64);
+        measures.within = subject.matte.is_some();
         if subject.source.is_some()
             && let Some(found) = found
         {
@@ -442,6 +489,7 @@ pub fn report_to(
         output: facts(&info, not_finite),
         reduced_by: factor,
         verdicts: measures.verdicts(),
+        missing: subject.missing.clone(),
         reference: None,
         measures,
         curves,
@@ -454,6 +502,15 @@ pub fn report_to(
         }),
         plate: plate.map(|p| p.facts),
     })
+}
+
+/// Samples that a reader replaced because they are no finite numbers.
+fn replaced(warnings: &[Warning]) -> usize {
+    let count = |w: &Warning| match w {
+        Warning::NotFinite { nan, infinite, .. } => nan + infinite,
+        _ => 0,
+    };
+    warnings.iter().map(count).sum()
 }
 
 fn facts(info: &PlateInfo, not_finite: usize) -> Facts {
@@ -514,6 +571,18 @@ fn colour_drift(means: &[[f64; 3]], fps: f64, unit: f64) -> Option<f64> {
         .chunks_exact(second)
         .flat_map(|s| (0..3).map(move |c| (mean(s, c) - mean(first, c)).abs()))
         .fold(0.0, f64::max);
+    (unit > 0.0).then(|| furthest / unit)
+}
+
+/// The largest difference of any channel's mean over one second of a plate from that over
+/// another, over `unit`.
+fn own_colour_drift(means: &[[f64; 3]], fps: f64, unit: f64) -> Option<f64> {
+    let second = (fps.round() as usize).max(1);
+    let channels = (0..3).filter_map(|c| {
+        let of: Vec<f64> = means.iter().map(|m| m[c]).collect();
+        profile::least_and_most(&of, second).map(|[least, most]| most - least)
+    });
+    let furthest = channels.reduce(f64::max)?;
     (unit > 0.0).then(|| furthest / unit)
 }
 

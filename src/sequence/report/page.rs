@@ -133,10 +133,15 @@ impl Page {
                 limit(report.referred(v)),
             );
         }
+        html.push_str("</table>");
+        for missing in &report.missing {
+            let text = escaped(&missing.to_string());
+            let _ = write!(html, "<p class=\"faint\">{text}</p>");
+        }
         let measures = serde_json::to_string_pretty(&report.measures)?;
         let _ = writeln!(
             html,
-            "</table><p class=\"faint\">plate&#39;s own: what the second half of the plate \
+            "<p class=\"faint\">plate&#39;s own: what the second half of the plate \
              measures against its first</p><img class=\"sheet\" alt=\"frames, curves and slices\" \
              src=\"data:image/png;base64,{}\"><details><summary>all measures</summary><pre>{}</pre></details>\
              <script type=\"application/json\" id=\"report\">{}</script><script>{SCRIPT}</script></body></html>",

@@ -13,7 +13,7 @@ use super::repetition::Diversity;
 use super::seams::PlateLines;
 use super::{Facts, ReportError, Viewer, facts};
 use crate::device::Task;
-use crate::engine::plate::{Pose, at_rest};
+use crate::engine::plate::{Camera, Exposure, Pose, at_rest};
 use crate::frame::{FrameError, Picture, PlateInfo, PlateReader};
 
 /// Plate frames kept encoded while seams are looked at.
@@ -23,6 +23,8 @@ const PLATE_CACHE: usize = 24;
 pub(super) struct Plate {
     pub(super) facts: Facts,
     pub(super) profile: Profile,
+    /// The mean of each channel of each frame.
+    pub(super) colours: Vec<[f64; 3]>,
     pub(super) ghosts: GhostPlate,
     pub(super) coherent: Coherent,
     pub(super) grain: Grain,
@@ -33,7 +35,7 @@ pub(super) struct Plate {
 impl Plate {
     pub(super) fn measure(
         reader: &mut dyn PlateReader,
-        poses: Option<&[Pose]>,
+        taken: TakenOut<'_>,
         factor: usize,
         made: usize,
         viewer: &mut dyn Viewer,
@@ -49,26 +51,27 @@ impl Plate {
         let mut lines = PlateLines::new(n);
         let mut diversity = Diversity::new(n, made);
         let mut not_finite = 0;
+        let mut colours = Vec::with_capacity(n);
         for (i, frame) in info.range.iter().enumerate() {
             task.step("Measuring the plate", i, n)?;
             let picture = reader.read(frame)?;
             grain.push(&picture, &info);
-            let (mut encoded, bad) = Encoded::of(&picture, &info, factor);
+            let (encoded, bad) = Encoded::of(&picture, &info, factor);
             not_finite += bad;
             viewer.plate(frame, i, &encoded);
-            if let Some(still) = still(poses, i, &picture, &info) {
-                encoded = Encoded::of(&still, &info, factor).0;
-            }
+            let seen = taken.plate(i, &picture, encoded, &info, factor);
             drop(picture);
-            coherence.push(&encoded);
-            lines.push(&encoded);
-            diversity.plate(i, &encoded);
-            ghosts.push(&encoded);
-            profiler.push(&Arc::new(encoded));
+            colours.push(seen.still.channel_means());
+            coherence.push(&seen.level);
+            lines.push(&seen.level);
+            diversity.plate(i, &seen.level);
+            ghosts.push(&seen.level);
+            profiler.push(&seen.still, &seen.level);
         }
         Ok(Self {
             facts: facts(&info, not_finite),
             profile: profiler.finish(),
+            colours,
             ghosts,
             coherent: coherence.finish(),
             grain,
@@ -78,18 +81,91 @@ impl Plate {
     }
 }
 
-/// The plate frames used last, encoded.
+/// What was taken out of a plate before anything was decided, and put back on what was
+/// made: both are measured without it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct TakenOut<'a> {
+    pub(super) camera: Option<&'a Camera>,
+    pub(super) exposure: Option<&'a Exposure>,
+}
+
+/// A frame as it is measured.
+pub(super) struct Seen {
+    /// As a camera at rest would have taken it.
+    pub(super) still: Arc<Encoded>,
+    /// So, and in the mean light of the plate.
+    pub(super) level: Arc<Encoded>,
+}
+
+impl TakenOut<'_> {
+    /// Plate index `index`, which is `picture` and, as it is and reduced by `factor`,
+    /// `encoded`.
+    pub(super) fn plate(
+        &self,
+        index: usize,
+        picture: &Arc<Picture>,
+        encoded: Encoded,
+        info: &PlateInfo,
+        factor: usize,
+    ) -> Seen {
+        let still = still(self.camera.map(|c| &c.plate[..]), index, picture, info);
+        let level = |picture: &Arc<Picture>| {
+            let of = self.exposure;
+            of.map(|of| of.level_plate(picture, index, info))
+        };
+        Seen::of(picture, encoded, still, level, info, factor)
+    }
+
+    /// The same of output index `index`.
+    pub(super) fn output(
+        &self,
+        index: usize,
+        picture: &Arc<Picture>,
+        encoded: Encoded,
+        info: &PlateInfo,
+        factor: usize,
+    ) -> Seen {
+        let still = still(self.camera.map(|c| &c.out[..]), index, picture, info);
+        let level = |picture: &Arc<Picture>| {
+            let of = self.exposure;
+            of.map(|of| of.level_output(picture, index, info))
+        };
+        Seen::of(picture, encoded, still, level, info, factor)
+    }
+}
+
+impl Seen {
+    fn of(
+        picture: &Arc<Picture>,
+        encoded: Encoded,
+        still: Option<Arc<Picture>>,
+        level: impl Fn(&Arc<Picture>) -> Option<Arc<Picture>>,
+        info: &PlateInfo,
+        factor: usize,
+    ) -> Self {
+        let at_rest = still.as_ref().unwrap_or(picture);
+        let level = level(at_rest).filter(|level| !Arc::ptr_eq(level, at_rest));
+        let of = |picture: &Picture| Arc::new(Encoded::of(picture, info, factor).0);
+        let still = still.map_or_else(|| Arc::new(encoded), |still| of(&still));
+        Self {
+            level: level.map_or_else(|| still.clone(), |level| of(&level)),
+            still,
+        }
+    }
+}
+
+/// The plate frames used last, encoded, in one light.
 pub(super) struct PlateCache<'a> {
     factor: usize,
-    poses: Option<&'a [Pose]>,
+    taken: TakenOut<'a>,
     frames: VecDeque<(usize, Arc<Encoded>)>,
 }
 
 impl<'a> PlateCache<'a> {
-    pub(super) fn new(factor: usize, poses: Option<&'a [Pose]>) -> Self {
+    pub(super) fn new(factor: usize, taken: TakenOut<'a>) -> Self {
         Self {
             factor,
-            poses,
+            taken,
             frames: VecDeque::new(),
         }
     }
@@ -108,8 +184,11 @@ impl<'a> PlateCache<'a> {
         }
         let info = reader.info().clone();
         let picture = reader.read(info.range.first + index as i32)?;
-        let seen = still(self.poses, index, &picture, &info).unwrap_or(picture);
-        let frame = Arc::new(Encoded::of(&seen, &info, self.factor).0);
+        let encoded = Encoded::of(&picture, &info, self.factor).0;
+        let seen = self
+            .taken
+            .plate(index, &picture, encoded, &info, self.factor);
+        let frame = seen.level;
         if self.frames.len() >= PLATE_CACHE {
             self.frames.pop_front();
         }
@@ -120,7 +199,7 @@ impl<'a> PlateCache<'a> {
 
 /// Frame number `index` of those taken from `poses` as a camera at rest would have
 /// taken it, where it was not at rest.
-pub(super) fn still(
+fn still(
     poses: Option<&[Pose]>,
     index: usize,
     picture: &Arc<Picture>,

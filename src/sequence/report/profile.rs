@@ -14,6 +14,8 @@ pub struct Profile {
     pub steps: Vec<f64>,
     /// For each frame: mean of all samples.
     pub luma: Vec<f64>,
+    /// The same of each counted frame, in one light.
+    pub level: Vec<f64>,
     /// For each frame: [`Encoded::gradient`].
     pub gradients: Vec<f64>,
     /// Mean gradient of (at most) 40 counted frames, evenly spaced.
@@ -21,7 +23,7 @@ pub struct Profile {
     /// Standard deviation over time of each sample, mean over samples; from
     /// every second counted frame.
     pub deviation: f64,
-    /// Mean of all samples of the counted frames.
+    /// Mean of all samples of the counted frames, in one light.
     pub mean: f64,
     /// Difference of the last frame from the first.
     pub closing: f64,
@@ -43,6 +45,24 @@ impl Profile {
     pub fn mean_step(&self) -> f64 {
         mean(self.steps.iter().copied())
     }
+}
+
+/// The means of all runs of `frames` of `values`, of all where there are no more: the
+/// least and the greatest.
+pub(super) fn least_and_most(values: &[f64], frames: usize) -> Option<[f64; 2]> {
+    let run = frames.clamp(1, values.len().max(1));
+    let means = values.windows(run).map(|w| mean(w.iter().copied()));
+    means.fold(None, |found: Option<[f64; 2]>, v| {
+        Some(found.map_or([v; 2], |[least, most]| [least.min(v), most.max(v)]))
+    })
+}
+
+/// Mean absolute second difference of `values` over their mean, in per mille: what
+/// changes from frame to frame and back.
+pub(super) fn flicker(values: &[f64]) -> Option<f64> {
+    let all = mean(values.iter().copied());
+    let bends = values.windows(3).map(|v| (v[0] - 2.0 * v[1] + v[2]).abs());
+    (values.len() > 2 && all > 1e-6).then(|| 1000.0 * mean(bends) / all)
 }
 
 /// Mean of `values`, 0 where there are none.
@@ -118,7 +138,6 @@ pub struct Profiler {
     spread: Spread,
     thirds: Spread,
     sharp: Vec<f64>,
-    lumas: Vec<f64>,
     profile: Profile,
 }
 
@@ -138,7 +157,6 @@ impl Profiler {
             spread: Spread::new(),
             thirds: Spread::new(),
             sharp: Vec::new(),
-            lumas: Vec::new(),
             profile: Profile::default(),
         }
     }
@@ -151,12 +169,13 @@ impl Profiler {
         }
     }
 
-    /// The next frame.
-    pub fn push(&mut self, frame: &std::sync::Arc<Encoded>) {
+    /// The next frame; `level` is the same in the sequence's mean light, where its
+    /// exposure drifts.
+    pub fn push(&mut self, frame: &std::sync::Arc<Encoded>, level: &Encoded) {
         let i = self.index;
         let counted = self.counted.get(i).copied().unwrap_or(false);
         let luma = frame.mean();
-        let gradient = frame.gradient();
+        let gradient = level.gradient();
         self.profile.luma.push(luma);
         self.profile.gradients.push(gradient);
         if counted {
@@ -165,12 +184,12 @@ impl Profiler {
             let times = self.sharp_at.iter().filter(|&&s| s == k).count();
             self.sharp.extend(std::iter::repeat_n(gradient, times));
             if k.is_multiple_of(2) {
-                self.spread.push(frame);
+                self.spread.push(level);
             }
-            self.lumas.push(luma);
+            self.profile.level.push(level.mean());
         }
         if self.plate && i.is_multiple_of(3) {
-            self.thirds.push(frame);
+            self.thirds.push(level);
         }
         if let Some(last) = &self.last {
             if counted || self.counted.get(i - 1) == Some(&true) {
@@ -190,7 +209,7 @@ impl Profiler {
         let mut profile = self.profile;
         profile.sharpness = mean(self.sharp.into_iter());
         profile.deviation = mean(self.spread.deviations());
-        profile.mean = mean(self.lumas.into_iter());
+        profile.mean = mean(profile.level.iter().copied());
         if let (Some(a), Some(b)) = (&self.first, &self.last) {
             profile.closing = a.step(b);
         }

@@ -101,6 +101,56 @@ impl Lines {
     }
 }
 
+/// Parts of a sequence in which a line that nobody knows of must stand out, each by itself,
+/// half as far as in all of it, and frames that a part has at least.
+const PARTS: (usize, usize) = (4, 24);
+
+/// The lines of a sequence, part by part.
+#[derive(Clone, Debug)]
+pub(super) struct LinesInTime {
+    per: usize,
+    parts: Vec<Lines>,
+}
+
+impl LinesInTime {
+    /// Of a sequence of which `frames` frames count.
+    pub(super) fn new(frames: usize) -> Self {
+        let parts = (frames / PARTS.1).clamp(1, PARTS.0);
+        Self {
+            per: frames.div_ceil(parts).max(1),
+            parts: Vec::new(),
+        }
+    }
+
+    /// The next frame that counts.
+    pub(super) fn push(&mut self, frame: &Encoded) {
+        if self.parts.last().is_none_or(|p| p.frames >= self.per) {
+            self.parts.push(Lines::default());
+        }
+        if let Some(last) = self.parts.last_mut() {
+            last.push(frame);
+        }
+    }
+
+    fn all(&self) -> Lines {
+        let mut all = self.parts.first().cloned().unwrap_or_default();
+        for part in self.parts.iter().skip(1) {
+            let sides = [
+                (&mut all.columns, &part.columns),
+                (&mut all.rows, &part.rows),
+            ];
+            for (sum, part) in sides {
+                for (sum, part) in sum.iter_mut().zip(part) {
+                    sum.gradient += part.gradient;
+                    sum.signed += part.signed;
+                }
+            }
+            all.frames += part.frames;
+        }
+        all
+    }
+}
+
 /// Stretches of a plate that are told apart where a sequence shows some of it more
 /// often than the rest.
 const STRETCHES: usize = 128;
@@ -200,6 +250,9 @@ pub(super) struct Seams {
     pub(super) rows: Vec<f64>,
     /// The same of what does not cancel out over lines side by side.
     firm: [Vec<f64>; 2],
+    /// The least of both in any part of the sequence: an edge that is lit otherwise for a
+    /// while is no seam.
+    lasting: [Vec<f64>; 2],
 }
 
 /// A line that stands out.
@@ -211,8 +264,24 @@ pub(super) struct WorstLine {
 }
 
 impl Seams {
-    pub(super) fn of(output: &Lines, plate: &PlateLines) -> Option<Self> {
+    pub(super) fn of(output: &LinesInTime, plate: &PlateLines) -> Option<Self> {
         let plate = plate.mean();
+        let whole = Self::of_lines(&output.all(), &plate)?;
+        let least = |a: Vec<f64>, b: &[f64]| -> Vec<f64> {
+            a.iter().zip(b).map(|(a, b)| a.min(*b)).collect()
+        };
+        let parts = output.parts.iter();
+        let parts = parts.filter_map(|part| Self::of_lines(part, &plate));
+        let lasting = parts.fold(whole.firm.clone(), |[columns, rows], part| {
+            [
+                least(least(columns, &part.columns), &part.firm[0]),
+                least(least(rows, &part.rows), &part.firm[1]),
+            ]
+        });
+        Some(Self { lasting, ..whole })
+    }
+
+    fn of_lines(output: &Lines, plate: &Lines) -> Option<Self> {
         let both = output.frames > 0 && plate.frames > 0;
         both.then(|| {
             let over = |a: &[Across], b: &[Across], what: Taken| {
@@ -230,6 +299,7 @@ impl Seams {
                 columns,
                 rows,
                 firm: of(stands),
+                lasting: Default::default(),
             }
         })
     }
@@ -238,7 +308,7 @@ impl Seams {
     /// than lines do by chance.
     pub(super) fn worst(&self, factor: usize) -> Option<WorstLine> {
         let all = [&self.columns, &self.rows].map(|lines| (0..lines.len()).collect());
-        self.standing_out(all, STANDS_OUT, factor)
+        self.standing_out(all, Some(&self.lasting), STANDS_OUT, factor)
     }
 
     /// Of the borders of tiles that are known, in a picture reduced by `factor`: the
@@ -266,21 +336,31 @@ impl Seams {
         let each: Vec<f64> = each.collect();
         let lines = places.map(|places| places.concat());
         (!each.is_empty()).then(|| {
-            let worst = self.standing_out(lines, KNOWN_STANDS_OUT, factor);
+            let worst = self.standing_out(lines, None, KNOWN_STANDS_OUT, factor);
             (mean(each.into_iter()), worst)
         })
     }
 
     /// Of the columns and rows `lines` the one that stands out most, if it does by more
     /// than `times` what lines usually do.
-    fn standing_out(&self, lines: [Vec<usize>; 2], times: f64, factor: usize) -> Option<WorstLine> {
+    fn standing_out(
+        &self,
+        lines: [Vec<usize>; 2],
+        lasting: Option<&[Vec<f64>; 2]>,
+        times: f64,
+        factor: usize,
+    ) -> Option<WorstLine> {
         let sides = [("column", &self.columns), ("row", &self.rows)];
-        let sides = sides.into_iter().zip(&self.firm).zip(lines);
-        let all = sides.flat_map(|(((name, ratios), firm), lines)| {
-            let bound = 1.0 + times * spread(ratios);
+        let sides = sides.into_iter().zip(&self.firm).zip(lines).enumerate();
+        let all = sides.flat_map(|(side, (((name, ratios), firm), lines))| {
+            let far = times * spread(ratios);
+            let lasts = move |i: usize| {
+                let least = lasting.and_then(|l| l[side].get(i));
+                least.is_none_or(|least| *least > 1.0 + 0.5 * far)
+            };
             let ratio = move |i: usize| Some((ratios.get(i)?.min(*firm.get(i)?), name, i));
             let found = lines.into_iter().filter_map(ratio);
-            found.filter(move |(ratio, ..)| *ratio > bound)
+            found.filter(move |(ratio, _, i)| *ratio > 1.0 + far && lasts(*i))
         });
         let worst = all.max_by(|a, b| a.0.total_cmp(&b.0));
         worst.map(|(ratio, name, i)| WorstLine {

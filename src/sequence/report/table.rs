@@ -35,7 +35,11 @@ pub(super) fn of(report: &Report, width: usize) -> Raster {
         return out;
     }
     let rows = rows(report, width);
-    let height = LINE + 2 + rows.iter().map(Row::height).sum::<i32>();
+    let missing = report.missing.iter();
+    let missing: Vec<String> = missing
+        .flat_map(|m| lines_of(&m.to_string(), width))
+        .collect();
+    let height = LINE + 2 + rows.iter().map(Row::height).sum::<i32>() + missing.len() as i32 * LINE;
     let mut out = Raster::new(width, height as usize, PAPER);
     out.text(0, 0, HEAD, FAINT);
     let mut y = LINE + 2;
@@ -45,6 +49,7 @@ pub(super) fn of(report: &Report, width: usize) -> Raster {
         out.lines(x, y + below, &row.meaning, row.colour);
         y += row.height();
     }
+    out.lines(0, y, &missing, FAINT);
     out
 }
 

@@ -289,5 +289,45 @@ fn of_a_fill_only_what_holds_within_a_matte_is_judged() {
     };
     assert_eq!(judged(&measures), ["frame_difference", "spurious"]);
     measures.outside = Some(0.0);
+    measures.within = true;
     assert_eq!(judged(&measures), ["spurious", "outside"]);
+}
+
+#[test]
+fn what_a_supervisor_would_send_back_is_told_by_its_name() {
+    let mut plate = Clip::waves(60);
+    let sources: Vec<usize> = (6..54).collect();
+    let weak = |spoil: &dyn Fn(usize, &mut [f32])| {
+        let mut clip = Clip::waves(60).retimed(&sources);
+        for (t, frame) in clip.frames.iter_mut().enumerate() {
+            spoil(t, frame.data_mut());
+        }
+        let report = measure(&mut clip, &mut Clip::waves(60), 0, false, None);
+        let weak = report.verdicts.iter().filter(|v| !v.pass);
+        weak.map(|v| v.measure).collect::<Vec<_>>()
+    };
+    // Waves are tones, which beat; but for that it is a good take.
+    let good = weak(&|_, _| ());
+    assert!(good.iter().all(|name| *name == "rhythm"), "{good:?}");
+    let mut rng = Philox::new(3, [0, 0, 0]);
+    let light: Vec<f32> = (0..48).map(|_| 1.0 + 0.01 * rng.normal() as f32).collect();
+    let flickers = weak(&|t, data| data.iter_mut().for_each(|v| *v *= light[t]));
+    assert!(flickers.contains(&"flicker"), "{flickers:?}");
+    // Red goes up and blue down: the mean stays.
+    let warms = weak(&|t, data| {
+        for pixel in data.chunks_exact_mut(3) {
+            pixel[0] += 0.001 * t as f32;
+            pixel[2] -= 0.001 * t as f32;
+        }
+    });
+    assert!(warms.contains(&"colour_drift"), "{warms:?}");
+    assert!(
+        weak(&|t, data| if t == 9 {
+            data[5] = f32::NAN
+        })
+        .contains(&"not_finite")
+    );
+    // Two frames are too few to say that the rest of the plate is missed.
+    let r = measure(&mut plate.retimed(&[20, 21]), &mut plate, 0, false, None);
+    assert!(r.verdicts.iter().all(|v| v.pass), "{:?}", r.verdicts);
 }

@@ -107,7 +107,9 @@ fn measure(
             closed,
             source,
             camera: None,
+            exposure: None,
             borders: Borders::default(),
+            missing: Vec::new(),
         },
         task,
     )

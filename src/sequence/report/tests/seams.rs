@@ -12,7 +12,9 @@ fn measure_pieces(output: &mut Clip, plate: &mut Clip, borders: Borders) -> Repo
         closed: false,
         source: None,
         camera: None,
+        exposure: None,
         borders,
+        missing: Vec::new(),
     };
     report(&mut subject, Task::quiet()).unwrap()
 }
