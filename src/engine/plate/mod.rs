@@ -127,7 +127,7 @@ impl Engine for PlateEngine {
     type Decision = EditList;
 
     fn version(&self) -> &'static str {
-        "plate 13"
+        "plate 14"
     }
 
     fn settings_key(&self) -> String {
