@@ -74,7 +74,7 @@ proptest! {
         seed in 0usize..1000,
         height in 1usize..14,
         width in 1usize..150,
-        inputs in 1usize..20,
+        inputs in 1usize..40,
         outputs in 1usize..70,
         frames in prop::sample::select(vec![1usize, 3]),
         (walk, size) in prop::sample::select(vec![
@@ -130,14 +130,55 @@ proptest! {
 
 #[test]
 fn a_missing_frame_is_a_frame_of_zeros() {
-    let weight = Tensor::from_slice(&numbers(3, 20 * 5 * 27), (20, 5, 3, 3, 3), &Device::Cpu);
-    let bias = Tensor::from_slice(&numbers(4, 20), 20, &Device::Cpu).unwrap();
-    let conv = Conv3d::new(&weight.unwrap(), &bias, Walk::Same).unwrap();
-    let (zeros, newest) = (FeatureMap::zeros(7, 9, 5, 1), map(5, (7, 9), 5, 1));
-    let cancel = Cancel::default();
-    let skipped = conv.frame(&[None, None, Some(&newest)], None, &cancel);
-    let read = conv.frame(&[Some(&zeros), Some(&zeros), Some(&newest)], None, &cancel);
-    assert_eq!(skipped.unwrap(), read.unwrap());
+    // Few channels, tap by tap, and many, four outputs at once.
+    for (inputs, outputs) in [(5, 20), (33, 50)] {
+        let conv = conv(inputs, outputs);
+        let (zeros, newest) = (
+            FeatureMap::zeros(7, 9, inputs, 1),
+            map(5, (7, 9), inputs, 1),
+        );
+        let cancel = Cancel::default();
+        for past in [[false, false], [true, false], [false, true]] {
+            let with = |other| {
+                let [a, b] = past.map(|is| if is { Some(&newest) } else { other });
+                conv.frame(&[a, b, Some(&newest)], None, &cancel).unwrap()
+            };
+            assert!(
+                with(None) == with(Some(&zeros)),
+                "{inputs} inputs, {past:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_part_that_begins_at_even_positions_has_the_bits_of_the_whole() {
+    let (conv, cancel) = (conv(20, 50), Cancel::default());
+    let made = |f: &FeatureMap| {
+        let f = f.with_border(1);
+        let add = FeatureMap::zeros(f.height(), f.width(), 50, 0);
+        conv.frame(&[Some(&f); 3], Some(&add), &cancel).unwrap()
+    };
+    let all = map(3, (37, 41), 20, 0);
+    let whole = made(&all);
+    for (rows, columns) in [(0..37, 8..41), (6..23, 0..30), (12..37, 22..33)] {
+        let part = made(&all.crop(rows.clone(), columns.clone()));
+        // What lies beside the part's edges reads what was cut off.
+        for y in rows.start + 1..rows.end - 1 {
+            for x in columns.start + 1..columns.end - 1 {
+                let own = part.at(y - rows.start, x - columns.start);
+                assert!(own == whole.at(y, x), "{rows:?}, {columns:?}: {y}, {x}");
+            }
+        }
+    }
+}
+
+/// A convolution of 3 × 3 × 3 with weights that repeat only after a long while.
+fn conv(inputs: usize, outputs: usize) -> Conv3d {
+    let weight = numbers(3, outputs * inputs * 27);
+    let weight = Tensor::from_slice(&weight, (outputs, inputs, 3, 3, 3), &Device::Cpu);
+    let bias = Tensor::from_slice(&numbers(4, outputs), outputs, &Device::Cpu).unwrap();
+    Conv3d::new(&weight.unwrap(), &bias, Walk::Same).unwrap()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::array::from_fn;
 use super::{Kernel, Target};
 use crate::device::isa::{Isa, vectorised};
 use crate::device::ops::feature_map::FeatureMap;
-use crate::device::ops::tile::{LANES, POSITIONS, accumulate, panels};
+use crate::device::ops::tile::{LANES, MAX_LANES, POSITIONS, accumulate, panels};
 
 /// Positions that a tile reads down and across.
 const SIDE: usize = 4;
@@ -27,8 +27,8 @@ const RUN: usize = 576;
 /// Channels below which what is spared does not pay for the points.
 const FEWEST: usize = 16;
 
-/// As many channels as a vector holds.
-type Lane = [f32; LANES];
+/// One output position's numbers of a panel.
+type Panel = [f32; MAX_LANES * LANES];
 
 /// A kernel of 3 × 3 as its points.
 pub(super) struct Winograd {
@@ -214,32 +214,22 @@ impl Winograd {
     ) {
         let rows = tiles.len().next_multiple_of(POSITIONS);
         let each = sums.len() / POINTS;
+        let mut made = [[0.; MAX_LANES * LANES]; 4];
         let mut first = 0;
         for lanes in panels(self.outputs) {
             let panel = lanes * LANES;
+            let outputs = first..self.outputs.min(first + panel);
             for (i, &(y, x)) in tiles.iter().enumerate() {
-                for from in (0..panel).step_by(LANES) {
-                    let mut made = [[0.; LANES]; 4];
-                    from_points(sums, first * rows + i * panel + from, each, &mut made);
-                    let outputs = first + from..self.outputs.min(first + from + LANES);
-                    for (k, made) in made.iter().enumerate() {
-                        let (y, x) = (y + k / 2, x + k % 2);
-                        if y - to.first_row >= height || x >= width {
-                            continue;
-                        }
-                        let at = ((y - to.first_row) * width + x) * self.outputs;
-                        let out = &mut to.out[at..][outputs.clone()];
-                        for ((out, made), bias) in
-                            out.iter_mut().zip(made).zip(&bias[outputs.clone()])
-                        {
-                            *out = made + bias;
-                        }
-                        if let Some(add) = to.add {
-                            for (out, add) in out.iter_mut().zip(&add.at(y, x)[outputs.clone()]) {
-                                *out += add;
-                            }
-                        }
+                from_points(sums, first * rows + i * panel, each, panel, &mut made);
+                for (k, made) in made.iter().enumerate() {
+                    let (y, x) = (y + k / 2, x + k % 2);
+                    if y - to.first_row >= height || x >= width {
+                        continue;
                     }
+                    let at = ((y - to.first_row) * width + x) * self.outputs;
+                    let out = &mut to.out[at..][outputs.clone()];
+                    let add = to.add.map_or(&[][..], |add| &add.at(y, x)[outputs.clone()]);
+                    lay(out, made, &bias[outputs.clone()], add);
                 }
             }
             first += panel;
@@ -255,88 +245,88 @@ fn points_of(taps: impl Fn(usize, usize) -> f32) -> [f32; POINTS] {
     from_fn(|p| columns[p % SIDE][p / SIDE] as f32)
 }
 
+/// `Bᵀ` times four values, number by number.
 #[inline(always)]
-fn plus(a: &Lane, b: &Lane) -> Lane {
-    let mut out = *a;
-    for (a, b) in out.iter_mut().zip(b) {
-        *a += b;
+fn before(d: [&[f32]; SIDE], to: [&mut [f32]; SIDE]) {
+    let n = to[0].len();
+    let [a, b, c, d] = d.map(|d| &d[..n]);
+    let [p, q, r, s] = to.map(|to| &mut to[..n]);
+    for i in 0..n {
+        p[i] = a[i] - c[i];
+        q[i] = b[i] + c[i];
+        r[i] = c[i] - b[i];
+        s[i] = b[i] - d[i];
     }
-    out
 }
 
+/// `Aᵀ` times four values, number by number.
 #[inline(always)]
-fn less(a: &Lane, b: &Lane) -> Lane {
-    let mut out = *a;
-    for (a, b) in out.iter_mut().zip(b) {
-        *a -= b;
+fn after(m: [&[f32]; SIDE], to: [&mut [f32]; 2]) {
+    let n = to[0].len();
+    let [a, b, c, d] = m.map(|m| &m[..n]);
+    let [p, q] = to.map(|to| &mut to[..n]);
+    for i in 0..n {
+        p[i] = a[i] + b[i] + c[i];
+        q[i] = b[i] - c[i] - d[i];
     }
-    out
 }
 
-/// `Bᵀ` times four values.
-#[inline(always)]
-fn before(a: &Lane, b: &Lane, c: &Lane, d: &Lane) -> [Lane; SIDE] {
-    [less(a, c), plus(b, c), less(c, b), less(b, d)]
-}
-
-/// `Aᵀ` times four values.
-#[inline(always)]
-fn after(a: &Lane, b: &Lane, c: &Lane, d: &Lane) -> [Lane; 2] {
-    [plus(&plus(a, b), c), less(&less(b, c), d)]
-}
+/// Channels that are made points of at once.
+const CHANNELS: usize = 128;
 
 vectorised! {
     /// The points of a tile's square of positions, channel by channel: point `p` lies from
     /// `at + p · each` on.
     fn into_points(square: &[&[f32]; POINTS], points: &mut [f32], at: usize, each: usize) {
         let channels = square[0].len();
-        for from in (0..channels).step_by(LANES) {
-            let count = (channels - from).min(LANES);
-            let mut d = [[0.; LANES]; POINTS];
-            for (lane, position) in d.iter_mut().zip(square) {
-                match position[from..].first_chunk() {
-                    Some(whole) => *lane = *whole,
-                    None => lane[..count].copy_from_slice(&position[from..]),
-                }
+        // `[row of Bᵀ d][column]`.
+        let mut down = [[[0.; CHANNELS]; SIDE]; SIDE];
+        for from in (0..channels).step_by(CHANNELS) {
+            let count = (channels - from).min(CHANNELS);
+            let d = |y: usize, x: usize| &square[y * SIDE + x][from..from + count];
+            let [top, upper, lower, bottom] = &mut down;
+            for x in 0..SIDE {
+                let to = [&mut top[x], &mut upper[x], &mut lower[x], &mut bottom[x]];
+                before([d(0, x), d(1, x), d(2, x), d(3, x)], to.map(|to| &mut to[..count]));
             }
-            let [a, b, c, d] = [
-                before(&d[0], &d[4], &d[8], &d[12]),
-                before(&d[1], &d[5], &d[9], &d[13]),
-                before(&d[2], &d[6], &d[10], &d[14]),
-                before(&d[3], &d[7], &d[11], &d[15]),
-            ];
-            for y in 0..SIDE {
-                let row = before(&a[y], &b[y], &c[y], &d[y]);
-                for (x, lane) in row.iter().enumerate() {
-                    let to = &mut points[at + (y * SIDE + x) * each + from..][..count];
-                    match to.first_chunk_mut() {
-                        Some(whole) => *whole = *lane,
-                        None => to.copy_from_slice(&lane[..count]),
-                    }
-                }
+            for (y, [a, b, c, d]) in down.iter().enumerate() {
+                let points = &mut points[y * SIDE * each..];
+                let (p, points) = points.split_at_mut(each);
+                let (q, points) = points.split_at_mut(each);
+                let (r, s) = points.split_at_mut(each);
+                let here = at + from..at + from + count;
+                before([a, b, c, d], [p, q, r, s].map(|to| &mut to[here.clone()]));
             }
         }
     }
 }
 
 vectorised! {
-    /// Four outputs of a tile, of as many channels as a vector holds, from the sums at its
-    /// points: that of point `p` lies from `at + p · each` on.
-    fn from_points(sums: &[f32], at: usize, each: usize, made: &mut [Lane; 4]) {
-        let mut m = [[0.; LANES]; POINTS];
-        for (p, lane) in m.iter_mut().enumerate() {
-            lane.copy_from_slice(&sums[at + p * each..][..LANES]);
+    /// The four outputs of a tile in a panel `width` wide from the sums at its points: that
+    /// of point `p` lies from `at + p · each` on.
+    fn from_points(sums: &[f32], at: usize, each: usize, width: usize, made: &mut [Panel; 4]) {
+        let m = |p: usize| &sums[at + p * each..][..width];
+        let mut down = [[[0.; MAX_LANES * LANES]; SIDE]; 2];
+        let [upper, lower] = &mut down;
+        for x in 0..SIDE {
+            let to = [&mut upper[x][..width], &mut lower[x][..width]];
+            after([m(x), m(SIDE + x), m(2 * SIDE + x), m(3 * SIDE + x)], to);
         }
-        let [a, b, c, d] = [
-            after(&m[0], &m[4], &m[8], &m[12]),
-            after(&m[1], &m[5], &m[9], &m[13]),
-            after(&m[2], &m[6], &m[10], &m[14]),
-            after(&m[3], &m[7], &m[11], &m[15]),
-        ];
-        for y in 0..2 {
-            let [left, right] = after(&a[y], &b[y], &c[y], &d[y]);
-            made[2 * y] = left;
-            made[2 * y + 1] = right;
+        let [a, b, c, d] = made;
+        for ([p, q, r, s], [left, right]) in down.iter().zip([[a, b], [c, d]]) {
+            after([p, q, r, s], [&mut left[..width], &mut right[..width]]);
+        }
+    }
+}
+
+vectorised! {
+    /// `out = made + bias`, and `add`, if it is not empty.
+    fn lay(out: &mut [f32], made: &[f32], bias: &[f32], add: &[f32]) {
+        for ((out, made), bias) in out.iter_mut().zip(made).zip(bias) {
+            *out = made + bias;
+        }
+        for (out, add) in out.iter_mut().zip(add) {
+            *out += add;
         }
     }
 }

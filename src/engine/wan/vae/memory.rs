@@ -23,7 +23,9 @@ struct Count {
 impl Count {
     /// A convolution of `taps` places over three frames, of so many `places`.
     fn causal(&mut self, places: u64, taps: u64, from: usize, to: usize) {
-        self.weights += 3 * taps * (from * to) as u64;
+        // Those of 3 × 3 are held as the 16 points of their products.
+        let held = if taps == 9 { 16 } else { taps };
+        self.weights += 3 * held * (from * to) as u64;
         self.remembered += 2 * places * from as u64;
     }
 
@@ -77,7 +79,8 @@ impl VaeConfig {
                 count.causal(places, 2, to, to);
                 frames = 2;
             }
-            count.weights += 9 * (to * from) as u64;
+            // Doubled, four kernels of four places.
+            count.weights += 16 * (to * from) as u64;
             places *= 4;
             // They wait while those before them go on to the end.
             count.remembered += frames * places * from as u64;
