@@ -88,6 +88,10 @@ impl Work {
         }
     }
 
+    /// Products for an output that nine taps at every position come to: see
+    /// [`conv3d`](crate::device::ops::conv3d).
+    pub const NINE: usize = 4;
+
     /// A convolution of `taps` numbers of each of `from` channels to `to`, at `places`.
     pub fn convolving(places: f64, taps: usize, from: usize, to: usize) -> Self {
         Self {

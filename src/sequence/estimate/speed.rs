@@ -68,7 +68,8 @@ impl Speed {
         let frame = FeatureMap::from_rows(SIDE, SIDE, CHANNELS, numbers(SIDE * SIDE * CHANNELS));
         let frame = frame.with_border(conv.border());
         let never = Cancel::default();
-        let convolved = Work::convolving((SIDE * SIDE) as f64, 27, CHANNELS, CHANNELS).convolution;
+        let places = (SIDE * SIDE) as f64;
+        let convolved = Work::convolving(places, 3 * Work::NINE, CHANNELS, CHANNELS).convolution;
         let convolution = rate(convolved, || {
             let frames = [Some(&frame); 3];
             let made = conv.frame(&frames, None, &never);

@@ -113,7 +113,7 @@ impl PreviewDecoder {
         let (mut width, channels) = sides("1")?;
         let first = conv(&vb.pp(1), &[width, channels, 3, 3], Walk::Same)?;
         let mut levels = Vec::new();
-        let mut work = Work::convolving(1., 9, channels, width);
+        let mut work = Work::convolving(1., Work::NINE, channels, width);
         // Places of all frames that come of one place of a latent.
         let mut places = 1.;
         for start in [3, 9, 15] {
@@ -136,7 +136,7 @@ impl PreviewDecoder {
             let (to, _) = sides(&format!("{}", start + 5))?;
             let grow = conv(&vb.pp(start + 5), &[to, width, 3, 3], Walk::Double)?;
             // A block's first convolution sees two frames.
-            work += Work::convolving(3. * places, 18 + 9 + 9, width, width);
+            work += Work::convolving(3. * places, 4 * Work::NINE, width, width);
             places *= (wide / width) as f64;
             work += Work::convolving(places, 1, width, width);
             places *= 4.;
@@ -155,7 +155,7 @@ impl PreviewDecoder {
             12 => 2,
             other => bail!("decoder.22 gives {other} channels; a preview has 3 or 12"),
         };
-        work += Work::convolving(places, 9, width, outputs);
+        work += Work::convolving(places, Work::NINE, width, outputs);
         Ok(Self {
             channels,
             first,
@@ -330,10 +330,12 @@ mod tests {
                 });
                 of.map(|(_, w)| w.elem_count()).sum::<usize>() as f64
             };
-            let (mut places, mut expected) = (1., count("1".into()));
+            // Of nine products at every position four are made.
+            let squares = 4. / 9.;
+            let (mut places, mut expected) = (1., squares * count("1".into()));
             for start in [3, 9, 15] {
                 for block in start..start + 3 {
-                    expected += places * count(block.to_string());
+                    expected += places * squares * count(block.to_string());
                 }
                 let frames = &weights[&format!("decoder.{}.conv.weight", start + 4)];
                 expected += places * frames.elem_count() as f64;
@@ -343,7 +345,7 @@ mod tests {
                 expected += places * 4. * 4. / 9. * count((start + 5).to_string());
                 places *= 4.;
             }
-            expected += places * count("22".into());
+            expected += places * squares * count("22".into());
             let found = PreviewDecoder::open(&path).unwrap().work().convolution;
             assert!((found / (2. * expected) - 1.).abs() < 1e-9, "{layout}");
         }
