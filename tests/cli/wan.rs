@@ -250,7 +250,7 @@ fn a_matte_is_filled_a_plate_goes_on_and_a_guide_is_followed() {
     };
     let plan = work.run(&words("plan"));
     assert_eq!(plan.code, 0, "{}", plan.stderr);
-    let plan: serde_json::Value = serde_json::from_str(plan.stdout.trim()).unwrap();
+    let plan = &plan.events_of("plan")[0];
     let names: Vec<&str> = plan["plan"]["levels"]
         .as_array()
         .unwrap()

@@ -89,6 +89,10 @@ fn kill_9_at_any_moment_leaves_whole_frames_only() {
                 left_over += 1;
                 continue;
             }
+            // What a disk was asked the time with.
+            if name.ends_with(".clock") {
+                continue;
+            }
             let ending = name.rsplit('.').next().unwrap();
             let frame = name.split('.').nth(1).unwrap().parse().unwrap();
             assert!(made_writer(folder.path(), ending).is_made(frame), "{name}");
