@@ -6,6 +6,7 @@ use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{DType, Device, Result, Tensor};
 use half::{bf16, f16};
 
+use crate::device::isa::vectorised;
 use crate::device::ops::packed::{Format, e4m3};
 
 /// The kind of numbers in a file.
@@ -197,10 +198,10 @@ pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> b
     }
     let done = match kind {
         Kind::F32 => each(bytes, out, f32::from_le_bytes),
-        // The upper half of an f32.
-        Kind::BF16 => each(bytes, out, |b| {
-            f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)
-        }),
+        Kind::BF16 => {
+            widen_bf16(bytes.as_chunks().0, out);
+            bytes.len() == out.len() * 2
+        }
         Kind::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f32()),
         _ => false,
     };
@@ -208,6 +209,17 @@ pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> b
         out.iter_mut().for_each(|v| *v *= scale);
     }
     done
+}
+
+vectorised! {
+    /// Each number is the upper half of one of f32.
+    fn widen_bf16(halves: &[[u8; 2]], out: &mut [f32]) {
+        let count = halves.len().min(out.len());
+        let (halves, out) = (&halves[..count], &mut out[..count]);
+        for i in 0..count {
+            out[i] = f32::from_bits(u32::from(u16::from_le_bytes(halves[i])) << 16);
+        }
+    }
 }
 
 fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
