@@ -1,7 +1,11 @@
 //! How sample values relate to light, and the perceptual encoding in which
 //! decisions are made.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use super::Picture;
 
 /// How a plate's sample values relate to light.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,6 +63,29 @@ pub fn to_linear(display: f32) -> f32 {
         libm::powf((a + 0.055) / 1.055, 2.4)
     };
     l.copysign(display)
+}
+
+/// `picture`, whose values relate to light as `from` says, so that they do as `to` says;
+/// `names` are its channels, of which colour has light.
+pub(crate) fn recoded<'a>(
+    picture: &Arc<Picture>,
+    names: impl Iterator<Item = &'a str>,
+    from: Transfer,
+    to: Transfer,
+) -> Arc<Picture> {
+    let curve = match (from, to) {
+        (Transfer::Linear, Transfer::Display) => to_display,
+        (Transfer::Display, Transfer::Linear) => to_linear,
+        _ => return picture.clone(),
+    };
+    let colour: Vec<bool> = names.map(|n| matches!(n, "R" | "G" | "B" | "Y")).collect();
+    let mut picture = Picture::clone(picture);
+    for pixel in picture.data_mut().chunks_exact_mut(colour.len().max(1)) {
+        for (value, _) in pixel.iter_mut().zip(&colour).filter(|(_, is)| **is) {
+            *value = curve(*value);
+        }
+    }
+    Arc::new(picture)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod sequence;
 
 pub use cached::CachedPlate;
 pub use colour::{BUILT_IN, ColourConfig, ColourError, Conversion};
+pub(crate) use encoding::recoded;
 pub use encoding::{Transfer, to_display, to_linear};
 pub use file::{
     ChannelFormat, Compression, FilePlate, FrameHeader, FrameHeaders, PlateOptions, Primaries,

@@ -17,7 +17,7 @@ use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Use, suitabili
 use crate::engine::{self, AnyEngine};
 use crate::frame::{
     Compression, FilePlate, FrameError, Picture, PlateInfo, PlateOptions, PlateReader, SampleDepth,
-    Sequence, Transfer, Warning, to_display, to_linear,
+    Sequence, Transfer, Warning, recoded,
 };
 use crate::sequence::report::{Missing, Report, Subject};
 use crate::sequence::{Colour, Take};
@@ -61,20 +61,9 @@ impl PlateReader for Encoding {
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
         let picture = self.files.read(frame)?;
-        let convert = match (self.files.info().transfer, self.info.transfer) {
-            (Transfer::Linear, Transfer::Display) => to_display,
-            (Transfer::Display, Transfer::Linear) => to_linear,
-            _ => return Ok(picture),
-        };
         let names = self.info.channels.iter().map(String::as_str);
-        let colour: Vec<bool> = names.map(|n| matches!(n, "R" | "G" | "B" | "Y")).collect();
-        let mut picture = Picture::clone(&picture);
-        for pixel in picture.data_mut().chunks_exact_mut(colour.len().max(1)) {
-            for (value, _) in pixel.iter_mut().zip(&colour).filter(|(_, is)| **is) {
-                *value = convert(*value);
-            }
-        }
-        Ok(Arc::new(picture))
+        let (from, to) = (self.files.info().transfer, self.info.transfer);
+        Ok(recoded(&picture, names, from, to))
     }
 
     fn prefetch(&mut self, frames: &[i32]) {

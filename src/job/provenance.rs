@@ -87,19 +87,14 @@ impl Provenance {
 
     /// Whether this is of the same take as `other`.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
-        let same = |of: &Self| {
-            (
-                of.engine.clone(),
-                of.longtake.clone(),
-                of.weights.clone(),
-                of.plate_hash.clone(),
-                of.matte_hash.clone(),
-                of.guide_hash.clone(),
-                of.file_hashes.clone(),
-                of.parameters_hash.clone(),
-            )
-        };
-        same(self) == same(other)
+        self.engine == other.engine
+            && self.longtake == other.longtake
+            && self.weights == other.weights
+            && self.plate_hash == other.plate_hash
+            && self.matte_hash == other.matte_hash
+            && self.guide_hash == other.guide_hash
+            && self.file_hashes == other.file_hashes
+            && self.parameters_hash == other.parameters_hash
     }
 
     /// That `found`, which was made from the files that are there now, is made from others

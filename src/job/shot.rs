@@ -63,7 +63,7 @@ impl<'a> Shot<'a> {
         let request = job.setup.request(info.range, info.fps)?;
         let timeline = job.setup.timeline(&request);
         let timeline = timeline.map_err(|e| of_one_frame(job, info.range, e.into()))?;
-        let matte = open_matte(job)?;
+        let matte = Self::matte_of(job)?;
         let guide = job.open_guide()?;
         let key = |plate: &FilePlate| plate.key().map(|key| key.to_hex());
         let matte_key = matte.as_ref().map(|m| key(m.inner())).transpose()?;
@@ -171,7 +171,10 @@ impl<'a> Shot<'a> {
     /// # Errors
     /// As of [`matte`](Self::matte).
     pub fn matte_of(job: &Job) -> Result<Option<MattePlate<FilePlate>>, FrameError> {
-        open_matte(job)
+        let Some(path) = &job.matte else {
+            return Ok(None);
+        };
+        MattePlate::open(path, &job.open_plate()?).map(Some)
     }
 
     /// The matte at the size of the output.
@@ -179,7 +182,7 @@ impl<'a> Shot<'a> {
     /// # Errors
     /// As of [`matte`](Self::matte).
     pub fn scaled_matte(job: &Job) -> Result<Option<Matte>, FrameError> {
-        let Some(matte) = open_matte(job)? else {
+        let Some(matte) = Self::matte_of(job)? else {
             return Ok(None);
         };
         Ok(Some(Box::new(ScaledPlate::new(matte, job.reduce as usize))))
@@ -201,11 +204,4 @@ fn of_one_frame(job: &Job, range: FrameRange, error: JobError) -> JobError {
             error.message
         ),
     )
-}
-
-fn open_matte(job: &Job) -> Result<Option<MattePlate<FilePlate>>, FrameError> {
-    let Some(path) = &job.matte else {
-        return Ok(None);
-    };
-    MattePlate::open(path, &job.open_plate()?).map(Some)
 }

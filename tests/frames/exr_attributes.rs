@@ -207,10 +207,7 @@ fn what_changes_from_frame_to_frame_is_no_other_frame_s() {
         let file = folder.path().join(format!("p.{frame:04}.exr"));
         foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
     }
-    let mut plate = open(&folder.path().join("p.####.exr")).unwrap();
-    let out = folder.path().join("o.####.exr");
-    let writer =
-        SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
+    let (mut plate, writer) = beside(folder.path());
     let picture = plate.read(2).unwrap();
     let made = header_of(&writer.write(9, &picture).unwrap()).own_attributes;
     assert_eq!(made.world_to_camera, None);
@@ -247,10 +244,7 @@ fn a_made_frame_has_the_manifests_of_all_frames() {
         let file = folder.path().join(format!("p.{frame:04}.exr"));
         foreign(&file, shared, own, Encoding::FAST_LOSSLESS);
     }
-    let mut plate = open(&folder.path().join("p.####.exr")).unwrap();
-    let out = folder.path().join("o.####.exr");
-    let writer =
-        SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default()).unwrap();
+    let (mut plate, writer) = beside(folder.path());
     let picture = plate.read(2).unwrap();
     let made = header_of(&writer.write(9, &picture).unwrap())
         .own_attributes
@@ -260,4 +254,12 @@ fn a_made_frame_has_the_manifests_of_all_frames() {
     assert_eq!(*found, AttributeValue::Text(text(all)));
     assert!(made.contains_key(&text("cryptomatte/ab12cd3/name")));
     assert!(!made.contains_key(&text("notes/manifest")));
+}
+
+/// The plate `p.####.exr` in `folder`, and a writer of frames beside it.
+fn beside(folder: &Path) -> (FilePlate, SequenceWriter) {
+    let plate = open(&folder.join("p.####.exr")).unwrap();
+    let out = folder.join("o.####.exr");
+    let writer = SequenceWriter::new(&out, plate.header().clone(), WriteOptions::default());
+    (plate, writer.unwrap())
 }

@@ -9,7 +9,7 @@ use super::told::{PROVENANCE, TAKE};
 use super::{atomic, exr_read, exr_write, png};
 use crate::frame::alpha::{Alpha, around};
 use crate::frame::colour::rgb;
-use crate::frame::{Conversion, FrameError, Picture, Sequence, Transfer, to_display, to_linear};
+use crate::frame::{Conversion, FrameError, Picture, Sequence, Transfer, recoded};
 
 /// How EXR files are packed; all but DWAA are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -286,22 +286,8 @@ impl SequenceWriter {
     }
 
     fn converted(&self, picture: &Arc<Picture>, to: Transfer) -> Arc<Picture> {
-        let curve = match (self.header.transfer, to) {
-            (Transfer::Linear, Transfer::Display) => to_display,
-            (Transfer::Display, Transfer::Linear) => to_linear,
-            _ => return picture.clone(),
-        };
         let names = self.header.channels.iter().map(ChannelFormat::called);
-        let colour: Vec<bool> = names.map(|n| matches!(n, "R" | "G" | "B" | "Y")).collect();
-        let mut picture = (**picture).clone();
-        for pixel in picture.data_mut().chunks_exact_mut(colour.len()) {
-            for (value, &is_colour) in pixel.iter_mut().zip(&colour) {
-                if is_colour {
-                    *value = curve(*value);
-                }
-            }
-        }
-        Arc::new(picture)
+        recoded(picture, names, self.header.transfer, to)
     }
 }
 

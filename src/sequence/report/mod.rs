@@ -35,7 +35,7 @@ use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Warning, sides};
 
 use coherence::Coherence;
 use grain::Grain;
-use plate::{Plate, PlateCache, TakenOut};
+use plate::{Of, Plate, PlateCache, TakenOut};
 use repetition::Pairings;
 use seams::{LinesInTime, Seams, Steps};
 
@@ -367,7 +367,7 @@ pub fn report_to(
             not_finite_made += bad;
         }
         viewer.output(frame, i, &encoded);
-        let seen = taken.output(i, &picture, encoded, &info, factor);
+        let seen = taken.seen((Of::Output, i), &picture, encoded, &info, factor);
         let (encoded, level) = (seen.still, seen.level);
         profiler.push(&encoded, &level);
         coarse.push(&encoded);

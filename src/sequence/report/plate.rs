@@ -59,7 +59,7 @@ impl Plate {
             let (encoded, bad) = Encoded::of(&picture, &info, factor);
             not_finite += bad;
             viewer.plate(frame, i, &encoded);
-            let seen = taken.plate(i, &picture, encoded, &info, factor);
+            let seen = taken.seen((Of::Plate, i), &picture, encoded, &info, factor);
             drop(picture);
             colours.push(seen.still.channel_means());
             coherence.push(&seen.level);
@@ -97,60 +97,63 @@ pub(super) struct Seen {
     pub(super) level: Arc<Encoded>,
 }
 
-impl TakenOut<'_> {
-    /// Plate index `index`, which is `picture` and, as it is and reduced by `factor`,
-    /// `encoded`.
-    pub(super) fn plate(
-        &self,
-        index: usize,
-        picture: &Arc<Picture>,
-        encoded: Encoded,
-        info: &PlateInfo,
-        factor: usize,
-    ) -> Seen {
-        let still = still(self.camera.map(|c| &c.plate[..]), index, picture, info);
-        let level = |picture: &Arc<Picture>| {
-            let of = self.exposure;
-            of.map(|of| of.level_plate(picture, index, info))
-        };
-        Seen::of(picture, encoded, still, level, info, factor)
-    }
-
-    /// The same of output index `index`.
-    pub(super) fn output(
-        &self,
-        index: usize,
-        picture: &Arc<Picture>,
-        encoded: Encoded,
-        info: &PlateInfo,
-        factor: usize,
-    ) -> Seen {
-        let still = still(self.camera.map(|c| &c.out[..]), index, picture, info);
-        let level = |picture: &Arc<Picture>| {
-            let of = self.exposure;
-            of.map(|of| of.level_output(picture, index, info))
-        };
-        Seen::of(picture, encoded, still, level, info, factor)
-    }
+/// Whose frame it is.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    Plate,
+    Output,
 }
 
-impl Seen {
-    fn of(
+impl TakenOut<'_> {
+    /// Index `index` of those of `of`, which is `picture` and, as it is and reduced by
+    /// `factor`, `encoded`.
+    pub(super) fn seen(
+        &self,
+        (of, index): (Of, usize),
         picture: &Arc<Picture>,
         encoded: Encoded,
-        still: Option<Arc<Picture>>,
-        level: impl Fn(&Arc<Picture>) -> Option<Arc<Picture>>,
         info: &PlateInfo,
         factor: usize,
-    ) -> Self {
-        let at_rest = still.as_ref().unwrap_or(picture);
-        let level = level(at_rest).filter(|level| !Arc::ptr_eq(level, at_rest));
-        let of = |picture: &Picture| Arc::new(Encoded::of(picture, info, factor).0);
-        let still = still.map_or_else(|| Arc::new(encoded), |still| of(&still));
-        Self {
-            level: level.map_or_else(|| still.clone(), |level| of(&level)),
+    ) -> Seen {
+        let reduced = |picture: &Picture| Arc::new(Encoded::of(picture, info, factor).0);
+        let still = self.still((of, index), picture, info);
+        let level = self.level((of, index), still.as_ref().unwrap_or(picture), info);
+        let still = still.map_or_else(|| Arc::new(encoded), |still| reduced(&still));
+        Seen {
+            level: level.map_or_else(|| still.clone(), |level| reduced(&level)),
             still,
         }
+    }
+
+    /// `picture` as a camera at rest would have taken it, where it was not at rest.
+    fn still(
+        &self,
+        (of, index): (Of, usize),
+        picture: &Arc<Picture>,
+        info: &PlateInfo,
+    ) -> Option<Arc<Picture>> {
+        let camera = self.camera?;
+        let poses = match of {
+            Of::Plate => &camera.plate,
+            Of::Output => &camera.out,
+        };
+        let pose = poses.get(index)?;
+        (*pose != Pose::REST).then(|| at_rest(picture, pose, info))
+    }
+
+    /// `picture` in the mean light of the plate, where it is in another.
+    fn level(
+        &self,
+        (of, index): (Of, usize),
+        picture: &Arc<Picture>,
+        info: &PlateInfo,
+    ) -> Option<Arc<Picture>> {
+        let exposure = self.exposure?;
+        let level = match of {
+            Of::Plate => exposure.level_plate(picture, index, info),
+            Of::Output => exposure.level_output(picture, index, info),
+        };
+        (!Arc::ptr_eq(&level, picture)).then_some(level)
     }
 }
 
@@ -184,27 +187,14 @@ impl<'a> PlateCache<'a> {
         }
         let info = reader.info().clone();
         let picture = reader.read(info.range.first + index as i32)?;
-        let encoded = Encoded::of(&picture, &info, self.factor).0;
-        let seen = self
-            .taken
-            .plate(index, &picture, encoded, &info, self.factor);
-        let frame = seen.level;
+        let of = (Of::Plate, index);
+        let still = self.taken.still(of, &picture, &info).unwrap_or(picture);
+        let level = self.taken.level(of, &still, &info).unwrap_or(still);
+        let frame = Arc::new(Encoded::of(&level, &info, self.factor).0);
         if self.frames.len() >= PLATE_CACHE {
             self.frames.pop_front();
         }
         self.frames.push_back((index, frame.clone()));
         Ok(frame)
     }
-}
-
-/// Frame number `index` of those taken from `poses` as a camera at rest would have
-/// taken it, where it was not at rest.
-fn still(
-    poses: Option<&[Pose]>,
-    index: usize,
-    picture: &Arc<Picture>,
-    info: &PlateInfo,
-) -> Option<Arc<Picture>> {
-    let pose = poses?.get(index)?;
-    (*pose != Pose::REST).then(|| at_rest(picture, pose, info))
 }
