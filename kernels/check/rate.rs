@@ -49,20 +49,34 @@ impl Rate {
 
 /// Runs before any is measured, and runs that are.
 const RUNS: (usize, usize) = (3, 21);
-/// The same where measuring is only tried.
+/// Seconds that short runs take together, where they are shorter, and how many they are at most.
+const TOGETHER: f64 = 1e-3;
+const MOST_TOGETHER: usize = 20;
+/// As [`RUNS`], where measuring is only tried.
 const TRIED: (usize, usize) = (0, 1);
 
 impl Lab {
-    /// Seconds of the median run of `work`, measured on the device.
+    /// Seconds of a run of `work`, measured on the device: short ones many behind each
+    /// other, as in an engine's queue, since until the first of them begins the device
+    /// waits for the CPU; the median of several times.
     pub fn time(
         &self,
         mut work: impl FnMut(&Lab) -> Result<(), DeviceError>,
     ) -> Result<f64, DeviceError> {
-        self.median(|lab| {
-            let timer = Timer::start(&lab.stream)?;
-            work(lab)?;
-            timer.stop()
-        })
+        let mut timed = |runs: usize| {
+            self.median(|lab| {
+                let timer = Timer::start(&lab.stream)?;
+                for _ in 0..runs {
+                    work(lab)?;
+                }
+                Ok(timer.stop()? / runs as f64)
+            })
+        };
+        let alone = timed(1)?;
+        match self.size(TOGETHER / alone, 1.0) as usize {
+            0 | 1 => Ok(alone),
+            runs => timed(runs.min(MOST_TOGETHER)),
+        }
     }
 
     /// Seconds of the median run by the clock; `work` ends when all is done.
