@@ -5,18 +5,19 @@
 // of src/engine/plate/gather.
 //
 // Reads a pixel and writes one, 32 bytes with four channels of f32; what
-// decides lies in small tables that stay in the cache. A thread makes four
-// pixels of a column. Most lie between the same cells of the grid, near one cut
-// at most: what they share is read once and their reads are under way together
-// (gather_strip.cuh). A pixel then takes, as sm_90 executes it with three
-// channels, about 70 instructions where it is copied and 260 near a cut, 100 of
-// them for the low band; one that is displaced reads 16, most of them in the
-// cache, with about 700. None are fused, as the bits are those of the CPU. Far
-// from cuts it is bound by memory and should reach 80% of the measured copy
-// bandwidth; near one by instructions and by the cache. All else, a matte, more
-// cuts, cuts that part of the cells take part in, goes pixel by pixel. Its
-// check alone: longtake-kernels-check gather
+// decides lies in small tables that stay in the cache. Three launches, each for
+// places of one kind, so that the simple ones need few registers and many are
+// under way. Still ones, most of a frame: a thread makes four pixels of a
+// column (gather_strip.cuh), with about 70 instructions a pixel as sm_90
+// executes them where it is copied; bound by memory, and should reach 80% of
+// the measured copy bandwidth there. Near ones, in tiles that have any: a
+// displaced pixel reads 16, most of them in the cache, with about 700
+// instructions, none of them fused, as the bits are those of the CPU: bound by
+// these. The rest likewise, with all that may be asked of a pixel: more cuts,
+// cuts that part of the cells take part in, a matte. Its check alone:
+// longtake-kernels-check gather
 
+#include "gather_cuts.cuh"
 #include "gather_strip.cuh"
 
 // What is made laid over the plate.
@@ -114,55 +115,152 @@ static __device__ __forceinline__ void one_of_any(const Gather &a, int x, int y,
       to[c] = over(to[c], beneath[c], matte);
 }
 
-template <int C> static __device__ __forceinline__ void run(const Gather &a) {
+// A pixel where one cut in which all cells take part matters.
+template <int C>
+static __device__ __forceinline__ Pixel<C>
+near_cut(const Gather &a, const GatherPlace &place, const Place &here, int x,
+         int y) {
+  const GatherCut cut = cut_of(a, place, 0);
+  const Corners around = corners_of(a, here.kx, here.ky);
+  const float *ages = a.tables + cut.age;
+  const float age = between(ages[around.lu], ages[around.ld], ages[around.ru],
+                            ages[around.rd], here.px, here.py);
+  const bool after = age >= 0.0f;
+  const u32 source = after ? cut.to : place.base;
+  const u32 other = after ? place.base : cut.to;
+  const float *picture = a.pictures[source];
+  if (!picture)
+    return Pixel<C>{};
+  float2 d = {0.0f, 0.0f};
+  if (a.warps && age > -5.0f && age < 5.0f) {
+    const float toward = progress(cut, age);
+    const float share = after ? 1.0f - toward : toward;
+    const u32 flow =
+        ((const u32 *)(a.tables + a.flows))[source * a.sources + other];
+    if (flow && share > 0.0f) {
+      const float2 way =
+          along(a, flow_around(a, flow, around), here.px, here.py);
+      d = float2{0.0f - share * way.x, 0.0f - share * way.y};
+    }
+  }
+  Pixel<C> p;
+  if (moves(d))
+    p = sample<C, true>(a, picture, x, y, d, 0);
+  else
+    p = read<C>(row(a, picture, y, 0) + (u32)x * C, true);
+  u32 begin = 0;
+  if (place.eased >> source & 1)
+    begin = ((const u32 *)(a.tables + a.bands))[source];
+  if (begin) {
+    const Band band = band_of(a, begin, around);
+    if (a.display)
+      ease<C, true>(a, band, here.px, here.py, p);
+    else
+      ease<C, false>(a, band, here.px, here.py, p);
+  }
+  return p;
+}
+
+// Strips of the still parts of the window.
+template <int C>
+static __device__ __forceinline__ void run_still(const Gather &a) {
   const int x = a.left + (int)(blockIdx.x * blockDim.x + threadIdx.x);
   const int first =
       a.top + (int)(blockIdx.y * blockDim.y + threadIdx.y) * ROWS_OF_THREAD;
   if (x >= a.right || first >= a.bottom)
     return;
   const int count = min(a.bottom - first, ROWS_OF_THREAD);
-  const u32 pitch = (u32)(a.right - a.left) * a.channels;
-  float *to =
-      a.out + (u64)(first - a.top) * pitch + (u32)(x - a.left) * a.channels;
-  u32 left = (1u << count) - 1u;
-  if (C && !a.matte && usual_order<C>(a)) {
-    Strip s;
-    s.x = x;
-    s.y = first;
-    s.kx = ((const int *)(a.tables + a.across_interval))[x];
-    s.px = a.tables[a.across_part + x];
-    const int *down = (const int *)(a.tables + a.down_interval) + first;
+  const u32 pitch = (u32)(a.right - a.left) * C;
+  float *to = a.out + (u64)(first - a.top) * pitch + (u32)(x - a.left) * C;
+  const int *down = (const int *)(a.tables + a.down_interval) + first;
+  Strip s;
+  s.x = x;
+  s.y = first;
+  s.kx = ((const int *)(a.tables + a.across_interval))[x];
+  s.px = a.tables[a.across_part + x];
+  int intervals[ROWS_OF_THREAD];
 #pragma unroll
-    for (int i = 0; i < ROWS_OF_THREAD; ++i)
-      s.py[i] = a.tables[a.down_part + min(first + i, a.bottom - 1)];
-    // By interval, nearly always one.
-    u32 others = 0; // rows where more matters
-    int i = 0;
-#pragma unroll 1
-    while (i < count) {
-      s.ky = down[i];
-      u32 rows = 1u << i;
-      while (++i < count && down[i] == s.ky)
-        rows |= 1u << i;
-      if (!simple < C ? C : 1 > (a, s, rows, to, pitch))
-        others |= rows;
-    }
-    left = others;
+  for (int i = 0; i < ROWS_OF_THREAD; ++i) {
+    const int y = min(i, count - 1);
+    intervals[i] = down[y];
+    s.py[i] = a.tables[a.down_part + first + y];
   }
+  u32 left = (1u << count) - 1u, rows = 0;
+  s.ky = intervals[0];
+#pragma unroll
+  for (int i = 0; i < ROWS_OF_THREAD; ++i)
+    rows |= intervals[i] == s.ky ? 1u << i : 0u;
+  rows &= left;
+  // By interval, nearly always one.
 #pragma unroll 1
-  for (int i = 0; i < count; ++i, to += pitch) {
-    if (!(left >> i & 1))
-      continue;
-    if (C)
-      one<C ? C : 1>(a, x, first + i, to);
-    else
-      one_of_any(a, x, first + i, to);
+  while (true) {
+    still<C>(a, s, rows, to, pitch);
+    left &= ~rows;
+    if (!left)
+      break;
+    int i = 0;
+    while (!(left >> i & 1))
+      ++i;
+    s.ky = down[i];
+    for (rows = 0; i < count; ++i)
+      rows |= down[i] == s.ky ? 1u << i : 0u;
   }
 }
 
-// Blocks are of 32 by 8 threads. Three in a multiprocessor leave each thread 80
-// registers, which four pixels at once need; with four, more than twice as many
-// would be spilled.
-KERNEL void __launch_bounds__(256) gather_any(Gather a) { run<0>(a); }
-KERNEL void __launch_bounds__(256, 3) gather_3(Gather a) { run<3>(a); }
-KERNEL void __launch_bounds__(256, 3) gather_4(Gather a) { run<4>(a); }
+// The pixels of the tiles listed from `tiles` on, or of all, in intervals that
+// have the mark `which`.
+template <int C, u32 WHICH>
+static __device__ __forceinline__ void run_tile(const Gather &a, u32 tiles) {
+  const u32 tile =
+      tiles ? ((const u32 *)(a.tables + tiles))[blockIdx.x] : blockIdx.x;
+  const u32 columns = ((u32)a.width + TILE - 1) / TILE;
+  const int x = (int)(tile % columns * TILE + threadIdx.x);
+  const int first = (int)(tile / columns * TILE + threadIdx.y);
+  if (x < a.left || x >= a.right)
+    return;
+  const u32 pitch = (u32)(a.right - a.left) * C;
+#pragma unroll 1
+  for (int i = 0; i < TILE; i += (int)blockDim.y) {
+    const int y = first + i;
+    if (y < a.top || y >= a.bottom)
+      continue;
+    const Place here = place_at(a, x, y);
+    const GatherPlace place = place_of(a, here.kx, here.ky);
+    if (tiles && !(place.eased & WHICH))
+      continue;
+    float *to = a.out + (u64)(y - a.top) * pitch + (u32)(x - a.left) * C;
+    if (WHICH == NEAR)
+      write<C>(to, true, near_cut<C>(a, place, here, x, y));
+    else
+      one<C>(a, x, y, to);
+  }
+}
+
+// Blocks are of 32 by 8 threads; as many in a multiprocessor as leave each
+// kernel the registers that it needs.
+KERNEL void __launch_bounds__(256, 4) gather_still_3(Gather a) {
+  run_still<3>(a);
+}
+KERNEL void __launch_bounds__(256, 4) gather_still_4(Gather a) {
+  run_still<4>(a);
+}
+KERNEL void __launch_bounds__(256, 3) gather_near_3(Gather a) {
+  run_tile<3, NEAR>(a, a.near);
+}
+KERNEL void __launch_bounds__(256, 3) gather_near_4(Gather a) {
+  run_tile<4, NEAR>(a, a.near);
+}
+KERNEL void __launch_bounds__(256, 2) gather_rest_3(Gather a) {
+  run_tile<3, REST>(a, a.rest);
+}
+KERNEL void __launch_bounds__(256, 2) gather_rest_4(Gather a) {
+  run_tile<4, REST>(a, a.rest);
+}
+KERNEL void __launch_bounds__(256) gather_any(Gather a) {
+  const int x = a.left + (int)(blockIdx.x * blockDim.x + threadIdx.x);
+  const int y = a.top + (int)(blockIdx.y * blockDim.y + threadIdx.y);
+  if (x < a.right && y < a.bottom) {
+    const u64 at = (u64)(y - a.top) * (a.right - a.left) + (x - a.left);
+    one_of_any(a, x, y, a.out + at * a.channels);
+  }
+}

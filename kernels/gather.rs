@@ -114,7 +114,7 @@ pub fn launch(
             (matte.address(), *n, beneath.address())
         }
     };
-    let argument = Arguments {
+    let mut argument = Arguments {
         out: out.address(),
         tables: words.address(),
         matte,
@@ -135,14 +135,38 @@ pub fn launch(
         display: i32::from(head.grade.display),
         scale: head.scale,
     };
-    let name = match channels {
-        3 => "gather_3",
-        4 => "gather_4",
-        _ => "gather_any",
+    let queue = |name: &'static str, grid: Grid, argument: &Arguments| {
+        // SAFETY: the window lies in the pictures, whose lengths were checked; the tables
+        // hold what their offsets say; a picture that is missing is null and not read.
+        unsafe { stream.launch(CALL, name, grid, argument) }
     };
+    let threads = [32, 8];
+    let [still, near, rest] = match channels {
+        3 => ["gather_still_3", "gather_near_3", "gather_rest_3"],
+        4 => ["gather_still_4", "gather_near_4", "gather_rest_4"],
+        _ => {
+            let all = Grid::tiles(right - left, bottom - top, threads);
+            return queue("gather_any", all, &argument);
+        }
+    };
+    let tiled = |tiles: usize| Grid {
+        blocks: [tiles as u32, 1, 1],
+        threads: [threads[0], threads[1], 1],
+    };
+    let grade = head.grade;
+    let in_order = grade.colour == [0, 1, 2] && [-1, 3].contains(&grade.alpha);
+    if matte != 0 || !in_order {
+        argument.offsets.rest = 0;
+        let all = width.div_ceil(tables::TILE) * height.div_ceil(tables::TILE);
+        return queue(rest, tiled(all), &argument);
+    }
     // A thread makes ROWS_OF_THREAD rows.
-    let grid = Grid::tiles(right - left, (bottom - top).div_ceil(4), [32, 8]);
-    // SAFETY: the window lies in the pictures, whose lengths were checked; the tables
-    // hold what their offsets say; a picture that is missing is null and not read.
-    unsafe { stream.launch(CALL, name, grid, &argument) }
+    let strips = Grid::tiles(right - left, (bottom - top).div_ceil(4), threads);
+    queue(still, strips, &argument)?;
+    for (name, tiles) in [near, rest].into_iter().zip(tables.tiles()) {
+        if tiles > 0 {
+            queue(name, tiled(tiles), &argument)?;
+        }
+    }
+    Ok(())
 }

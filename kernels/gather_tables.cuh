@@ -15,12 +15,19 @@ struct alignas(16) GatherCut {
   u32 unused[3];
 };
 
+// Set where pixels may be read elsewhere than in their own place, by one cut in
+// which all cells take part; and where more than that matters.
+#define NEAR 0x80000000u
+#define REST 0x40000000u
+// Sides of a tile of the picture.
+#define TILE 32
+
 // What interval of the grid a pixel lies in decides which cuts matter there.
 struct GatherPlace {
   u32 base; // the source beneath the cuts
   u32 first,
       count; // in the list; where there is one cut, `first` is its number
-  u32 eased; // a bit for each source whose low band differs here
+  u32 eased; // a bit for each source whose low band differs here; NEAR, REST
 };
 
 struct Gather {
@@ -31,6 +38,7 @@ struct Gather {
   const float *pictures[16]; // source by source; null where not shown
   u32 places, cuts, list, flows, bands, power;
   u32 across_interval, across_part, down_interval, down_part;
+  u32 near, rest; // tiles that have such pixels; 0 for all of the picture
   int width, height, channels, matte_channels;
   int left, top, right, bottom; // the window
   int cols, rows, sources;

@@ -4,7 +4,7 @@ use super::tables::{LEAST, REACH, Tables};
 use super::{POWER, Pictures};
 
 /// Displacement in pixels below which a pixel is copied.
-const STILL: f32 = 0.02;
+pub(super) const STILL: f32 = 0.02;
 
 /// The way from `a` to `b`.
 #[inline]

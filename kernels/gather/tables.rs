@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use super::SOURCES;
+use super::pixel::STILL;
 
 /// Frames on either side of a cut over which both sides are warped toward each other.
 pub const REACH: f32 = 5.0;
@@ -82,6 +83,11 @@ pub(super) struct Offsets {
     pub(super) across_part: u32,
     pub(super) down_interval: u32,
     pub(super) down_part: u32,
+    /// Tiles of [`TILE`] by [`TILE`] pixels of the picture, by number, row by row: those
+    /// with pixels that are near a cut.
+    pub(super) near: u32,
+    /// And those with pixels where more than that matters.
+    pub(super) rest: u32,
 }
 
 /// What is the same for all pixels.
@@ -104,10 +110,27 @@ pub struct Tables {
     head: Head,
     words: Vec<u32>,
     shown: Vec<bool>,
+    /// Tiles with pixels near a cut, and those where more matters.
+    tiles: [usize; 2],
 }
 
 /// Room for rounding where a bound is taken, in frames.
 const MARGIN: f32 = 1e-3;
+
+/// Sides of a tile of a picture, in pixels.
+pub(super) const TILE: usize = 32;
+
+/// What is to be done in an interval of the grid, as marks beside those of the sources.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Each pixel is shown in its own place.
+    Still = 0,
+    /// One cut in which all cells take part matters, and pixels move.
+    Near = 1 << 31,
+    /// More than that.
+    Rest = 1 << 30,
+}
 
 impl Tables {
     /// The tables of `scene`; none where it has more sources than a kernel takes, or
@@ -162,6 +185,7 @@ impl Tables {
         offsets.down_part = words.floats(scene.down.part.iter().copied());
         let (mut places, mut list) = (Vec::new(), Vec::new());
         let mut shown = vec![false; n];
+        let mut kinds = Vec::with_capacity((cols + 1) * (rows + 1));
         for ky in 0..=rows {
             for kx in 0..=cols {
                 let place = Place::new(scene, kx, ky);
@@ -179,11 +203,19 @@ impl Tables {
                 if count > 1 {
                     list.extend(place.cuts.iter().map(|c| *c as u32));
                 }
-                places.extend([place.base as u32, first, count, place.eased]);
+                let kind = place.kind(scene, kx, ky);
+                kinds.push(kind);
+                let marks = place.eased | kind as u32;
+                places.extend([place.base as u32, first, count, marks]);
             }
         }
         offsets.places = words.put(places);
         offsets.list = words.put(list);
+        let [near, rest] = [Kind::Near, Kind::Rest]
+            .map(|kind| tiles(scene, |kx, ky| kinds[ky * (cols + 1) + kx] == kind));
+        let tiles = [near.len(), rest.len()];
+        offsets.near = words.put(near);
+        offsets.rest = words.put(rest);
         let (width, height) = (scene.across.part.len(), scene.down.part.len());
         Some(Self {
             head: Head {
@@ -200,6 +232,7 @@ impl Tables {
             },
             words: words.0,
             shown,
+            tiles,
         })
     }
 
@@ -211,6 +244,11 @@ impl Tables {
     /// The sources that some pixel of the picture may show.
     pub fn shown(&self) -> impl Iterator<Item = usize> {
         (0..self.shown.len()).filter(|s| self.shown[*s])
+    }
+
+    /// How many tiles have pixels near a cut, and how many some where more matters.
+    pub(super) fn tiles(&self) -> [usize; 2] {
+        self.tiles
     }
 
     pub(super) fn head(&self) -> &Head {
@@ -226,6 +264,28 @@ impl Tables {
     pub(super) fn float(&self, at: u32, i: usize) -> f32 {
         f32::from_bits(self.word(at, i))
     }
+}
+
+/// The numbers of the tiles that have pixels in intervals of the grid that are `wanted`.
+fn tiles(scene: &Scene<'_>, wanted: impl Fn(usize, usize) -> bool) -> Vec<u32> {
+    let bounds = |intervals: &[u32]| -> Vec<[usize; 2]> {
+        let bounds = |tile: &[u32]| {
+            let first = tile.iter().min().copied().unwrap_or(0);
+            let last = tile.iter().max().copied().unwrap_or(0);
+            [first as usize, last as usize]
+        };
+        intervals.chunks(TILE).map(bounds).collect()
+    };
+    let (across, down) = (bounds(scene.across.interval), bounds(scene.down.interval));
+    let mut found = Vec::new();
+    for (ty, [top, bottom]) in down.iter().enumerate() {
+        for (tx, [left, right]) in across.iter().enumerate() {
+            if (*top..=*bottom).any(|ky| (*left..=*right).any(|kx| wanted(kx, ky))) {
+                found.push((ty * across.len() + tx) as u32);
+            }
+        }
+    }
+    found
 }
 
 struct Words(Vec<u32>);
@@ -254,7 +314,6 @@ struct Place {
 impl Place {
     fn new(scene: &Scene<'_>, kx: usize, ky: usize) -> Self {
         let (cols, rows) = scene.grid;
-        let ends = |k: usize, n: usize| [k.saturating_sub(1), k.min(n - 1)];
         let around =
             |k: usize, n: usize| [0, 1, 2, 3].map(|i| (k + i).saturating_sub(2).min(n - 1));
         let corners = |table: &dyn Fn(usize) -> f32| {
@@ -308,6 +367,52 @@ impl Place {
         }
         place
     }
+
+    /// What is to be done in interval (`kx`, `ky`): still is also where a flow is so small
+    /// all around that no pixel moves as far as is told apart.
+    fn kind(&self, scene: &Scene<'_>, kx: usize, ky: usize) -> Kind {
+        let cut = match self.cuts[..] {
+            [] => return Kind::Still,
+            [cut] => &scene.cuts[cut],
+            _ => return Kind::Rest,
+        };
+        if cut.taken.is_some() {
+            return Kind::Rest;
+        }
+        let (cols, rows) = scene.grid;
+        let scale = [
+            scene.across.part.len() as f32 / cols as f32,
+            scene.down.part.len() as f32 / rows as f32,
+        ];
+        let n = scene.bands.len();
+        let moves = |one: usize, other: usize| {
+            let Some(flow) = scene.flows[one * n + other] else {
+                return false;
+            };
+            let mut most = [0f32; 2];
+            for y in ends(ky, rows) {
+                for x in ends(kx, cols) {
+                    for ((most, way), scale) in most.iter_mut().zip(flow[y * cols + x]).zip(scale) {
+                        let way = way.abs() * scale;
+                        // What is no number counts as far.
+                        *most = if way <= *most { *most } else { way };
+                    }
+                }
+            }
+            // With room for rounding.
+            let stays = most[0] + most[1] < STILL - 1e-4;
+            !stays
+        };
+        match scene.warps && (moves(self.base, cut.to) || moves(cut.to, self.base)) {
+            true => Kind::Near,
+            false => Kind::Still,
+        }
+    }
+}
+
+/// The cells at both ends of interval `k` of an axis of `n`.
+fn ends(k: usize, n: usize) -> [usize; 2] {
+    [k.saturating_sub(1), k.min(n - 1)]
 }
 
 /// Bits of 2⁻⁹, below the end of the sRGB curve's straight part.
