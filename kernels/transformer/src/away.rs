@@ -265,7 +265,8 @@ impl Split {
             && name.ends_with(".weight")
             && matches!(kind, DType::BF16 | DType::F16);
         let places = PLACES as u64 * self.memory.largest;
-        let full = weighed.there + size + places + self.memory.working > self.memory.most;
+        let working = GpuMemory::working_in_parts(self.memory.working);
+        let full = weighed.there + size + places + working > self.memory.most;
         if self.fits() || !is_matrix || !full {
             weighed.there += size;
             return Ok(None);
