@@ -9,6 +9,7 @@
 #
 #     benches/gpu/run.sh [FOLDER [PART...]]
 #     parts: kernels takes attention transformer vae vae-2.2 gather transformer-time whole
+#     large
 #
 # Writes FOLDER/gpu-DEVICE-TIME.json anew behind every part, and what was printed beside it
 # as .log; FOLDER is benches/results by default. Ends with 1 where something is wrong or did
@@ -24,7 +25,7 @@
 #     LONGTAKE_BENCH_SECONDS=180 benches/gpu/run.sh "$OUT" transformer-time whole
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-all="kernels takes attention transformer vae vae-2.2 gather transformer-time whole"
+all="kernels takes attention transformer vae vae-2.2 gather transformer-time whole large"
 mkdir -p "${1:-$here/../results}"
 out=$(cd "${1:-$here/../results}" && pwd)
 shift || true
@@ -125,5 +126,6 @@ run vae-2.2 100 "" "$python" vae.py --newer --rounds 2
 run gather 120 "torch cv2 ncu" "$python" gather.py ../../examples/plates/stream-of-water.mp4
 run transformer-time 120 "torch diffusers" "$python" transformer.py --only time --rounds 3
 run whole 240 "torch diffusers" "$python" whole.py
+run large 180 torch "$python" large.py
 echo "$file.json"
 exit $wrong
