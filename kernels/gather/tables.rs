@@ -389,18 +389,18 @@ impl Place {
             let Some(flow) = scene.flows[one * n + other] else {
                 return false;
             };
-            let mut most = [0f32; 2];
+            // As bits, which are in the order of sizes: what is no number is past them all.
+            let mut most = [0u32; 2];
             for y in ends(ky, rows) {
                 for x in ends(kx, cols) {
-                    for ((most, way), scale) in most.iter_mut().zip(flow[y * cols + x]).zip(scale) {
-                        let way = way.abs() * scale;
-                        // What is no number counts as far.
-                        *most = if way <= *most { *most } else { way };
+                    for (most, way) in most.iter_mut().zip(flow[y * cols + x]) {
+                        *most = (*most).max(way.abs().to_bits());
                     }
                 }
             }
+            let [across, down] = [0, 1].map(|i| f32::from_bits(most[i]) * scale[i]);
             // With room for rounding.
-            let stays = most[0] + most[1] < STILL - 1e-4;
+            let stays = across + down < STILL - 1e-4;
             !stays
         };
         match scene.warps && (moves(self.base, cut.to) || moves(cut.to, self.base)) {
@@ -429,3 +429,52 @@ pub static POWER: LazyLock<Vec<f32>> = LazyLock::new(|| {
         })
         .collect()
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_still_where_no_pixel_can_move() {
+        let (interval, part) = ([0, 0, 1, 1, 1, 1, 2, 2], [0.5; 8]);
+        let axis = Axis {
+            interval: &interval,
+            part: &part,
+        };
+        let kind = |flow: [[f32; 2]; 4], warps: bool| {
+            let scene = Scene {
+                grid: (2, 2),
+                across: axis,
+                down: axis,
+                channels: 3,
+                cuts: &[Cut {
+                    age: &[-1.0, 1.0, 2.0, 0.0],
+                    taken: None,
+                    to: 1,
+                    lead: f32::MAX,
+                    trail: f32::MAX,
+                }],
+                bands: &[None, None],
+                flows: &[None, Some(&flow), None, None],
+                warps,
+                grade: Grade {
+                    colour: [0, 1, 2],
+                    alpha: -1,
+                    display: false,
+                },
+            };
+            Tables::new(&scene).unwrap().tiles()
+        };
+        // A cell is of four pixels.
+        let [still, far, none] = [0.002, 0.006, f32::NAN];
+        let all = |v| [[v, 0.0]; 4];
+        assert_eq!(kind(all(still), true), [0, 0]);
+        assert_eq!(kind(all(far), true), [1, 0]);
+        assert_eq!(kind(all(far), false), [0, 0]);
+        for at in 0..4 {
+            let mut flow = all(still);
+            flow[at] = [0.0, none];
+            assert_eq!(kind(flow, true), [1, 0], "no number in cell {at}");
+        }
+    }
+}
