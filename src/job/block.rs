@@ -10,7 +10,7 @@ use super::output;
 use super::run::{self, Open};
 use super::space::Space;
 use super::spec::Job;
-use super::watch::{Event, Watch};
+use super::watch::{Event, Noticing, Watch};
 use crate::device::{Cancel, Task};
 use crate::engine::{AnyDecision, Sources};
 use crate::frame::{FrameList, PlateReader};
@@ -143,6 +143,7 @@ pub fn make_piece(
     cancel: &Cancel,
     watch: &dyn Watch,
 ) -> Result<(), JobError> {
+    let watch = &Noticing(watch);
     let Open { shot, started } = run::open(job, watch)?;
     let (level, blocks) = piece.of(&shot.plan)?;
     if level + 1 == shot.plan.levels.len() {

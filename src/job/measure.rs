@@ -11,7 +11,7 @@ use super::shot::Shot;
 use super::sources::Sources;
 use super::spec::{Draft, Job};
 use super::traced::trace;
-use super::watch::{Event, Watch};
+use super::watch::{Event, Noticing, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Use, suitability};
 use crate::engine::{self, AnyEngine};
@@ -126,6 +126,7 @@ pub fn measure(
     cancel: &Cancel,
     watch: &dyn Watch,
 ) -> Result<Report, JobError> {
+    let watch = &Noticing(watch);
     match trace(files, &draft) {
         Ok(job) => measure_take(files, &job, cancel, watch),
         Err(why) => measure_any(files, draft, why, cancel, watch),

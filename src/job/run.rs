@@ -11,7 +11,7 @@ use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::spec::Job;
 use super::take_reader::TakeReader;
-use super::watch::{Event, Watch};
+use super::watch::{Event, Noticing, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::Sources;
 use crate::engine::plate::{Use, suitability};
@@ -54,6 +54,7 @@ pub(super) fn told<'a>(job: &'a Job, watch: &dyn Watch) -> Result<Shot<'a>, JobE
 /// Where something is missing, unreadable, unsuitable or not to be written;
 /// each error says what to do.
 pub fn generate(job: &Job, cancel: &Cancel, watch: &dyn Watch) -> Result<(), JobError> {
+    let watch = &Noticing(watch);
     let Open { shot, started } = open(job, watch)?;
     let wanted = shot.frames()?;
     frames(shot, &wanted, started, cancel, watch)
@@ -164,9 +165,6 @@ pub(super) fn frames(
         job.threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into)),
     )?;
-    while let Some(message) = &device::notices::next() {
-        watch.event(&Event::Warning { message });
-    }
     if !job.looks.is_empty() {
         let mut output = TakeReader::new(&take, shared.clone(), open_matte()?, cancel);
         let known = Known {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use super::frames::Stages;
-use crate::device::Progress;
+use crate::device::{Progress, notices};
 use crate::engine::plate::Suitability;
 use crate::frame::{FrameRange, PlateInfo};
 use crate::sequence::Mode;
@@ -117,4 +117,37 @@ pub enum State {
 pub trait Watch: Progress {
     /// Something happened.
     fn event(&self, event: &Event<'_>);
+}
+
+/// A [`Watch`] that is also told, as warnings, what was noticed deep in the work: with the
+/// next thing that happens, while an artist may still stop it, and at the latest at its end,
+/// however that comes.
+pub(super) struct Noticing<'a>(pub &'a dyn Watch);
+
+impl Noticing<'_> {
+    fn tell(&self) {
+        while let Some(message) = &notices::next() {
+            self.0.event(&Event::Warning { message });
+        }
+    }
+}
+
+impl Progress for Noticing<'_> {
+    fn report(&self, stage: &str, fraction: f64) {
+        self.tell();
+        self.0.report(stage, fraction);
+    }
+}
+
+impl Watch for Noticing<'_> {
+    fn event(&self, event: &Event<'_>) {
+        self.tell();
+        self.0.event(event);
+    }
+}
+
+impl Drop for Noticing<'_> {
+    fn drop(&mut self) {
+        self.tell();
+    }
 }

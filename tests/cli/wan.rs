@@ -295,15 +295,18 @@ fn what_a_lora_changes_in_other_models_is_left_out_and_told() {
         "both.safetensors",
         "--out",
         "f.####.exr",
+        "--json",
     ];
     let out = work.run(&line(&given));
     assert_eq!(out.code, 0, "{}", out.stderr);
     let told = "both.safetensors is for more than this model";
-    assert!(
-        out.stderr.contains(told) && out.stderr.contains("2 are left out"),
-        "{}",
-        out.stderr
-    );
+    let at = |mark: &str| {
+        let found = out.stdout.find(mark);
+        found.unwrap_or_else(|| panic!("no {mark} in {}", out.stdout))
+    };
+    assert!(out.stdout[at(told)..].contains("2 are left out"));
+    // While there is still time to stop it.
+    assert!(at(told) < at("\"latents\""), "{}", out.stdout);
 }
 
 #[test]
