@@ -1,21 +1,24 @@
-//! Measures of a finished sequence, so that an artist sees where it is weak
-//! before a supervisor does.
+//! What a report is: measures of a finished sequence, so that an artist sees where it is
+//! weak before a supervisor does.
 //!
 //! Frames come one at a time and are forgotten: what is held is two frames,
 //! two numbers for each sample of a frame, and a reduced plate of at most
 //! 64 MB. Pictures of more than [`MOST_PIXELS`] pixels are measured at a whole
 //! fraction of their size.
 
+mod against;
 mod album;
 mod coherence;
 mod correspondence;
 mod curves;
+mod drift;
 mod encoded;
 mod ghost;
 mod grain;
 mod measures;
 mod movie;
 mod page;
+mod pass;
 mod plate;
 mod profile;
 mod raster;
@@ -26,18 +29,13 @@ mod seams;
 mod table;
 #[cfg(test)]
 mod tests;
+mod untouched;
 
 use serde::Serialize;
 
-use crate::device::{Cancelled, Task};
+use crate::device::Cancelled;
 use crate::engine::plate::{Camera, Exposure};
-use crate::frame::{FrameError, Picture, PlateInfo, PlateReader, Warning, sides};
-
-use coherence::Coherence;
-use grain::Grain;
-use plate::{Of, Plate, PlateCache, TakenOut};
-use repetition::Pairings;
-use seams::{LinesInTime, Seams, Steps};
+use crate::frame::{FrameError, PlateInfo, PlateReader, sides};
 
 pub use album::{Album, Slice};
 pub use coherence::Steadiness;
@@ -48,6 +46,7 @@ pub use grain::GrainLevel;
 pub use measures::{Measures, Verdict};
 pub use movie::Movie;
 pub use page::Page;
+pub use pass::{report, report_to};
 pub use profile::{Profile, Profiler};
 pub use raster::{Colour, LETTER, Raster};
 pub use reference::reference;
@@ -286,233 +285,6 @@ impl Viewer for () {
     fn output(&mut self, _frame: i32, _index: usize, _picture: &Encoded) {}
 }
 
-/// Measures a sequence, see [`report_to`].
-pub fn report(subject: &mut Subject<'_>, task: Task<'_>) -> Result<Report, ReportError> {
-    report_to(subject, &mut (), task)
-}
-
-/// Measures a sequence and shows its frames to `viewer`. Reads each output frame once, each plate frame once
-/// and, where the correspondence is given, a few plate frames again for each
-/// output frame.
-pub fn report_to(
-    subject: &mut Subject<'_>,
-    viewer: &mut dyn Viewer,
-    task: Task<'_>,
-) -> Result<Report, ReportError> {
-    let info = subject.output.info().clone();
-    let factor = reduction(info.width, info.height);
-    let taken = TakenOut {
-        camera: subject.camera,
-        exposure: subject.exposure,
-    };
-    let mut plate = match &mut subject.plate {
-        None => None,
-        Some(plate) => {
-            let p = plate.info().clone();
-            if (p.width, p.height) != (info.width, info.height) {
-                return Err(ReportError::Size {
-                    output: (info.width, info.height),
-                    plate: (p.width, p.height),
-                });
-            }
-            let made = info.range.iter().filter(|&f| (subject.kept)(f).is_none());
-            Some(Plate::measure(
-                &mut **plate,
-                taken,
-                factor,
-                made.count(),
-                viewer,
-                task,
-            )?)
-        }
-    };
-    let frames: Vec<i32> = info.range.iter().collect();
-    let made: Vec<bool> = frames
-        .iter()
-        .map(|&f| (subject.kept)(f).is_none())
-        .collect();
-    let first_made = made.iter().position(|&m| m).unwrap_or(0);
-    let end_made = made.iter().rposition(|&m| m).map_or(0, |i| i + 1);
-    let mut profiler = Profiler::new(made.clone());
-    let mut found = plate.as_ref().map(|p| {
-        Correspondence::new(
-            first_made..end_made,
-            info.fps,
-            p.profile.luma.len(),
-            p.profile.moving.clone(),
-        )
-    });
-    let mut cache = PlateCache::new(factor, taken);
-    let mut coherence = Coherence::new(made.clone());
-    let mut grain = Grain::new(made.iter().filter(|&&m| m).count());
-    let mut colours = Vec::new();
-    let mut lines = LinesInTime::new(made.iter().filter(|&&m| m).count());
-    let mut coarse = Steps::default();
-    let mut pairings = plate.as_ref().map(|p| {
-        let width = info.width.div_ceil(factor);
-        Pairings::new(info.fps, &p.profile.moving, width)
-    });
-    let to_the_bit = ["kept", "outside"].map(|name| !subject.lacks(name));
-    let mut curves = Curves::default();
-    let (mut not_finite, mut not_finite_made) = (0, 0);
-    let mut unexplained = 0.0f64;
-    let (mut kept, mut outside) = (None::<f64>, None::<f64>);
-    for (i, &frame) in frames.iter().enumerate() {
-        task.step("Measuring the sequence", i, frames.len())?;
-        let picture = subject.output.read(frame)?;
-        let (encoded, bad) = Encoded::of(&picture, &info, factor);
-        let bad = bad + replaced(&subject.output.take_warnings());
-        not_finite += bad;
-        if made[i] {
-            not_finite_made += bad;
-        }
-        viewer.output(frame, i, &encoded);
-        let seen = taken.seen((Of::Output, i), &picture, encoded, &info, factor);
-        let (encoded, level) = (seen.still, seen.level);
-        profiler.push(&encoded, &level);
-        coarse.push(&encoded);
-        let (Some(plate), Some(reader)) = (&mut plate, &mut subject.plate) else {
-            continue;
-        };
-        coherence.push(&level);
-        if made[i] {
-            grain.push(&picture, &info);
-            lines.push(&level);
-            colours.push(encoded.channel_means());
-            plate.diversity.output(i, &level);
-            if let (Some(map), Some(pairings)) = (subject.source, &mut pairings) {
-                let (across, down) = Pairings::SIZE;
-                pairings.push(i, &map(frame, across, down));
-            }
-            let seen = plate.ghosts.look(&level);
-            unexplained = unexplained.max(seen.unexplained);
-            curves.ghosts.push((i, seen.share));
-        }
-        if let Some(map) = subject.source
-            && let Some(found) = &mut found
-        {
-            let source = map(frame, encoded.width, encoded.height);
-            if made[i] {
-                plate.lines.show(&source, encoded.width);
-            }
-            found.push(&level, source, &mut |k| cache.get(&mut **reader, k))?;
-        }
-        if let Some(number) = (subject.kept)(frame).filter(|_| to_the_bit[0]) {
-            let original = reader.read(number)?;
-            kept = Some(
-                kept.unwrap_or(0.0)
-                    .max(difference(&picture, &original, |_| true)),
-            );
-        }
-        if let Some(matte) = subject.matte.as_mut().filter(|_| to_the_bit[1])
-            && reader.info().range.contains(frame)
-        {
-            let original = reader.read(frame)?;
-            let matte = matte.read(frame)?;
-            let n = matte.channels();
-            let free = |i: usize| matte.data().get(i * n).is_some_and(|&m| m <= 0.0);
-            outside = Some(
-                outside
-                    .unwrap_or(0.0)
-                    .max(difference(&picture, &original, free)),
-            );
-        }
-    }
-    let profile = profiler.finish();
-    let mut measures = Measures::default();
-    let first = info.range.first;
-    curves.borders = coarse.at(&profile.steps, &subject.borders, first, &made);
-    if let Some(plate) = &plate {
-        let index = |frame: &i32| {
-            let number = (subject.kept)(*frame)?;
-            usize::try_from(i64::from(number) - i64::from(plate.facts.first)).ok()
-        };
-        let keeps: Vec<Option<usize>> = frames.iter().map(index).collect();
-        measures = Measures::new(&profile, &plate.profile, &keeps, subject.closed);
-        measures.drift = drift(&profile, &made, info.fps, plate.profile.mean);
-        let coherent = coherence.finish();
-        let over = |a: Option<f64>, b: Option<f64>| Some(a? / b.filter(|b| *b > 1e-12)?);
-        measures.smoothness = over(coherent.bend, plate.coherent.bend);
-        measures.warping_error = over(coherent.warp, plate.coherent.warp);
-        measures.motion = over(coherent.motion, plate.coherent.motion);
-        let width = info.width.div_ceil(factor);
-        measures.steadiness = coherent.steadiness(&plate.coherent, &plate.profile.moving, width);
-        measures.plate_colour_drift =
-            own_colour_drift(&plate.colours, info.fps, plate.profile.mean);
-        // The longest stretch that nobody kept, as for the spectrum.
-        measures.flicker = profile::flicker(&profile.luma[longest(&made)]);
-        measures.plate_flicker = profile::flicker(&plate.profile.luma);
-        measures.colour_drift = colour_drift(&colours, info.fps, plate.profile.mean);
-        (measures.grain, measures.grain_levels) = grain.over(&plate.grain);
-        measures.nnfdiv = plate.diversity.finish();
-        if let (Some(_), Some(pairings)) = (subject.source, pairings) {
-            (measures.pairings_back, measures.jumps_back) = pairings.finish();
-        }
-        // The longest stretch of made frames: a spectrum wants one without gaps.
-        let stretch = longest(&made);
-        let steps = stretch.start..stretch.end.saturating_sub(1).max(stretch.start);
-        let own = &plate.profile;
-        measures.set_rhythm(
-            rhythm::rhythm(&profile.luma[stretch], &own.luma, info.fps),
-            rhythm::rhythm(&profile.steps[steps], &own.steps, info.fps),
-        );
-        let n = curves.ghosts.len().max(1) as f64;
-        measures.ghosts = Some(1000.0 * curves.ghosts.iter().map(|g| g.1).sum::<f64>() / n);
-        measures.ghosts_worst = Some(1000.0 * curves.ghosts.iter().fold(0.0, |m, g| g.1.max(m)));
-        measures.unexplained_worst = Some(1000.0 * unexplained);
-        if let Some(seams) = Seams::of(&lines, &plate.lines) {
-            measures.set_lines(&seams, &subject.borders, factor);
-            (curves.columns, curves.rows) = (seams.columns, seams.rows);
-            curves.tile_columns = subject.borders.columns.clone();
-            curves.tile_rows = subject.borders.rows.clone();
-        }
-        measures.kept = kept;
-        measures.outside = outside;
-        measures.not_finite = Some(not_finite_made as f64);
-        measures.within = subject.matte.is_some();
-        if subject.source.is_some()
-            && let Some(found) = found
-        {
-            let found = found.finish();
-            measures.add(&found);
-            curves.switches = found.switches_at;
-            curves.spurious = found.spurious_at;
-            curves.copies = found.copies;
-        }
-    }
-    measures.set_borders(&curves.borders);
-    curves.spectrum = rhythm::spectrum(&profile.luma[longest(&made)], info.fps);
-    curves.steps = profile.steps;
-    curves.luma = profile.luma;
-    curves.gradients = profile.gradients;
-    Ok(Report {
-        output: facts(&info, not_finite),
-        reduced_by: factor,
-        verdicts: measures.verdicts(),
-        missing: subject.missing.clone(),
-        reference: None,
-        measures,
-        curves,
-        plate_curves: plate.as_ref().map(|p| Curves {
-            steps: p.profile.steps.clone(),
-            luma: p.profile.luma.clone(),
-            gradients: p.profile.gradients.clone(),
-            spectrum: rhythm::spectrum(&p.profile.luma, p.facts.fps),
-            ..Curves::default()
-        }),
-        plate: plate.map(|p| p.facts),
-    })
-}
-
-/// Samples that a reader replaced because they are no finite numbers.
-fn replaced(warnings: &[Warning]) -> usize {
-    let count = |w: &Warning| match w {
-        Warning::NotFinite { nan, infinite, .. } => nan + infinite,
-        _ => 0,
-    };
-    warnings.iter().map(count).sum()
-}
-
 fn facts(info: &PlateInfo, not_finite: usize) -> Facts {
     Facts {
         first: info.range.first,
@@ -522,105 +294,4 @@ fn facts(info: &PlateInfo, not_finite: usize) -> Facts {
         fps: info.fps,
         not_finite,
     }
-}
-
-/// The smallest whole number by which a picture must be reduced to be
-/// measured.
-fn reduction(width: usize, height: usize) -> usize {
-    let mut factor = 1;
-    while width.div_ceil(factor) * height.div_ceil(factor) > MOST_PIXELS {
-        factor += 1;
-    }
-    factor
-}
-
-/// Largest absolute difference of any sample of the pixels that `which`
-/// picks by their place; samples of equal bits differ by 0, and a picture of
-/// another shape or a sample that is no number differs by infinity.
-fn difference(a: &Picture, b: &Picture, which: impl Fn(usize) -> bool) -> f64 {
-    let n = a.channels();
-    if (a.width(), a.height(), n) != (b.width(), b.height(), b.channels()) {
-        return f64::INFINITY;
-    }
-    let mut worst = 0.0f64;
-    for (i, (a, b)) in a
-        .data()
-        .chunks_exact(n)
-        .zip(b.data().chunks_exact(n))
-        .enumerate()
-    {
-        if which(i) {
-            for (a, b) in a.iter().zip(b) {
-                if a.to_bits() != b.to_bits() {
-                    let d = f64::from((a - b).abs());
-                    worst = worst.max(if d.is_finite() { d } else { f64::INFINITY });
-                }
-            }
-        }
-    }
-    worst
-}
-
-/// Largest difference of any channel's mean over a second from that over the
-/// first, over `unit`.
-fn colour_drift(means: &[[f64; 3]], fps: f64, unit: f64) -> Option<f64> {
-    let second = (fps.round() as usize).max(1);
-    let mean = |s: &[[f64; 3]], c: usize| profile::mean(s.iter().map(|m| m[c]));
-    let first = means.chunks_exact(second).next()?;
-    let furthest = means
-        .chunks_exact(second)
-        .flat_map(|s| (0..3).map(move |c| (mean(s, c) - mean(first, c)).abs()))
-        .fold(0.0, f64::max);
-    (unit > 0.0).then(|| furthest / unit)
-}
-
-/// The largest difference of any channel's mean over one second of a plate from that over
-/// another, over `unit`.
-fn own_colour_drift(means: &[[f64; 3]], fps: f64, unit: f64) -> Option<f64> {
-    let second = (fps.round() as usize).max(1);
-    let channels = (0..3).filter_map(|c| {
-        let of: Vec<f64> = means.iter().map(|m| m[c]).collect();
-        profile::least_and_most(&of, second).map(|[least, most]| most - least)
-    });
-    let furthest = channels.reduce(f64::max)?;
-    (unit > 0.0).then(|| furthest / unit)
-}
-
-/// The longest run of marked places.
-fn longest(marked: &[bool]) -> std::ops::Range<usize> {
-    let mut best = 0..0;
-    let mut start = 0;
-    for i in 0..=marked.len() {
-        if marked.get(i) != Some(&true) {
-            if i - start > best.len() {
-                best = start..i;
-            }
-            start = i + 1;
-        }
-    }
-    best
-}
-
-/// Largest difference of a second's mean from the mean of the first made
-/// second, over `unit`.
-fn drift(profile: &Profile, made: &[bool], fps: f64, unit: f64) -> Option<f64> {
-    let lumas: Vec<f64> = profile
-        .luma
-        .iter()
-        .zip(made)
-        .filter(|m| *m.1)
-        .map(|m| *m.0)
-        .collect();
-    let second = (fps.round() as usize).max(1);
-    let means: Vec<f64> = lumas
-        .chunks_exact(second)
-        .map(|s| profile::mean(s.iter().copied()))
-        .collect();
-    let first = *means.first()?;
-    (unit > 0.0).then(|| {
-        means
-            .iter()
-            .map(|m| (m - first).abs() / unit)
-            .fold(0.0, f64::max)
-    })
 }

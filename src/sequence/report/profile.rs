@@ -65,6 +65,21 @@ pub(super) fn flicker(values: &[f64]) -> Option<f64> {
     (values.len() > 2 && all > 1e-6).then(|| 1000.0 * mean(bends) / all)
 }
 
+/// The longest run of marked places.
+pub(super) fn longest(marked: &[bool]) -> std::ops::Range<usize> {
+    let mut best = 0..0;
+    let mut start = 0;
+    for i in 0..=marked.len() {
+        if marked.get(i) != Some(&true) {
+            if i - start > best.len() {
+                best = start..i;
+            }
+            start = i + 1;
+        }
+    }
+    best
+}
+
 /// Mean of `values`, 0 where there are none.
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut n) = (0.0, 0usize);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::frame::{FrameRange, Transfer};
+use crate::device::Task;
+use crate::frame::{FrameRange, Picture, Transfer};
 use crate::sampler::Philox;
 
 mod frames;
