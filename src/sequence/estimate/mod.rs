@@ -4,6 +4,7 @@ mod calibration;
 mod speed;
 
 use std::fmt;
+use std::ops::Add;
 
 use serde::Serialize;
 
@@ -268,7 +269,8 @@ impl Scope<'_> {
             Some(_) => reading + smaller * write,
             None => reading + smaller * (machine.make + write),
         };
-        let frames = output.frames.iter().map(one).sum::<f64>() / self.threads as f64;
+        // Not `sum`, which is -0 where no frame is left to make.
+        let frames = output.frames.iter().map(one).fold(0.0, Add::add) / self.threads as f64;
         Time {
             seconds: analysis + decision + frames,
             analysis,

@@ -1,5 +1,7 @@
 //! What is measured of a sequence against its plate.
 
+use std::ops::Add;
+
 use super::coherence::Coherence;
 use super::drift::{colour_drift, drift, own_colour_drift};
 use super::grain::Grain;
@@ -148,7 +150,8 @@ impl<'a> Against<'a> {
         );
         let shares = || curves.ghosts.iter().map(|g| g.1);
         let n = curves.ghosts.len().max(1) as f64;
-        measures.ghosts = Some(1000.0 * shares().sum::<f64>() / n);
+        // Not `sum`, which is -0 where no frame was made.
+        measures.ghosts = Some(1000.0 * shares().fold(0.0, Add::add) / n);
         measures.ghosts_worst = Some(1000.0 * shares().fold(0.0, f64::max));
         measures.unexplained_worst = Some(1000.0 * self.unexplained);
         if let Some(seams) = Seams::of(&self.lines, &plate.lines) {
