@@ -1,11 +1,12 @@
 //! Measures the frames of a sequence against its plate: as the take that they tell they
 //! are of, or as any frames.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::JobError;
-use super::report::Known;
+use super::paths;
+use super::report::{Called, Known};
 use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::sources::Sources;
@@ -128,7 +129,7 @@ pub fn measure(
 ) -> Result<Report, JobError> {
     let watch = &Noticing(watch);
     match trace(files, &draft) {
-        Ok(job) => measure_take(files, &job, cancel, watch),
+        Ok(job) => measure_take(files, &draft, &job, cancel, watch),
         Err(why) => measure_any(files, draft, why, cancel, watch),
     }
 }
@@ -151,6 +152,7 @@ const NEEDS_TAKE: [&str; 11] = [
 /// Measures frames of the take that `job` makes.
 fn measure_take(
     files: &Path,
+    draft: &Draft,
     job: &Job,
     cancel: &Cancel,
     watch: &dyn Watch,
@@ -242,9 +244,20 @@ fn measure_take(
         found: found.as_ref(),
         matte: Shot::scaled_matte(job)?,
         missing: missing.into_iter().collect(),
+        called: Called::of(job, files, &named_plate(draft, job), 0),
     };
     job.looks
         .leave_take(&mut output, &plate, known, task, watch)
+}
+
+/// The plate as it was named; where it was not, from the folder of the frames, as these
+/// tell it.
+fn named_plate(draft: &Draft, job: &Job) -> PathBuf {
+    match (draft.values().text("plate"), &job.told_from) {
+        ("", Some(folder)) => paths::from_folder(folder, &job.plate),
+        ("", None) => job.plate.clone(),
+        (said, _) => said.into(),
+    }
 }
 
 /// Measures any sequence; `why` it is not known how it was made.
@@ -278,6 +291,7 @@ fn measure_any(
         guide: None,
         subjects: Default::default(),
     };
+    let called = Called::any(files, &sight.plate);
     let plate_engine = PlateEngine::default();
     let analysis = plate_engine.study(&mut sources, task)?;
     let steady = analysis.is_steadied(Steady::Auto);
@@ -310,7 +324,11 @@ fn measure_any(
         }],
         ..Subject::of(&mut output, Some(&mut plate))
     };
-    sight
-        .looks
-        .leave(&mut subject, Some(halves), Some(&found), task, watch)
+    sight.looks.leave(
+        &mut subject,
+        Some(halves),
+        (Some(&found), called),
+        task,
+        watch,
+    )
 }

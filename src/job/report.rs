@@ -8,16 +8,17 @@ use super::output;
 use super::shared_plate::SharedPlate;
 use super::shot::Matte;
 use super::sources::Sources;
+use super::spec::Job;
 use super::watch::{Event, Watch};
 use crate::device::Task;
-use crate::engine::Timeline;
 use crate::engine::plate::{Camera, EditList, Exposure, Suitability};
+use crate::engine::{Engine as _, Timeline};
 use crate::frame::{PlateInfo, PlateReader, Sequence};
 use crate::manifest::Values;
 use crate::sequence::plan::Plan;
 use crate::sequence::report::{
-    Album, Borders, Encoded, Missing, Movie, Page, Report, ReportError, Subject, Viewer, reference,
-    report_to,
+    Album, Borders, Encoded, Missing, Movie, Page, Report, ReportError, Subject, Titles, Viewer,
+    reference, report_to,
 };
 
 /// Files that show a sequence to people and scripts.
@@ -112,6 +113,7 @@ impl Looks {
             found,
             mut matte,
             missing,
+            called,
         } = known;
         let range = output.info().range;
         let indices = |frame, width, height| match edit {
@@ -142,16 +144,17 @@ impl Looks {
         };
         let halves = (&mut plate.clone(), &mut plate.clone());
         let halves = edit.is_some().then_some(halves);
-        self.leave(&mut subject, halves, found, task, watch)
+        self.leave(&mut subject, halves, (found, called), task, watch)
     }
 
-    /// Measures `subject` and leaves the files. `again` is its plate, read twice, if there
-    /// is one to tell what footage measures against itself.
+    /// Measures `subject` and leaves the files, in which it is called `called`, with what
+    /// was `found` of its plate. `again` is that plate, read twice, if there is one to tell
+    /// what footage measures against itself.
     pub(super) fn leave(
         &self,
         subject: &mut Subject<'_>,
         again: Option<(&mut SharedPlate<'_>, &mut SharedPlate<'_>)>,
-        found: Option<&Suitability>,
+        (found, called): (Option<&Suitability>, Called),
         task: Task<'_>,
         watch: &dyn Watch,
     ) -> Result<Report, JobError> {
@@ -162,7 +165,7 @@ impl Looks {
                 .then(|| Album::new(frames)),
             page: match &self.page {
                 Some(path) => {
-                    let page = Page::new(frames, info.fps);
+                    let page = Page::new(called.titles, frames, info.fps);
                     Some(page.map_err(|e| JobError::writing(path, &e))?)
                 }
                 None => None,
@@ -172,8 +175,12 @@ impl Looks {
                 .as_ref()
                 .map(|path| Movie::new(path, frames, info.fps)),
             failed: None,
+            offset: called.offset,
         };
         let mut measured = report_to(subject, &mut views, task)?;
+        for number in [&mut measured.output.first, &mut measured.output.last] {
+            *number = number.saturating_sub(called.offset);
+        }
         measured.reference = match again {
             Some((plate, again)) => reference(plate, again, subject.camera, task)?,
             None => None,
@@ -225,6 +232,51 @@ pub(super) struct Known<'a> {
     pub matte: Option<Matte>,
     /// What cannot be measured.
     pub missing: Vec<Missing>,
+    pub called: Called,
+}
+
+/// What a sequence and its frames are called, to people.
+pub(super) struct Called {
+    pub titles: Titles,
+    /// What is taken from the numbers that frames have in their take to come to those of
+    /// their files.
+    pub offset: i32,
+}
+
+impl Called {
+    /// The frames `files` of the take that `job` makes from `plate`, which may be named in
+    /// other words than the job's.
+    pub fn of(job: &Job, files: &Path, plate: &Path, offset: i32) -> Self {
+        let (engine, mode) = (job.setup.engine.version(), job.setup.mode.name());
+        Self {
+            titles: Titles {
+                made: format!("engine {engine} in mode {mode}"),
+                ..Self::any(files, plate).titles
+            },
+            offset,
+        }
+    }
+
+    /// Frames `files` of which it is not known how they were made.
+    pub fn any(files: &Path, plate: &Path) -> Self {
+        Self {
+            titles: Titles {
+                sequence: pattern(files),
+                plate: pattern(plate),
+                made: String::new(),
+            },
+            offset: 0,
+        }
+    }
+}
+
+/// A sequence as it was named; where one of its files was, by its pattern.
+fn pattern(files: &Path) -> String {
+    let named = Sequence::parse(files).is_ok_and(|s| !s.is_single());
+    match Sequence::find(files) {
+        Ok(sequence) if !named => sequence.to_string(),
+        _ => files.display().to_string(),
+    }
 }
 
 /// Where the blocks of a plan meet, in time and in pictures as `info` tells.
@@ -263,6 +315,7 @@ struct Views {
     album: Option<Album>,
     movie: Option<Movie>,
     page: Option<Page>,
+    offset: i32,
     failed: Option<io::Error>,
 }
 
@@ -277,6 +330,7 @@ impl Viewer for Views {
     }
 
     fn output(&mut self, frame: i32, index: usize, picture: &Encoded) {
+        let frame = frame.saturating_sub(self.offset);
         if let Some(album) = &mut self.album {
             album.output(frame, index, picture);
         }

@@ -6,7 +6,7 @@ use super::error::JobError;
 use super::frames::{self, Work};
 use super::latents;
 use super::provenance::Origin;
-use super::report::Known;
+use super::report::{Called, Known};
 use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::spec::Job;
@@ -174,6 +174,7 @@ pub(super) fn frames(
             found: found.as_ref(),
             matte: open_matte()?,
             missing: Vec::new(),
+            called: Called::of(job, &job.out, &job.plate, 0),
         };
         job.looks
             .leave_take(&mut output, &shared, known, task, watch)?;

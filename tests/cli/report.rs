@@ -211,6 +211,15 @@ fn a_take_leaves_its_report() {
         assert!(part.starts_with("data:"), "{}", &part[..part.len().min(40)]);
     }
     assert_eq!(page.matches("<video").count(), 2);
+    let plate = plate();
+    for told in [
+        "<title>o.####.exr, frames 1001-1060 - Longtake report</title>",
+        "<h1>o/o.####.exr, frames 1001-1060</h1>",
+        &format!("<br>plate: {plate}<br>made by: engine plate "),
+        " in mode extend</p>",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
     let from = page.find("id=\"report\">").unwrap() + 12;
     let to = from + page[from..].find("</script>").unwrap();
     let told: Json = serde_json::from_str(&page[from..to].replace("<\\/", "</")).unwrap();

@@ -45,7 +45,7 @@ pub use ghost::{GhostPlate, Ghosts};
 pub use grain::GrainLevel;
 pub use measures::{Measures, Verdict};
 pub use movie::Movie;
-pub use page::Page;
+pub use page::{Page, Titles};
 pub use pass::{report, report_to};
 pub use profile::{Profile, Profiler};
 pub use raster::{Colour, LETTER, Raster};

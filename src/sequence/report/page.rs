@@ -39,8 +39,20 @@ bar.oninput=()=>{const t=bar.value*out.duration;out.currentTime=t;\
 if(plate&&plate.duration)plate.currentTime=t%plate.duration};\
 out.ontimeupdate=show}";
 
+/// What the page calls the things that it shows, as people know them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Titles {
+    /// The sequence, by the pattern of its files.
+    pub sequence: String,
+    /// The plate, likewise; empty where there is none.
+    pub plate: String,
+    /// How the sequence was made, in words; empty where that is not known.
+    pub made: String,
+}
+
 /// Gathers the page while frames are measured.
 pub struct Page {
+    titles: Titles,
     folder: tempfile::TempDir,
     plate: Option<Movie>,
     output: Option<Movie>,
@@ -50,13 +62,14 @@ pub struct Page {
 }
 
 impl Page {
-    /// For a sequence of `frames` frames at `fps`. The players' movies are made
-    /// in a folder of the system's, with ffmpeg where it is installed.
+    /// For a sequence of `frames` frames at `fps`, of which `titles` tells. The players'
+    /// movies are made in a folder of the system's, with ffmpeg where it is installed.
     ///
     /// # Errors
     /// Where there is no such folder.
-    pub fn new(frames: usize, fps: f64) -> io::Result<Self> {
+    pub fn new(titles: Titles, frames: usize, fps: f64) -> io::Result<Self> {
         Ok(Self {
+            titles,
             folder: tempfile::tempdir()?,
             plate: None,
             output: None,
@@ -74,14 +87,8 @@ impl Page {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let o = &report.output;
-        let mut html = format!(
-            "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <title>Longtake report, frames {0}-{1}</title><style>{STYLE}</style></head>\
-             <body data-fps=\"{2}\" data-first=\"{0}\"><h1>Frames {0}-{1}</h1>\
-             <p class=\"faint\">{3} x {4}, {2} frames a second</p><div class=\"players\">",
-            o.first, o.last, o.fps, o.width, o.height
-        );
+        let mut html = self.head(report);
+        html.push_str("<div class=\"players\">");
         let mut moves = false;
         for (name, label, movie) in [
             ("plate", "plate, over and over", self.plate.take()),
@@ -151,6 +158,38 @@ impl Page {
             report.json().replace("</", "<\\/"),
         );
         Ok(html)
+    }
+
+    /// All before the players: what is shown, of which plate, how it was made.
+    fn head(&self, report: &Report) -> String {
+        let o = &report.output;
+        let Titles {
+            sequence,
+            plate,
+            made,
+        } = &self.titles;
+        // A tab shows the beginning only, so the folders of the name are left out there.
+        let file = sequence.rsplit(['/', '\\']).next().unwrap_or_default();
+        let frames = format!("frames {}-{}", o.first, o.last);
+        let mut html = format!(
+            "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <title>{}, {frames} - Longtake report</title><style>{STYLE}</style></head>\
+             <body data-fps=\"{}\" data-first=\"{}\"><h1>{}, {frames}</h1>",
+            escaped(file),
+            o.fps,
+            o.first,
+            escaped(sequence),
+        );
+        let size = format!("{} x {}, {:.6}", o.width, o.height, o.fps);
+        let size = size.trim_end_matches('0').trim_end_matches('.');
+        let _ = write!(html, "<p class=\"faint\">{size} frames a second");
+        for (what, name) in [("plate", plate), ("made by", made)] {
+            if !name.is_empty() {
+                let _ = write!(html, "<br>{what}: {}", escaped(name));
+            }
+        }
+        html.push_str("</p>");
+        html
     }
 
     fn push(

@@ -77,6 +77,25 @@ fn the_page_shows_frames_measures_and_slices() {
     assert_eq!(back, page.rgb);
 }
 
+#[test]
+fn names_on_the_page_are_text_whatever_they_hold() {
+    let mut plate = Clip::waves(4);
+    let mut output = plate.retimed(&[0, 1, 2]);
+    let report = measure(&mut output, &mut plate, 0, false, None);
+    let titles = Titles {
+        sequence: "a&b/<script>o</script>.####.exr".to_owned(),
+        plate: "p<b>.####.exr".to_owned(),
+        made: String::new(),
+    };
+    let page = || Page::new(titles.clone(), 3, 24.0 / 1.001).unwrap();
+    let html = page().html(&report, &[]).unwrap();
+    assert!(html.contains("<h1>a&amp;b/&lt;script>o&lt;/script>.####.exr, frames 1-3</h1>"));
+    assert!(html.contains("<br>plate: p&lt;b>.####.exr</p>"));
+    assert!(!html.contains("made by"));
+    // The same take comes to the same page.
+    assert_eq!(html, page().html(&report, &[]).unwrap());
+}
+
 /// Reads what is written on paper, letters lying at multiples of their width. Lines that
 /// run over others or over the edge are not read.
 fn read(picture: &Raster) -> String {
