@@ -4,23 +4,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::JobError;
+use super::error::{JobError, Kind};
 use super::paths;
 use super::report::{Called, Known};
 use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::sources::Sources;
 use super::spec::{Draft, Job};
-use super::traced::trace;
+use super::traced::{Traced, trace};
 use super::watch::{Event, Noticing, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Use, suitability};
 use crate::engine::{self, AnyEngine};
 use crate::frame::{
-    Compression, FilePlate, FrameError, Picture, PlateInfo, PlateOptions, PlateReader, SampleDepth,
-    Sequence, Transfer, Warning, recoded,
+    Compression, FilePlate, FrameError, FrameRange, Picture, PlateInfo, PlateOptions, PlateReader,
+    SampleDepth, Sequence, Transfer, Warning, recoded,
 };
-use crate::sequence::report::{Missing, Report, Subject};
+use crate::sequence::report::{Missing, Report, ReportError, Subject};
 use crate::sequence::{Colour, Take};
 use crate::store::Vault;
 
@@ -49,10 +49,34 @@ fn follow(
 }
 
 /// A sequence in the encoding of its plate, in which a camera's motion is taken out of
-/// both.
+/// both, its frames numbered as in their take.
 struct Encoding {
     files: FilePlate,
     info: PlateInfo,
+    /// What is added to the numbers of the files.
+    offset: i32,
+}
+
+impl Encoding {
+    /// The same, its frames numbered `offset` higher than the files.
+    fn numbered(self, offset: i32) -> Result<Self, JobError> {
+        let range = self.files.info().range;
+        let ends = [range.first, range.last].map(|end| end.checked_add(offset));
+        let range = match ends {
+            [Some(first), Some(last)] => FrameRange::new(first, last),
+            _ => None,
+        };
+        let range = range.ok_or_else(|| {
+            let text = "the numbers that the frames have in their take are none";
+            JobError::new(Kind::Unreadable, text)
+        })?;
+        let info = PlateInfo { range, ..self.info };
+        Ok(Self {
+            info,
+            offset,
+            ..self
+        })
+    }
 }
 
 impl PlateReader for Encoding {
@@ -61,19 +85,34 @@ impl PlateReader for Encoding {
     }
 
     fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
-        let picture = self.files.read(frame)?;
+        let picture = self.files.read(frame.saturating_sub(self.offset))?;
         let names = self.info.channels.iter().map(String::as_str);
         let (from, to) = (self.files.info().transfer, self.info.transfer);
         Ok(recoded(&picture, names, from, to))
     }
 
     fn prefetch(&mut self, frames: &[i32]) {
-        self.files.prefetch(frames);
+        let shift = |f: &i32| f.saturating_sub(self.offset);
+        let frames: Vec<i32> = frames.iter().map(shift).collect();
+        self.files.prefetch(&frames);
     }
 
     fn take_warnings(&mut self) -> Vec<Warning> {
         self.files.take_warnings()
     }
+}
+
+/// Opens the frames `files` of a sequence.
+fn open_files(files: &Path, options: &PlateOptions) -> Result<FilePlate, JobError> {
+    FilePlate::open(files, options).map_err(|error| match error {
+        FrameError::Missing { frame, have } => JobError::new(
+            Kind::Missing,
+            format!(
+                "frame {frame} of the sequence is missing; {have}: supply it ('longtake generate' as before makes what is missing), or measure the parts in folders of their own"
+            ),
+        ),
+        other => other.into(),
+    })
 }
 
 /// Opens the frames `files` of a sequence whose plate is `plate` and lies at `of`, to be
@@ -88,14 +127,15 @@ fn open(
     let kind = |path: &Path| Sequence::find(path).map(|s| s.extension()).ok();
     // Files of the plate's own kind hold what it holds.
     let alike = (kind(files) == kind(of)).then_some(plate.header().transfer);
-    let output = FilePlate::open(
+    let transfer = match colour {
+        Some(colour) => Some(colour.transfer()),
+        None => alike,
+    };
+    let output = open_files(
         files,
         &PlateOptions {
             fps: options.fps,
-            transfer: match colour {
-                Some(colour) => Some(colour.transfer()),
-                None => alike,
-            },
+            transfer,
             ..PlateOptions::default()
         },
     )?;
@@ -111,7 +151,11 @@ fn open(
         transfer,
         ..files.info().clone()
     };
-    Ok(Encoding { files, info })
+    Ok(Encoding {
+        files,
+        info,
+        offset: 0,
+    })
 }
 
 /// Measures the sequence `files` against the plate that `draft` names. What its frames
@@ -129,7 +173,7 @@ pub fn measure(
 ) -> Result<Report, JobError> {
     let watch = &Noticing(watch);
     match trace(files, &draft) {
-        Ok(job) => measure_take(files, &draft, &job, cancel, watch),
+        Ok(traced) => measure_take(files, &draft, traced, cancel, watch),
         Err(why) => measure_any(files, draft, why, cancel, watch),
     }
 }
@@ -153,10 +197,12 @@ const NEEDS_TAKE: [&str; 11] = [
 fn measure_take(
     files: &Path,
     draft: &Draft,
-    job: &Job,
+    traced: Traced,
     cancel: &Cancel,
     watch: &dyn Watch,
 ) -> Result<Report, JobError> {
+    let Traced { job, offset } = traced;
+    let job = &job;
     device::limit(job.threads.unwrap_or(0));
     let task = Task {
         cancel,
@@ -169,7 +215,8 @@ fn measure_take(
         &job.plate,
         &job.options,
         job.colour.as_ref(),
-    )?;
+    )?
+    .numbered(offset)?;
     let mut sources = Sources::of(&job.values);
     sources.add(Sequence::find(files), "a frame of the sequence");
     job.looks.check(sources)?;
@@ -244,7 +291,7 @@ fn measure_take(
         found: found.as_ref(),
         matte: Shot::scaled_matte(job)?,
         missing: missing.into_iter().collect(),
-        called: Called::of(job, files, &named_plate(draft, job), 0),
+        called: Called::of(job, files, &named_plate(draft, job), offset),
     };
     job.looks
         .leave_take(&mut output, &plate, known, task, watch)
@@ -269,6 +316,17 @@ fn measure_any(
     watch: &dyn Watch,
 ) -> Result<Report, JobError> {
     let mut sources = Sources::of(draft.values());
+    if draft.values().text("plate").is_empty() {
+        // What is not there or no picture is told as that.
+        open_files(files, &PlateOptions::default())?;
+        let files = files.display();
+        return Err(JobError::new(
+            Kind::Usage,
+            format!(
+                "{files} does not tell its plate ({why}): give it, as in --plate plate.####.exr, to measure what can be without"
+            ),
+        ));
+    }
     let sight = draft.sight()?;
     device::limit(sight.threads.unwrap_or(0));
     let colour = sight.colour.as_ref();
@@ -276,6 +334,18 @@ fn measure_any(
     let mut output = open(files, &plate, &sight.plate, &sight.options, colour)?;
     if let Some(ways) = colour.and_then(|c| c.ways.as_ref()) {
         plate = plate.converted(&sight.plate, ways.read.clone())?;
+    }
+    let size = |info: &PlateInfo| (info.width, info.height);
+    let [output_size, plate_size] = [output.info(), plate.info()].map(size);
+    if output_size != plate_size {
+        let error = ReportError::Size {
+            output: output_size,
+            plate: plate_size,
+        };
+        return Err(JobError::new(
+            Kind::Mismatch,
+            format!("{error} (it is not measured as a take of Longtake: {why})"),
+        ));
     }
     sources.add(Sequence::find(files), "a frame of the sequence");
     sight.looks.check(sources)?;

@@ -85,16 +85,39 @@ impl Provenance {
         Ok(draft)
     }
 
-    /// Whether this is of the same take as `other`.
-    pub(super) fn is_beside(&self, other: &Self) -> bool {
-        self.engine == other.engine
-            && self.longtake == other.longtake
-            && self.weights == other.weights
-            && self.plate_hash == other.plate_hash
-            && self.matte_hash == other.matte_hash
-            && self.guide_hash == other.guide_hash
-            && self.file_hashes == other.file_hashes
-            && self.parameters_hash == other.parameters_hash
+    /// In what this is of another take than `other`, in words; `None` where both are of
+    /// one.
+    pub(super) fn differs(&self, other: &Self) -> Option<String> {
+        let made_by = |of: &Self| format!("{}, longtake {}", of.engine, of.longtake);
+        if made_by(self) != made_by(other) {
+            return Some(format!(
+                "made by {} and not by {}",
+                made_by(self),
+                made_by(other)
+            ));
+        }
+        if let Some(what) = self.other_files(other).or_else(|| other.other_files(self)) {
+            return Some(format!("of other files of {what}"));
+        }
+        if self.parameters_hash == other.parameters_hash {
+            return None;
+        }
+        let of = |told: &Self, name: &String| {
+            let value = told.parameters.get(name);
+            value.map_or_else(|| "none".to_owned(), ToString::to_string)
+        };
+        // Where files lie does not count, what they hold was compared.
+        let is_file = |name: &str| {
+            let param = options().ok().and_then(|o| o.param(name));
+            param.is_some_and(|p| p.kind == ParamKind::File)
+        };
+        let names = self.parameters.keys().chain(other.parameters.keys());
+        let mut names = names.filter(|name| !is_file(name));
+        let differing = names.find(|n| self.parameters.get(*n) != other.parameters.get(*n));
+        Some(differing.map_or_else(
+            || "of other parameters".to_owned(),
+            |name| format!("{name} {} and not {}", of(self, name), of(other, name)),
+        ))
     }
 
     /// That `found`, which was made from the files that are there now, is made from others

@@ -31,15 +31,23 @@ const OWN: [&str; 6] = [
     "threads",
 ];
 
+/// What the frames of a sequence tell of their take.
+pub(super) struct Traced {
+    /// The job that made them.
+    pub job: Job,
+    /// What is added to the numbers of the files to come to those of the take.
+    pub offset: i32,
+}
+
 /// The job that made the frames `files`, as these tell, measured as `draft` says.
 ///
 /// # Errors
 /// In words for a person why that is not known: the frames tell nothing, or differing
 /// things; another version made them; plate, matte or model are others or gone; `draft`
 /// says otherwise than they do.
-pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Job, String> {
+pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Traced, String> {
     let words = |e: JobError| e.message;
-    let told = told(files)?;
+    let Told { take: told, offset } = told(files)?;
     let place = paths::absolute(files).map_err(words)?;
     let folder = place.parent().unwrap_or(Path::new(""));
     let mut own = told.draft(folder).map_err(words)?;
@@ -68,40 +76,53 @@ pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Job, String> {
         )),
         None => {
             drop(shot);
-            Ok(job)
+            Ok(Traced { job, offset })
         }
     }
 }
 
+/// What all frames of a sequence tell alike.
+struct Told {
+    /// What the first frame tells.
+    take: Provenance,
+    /// What is added to the number of a file to come to that of the take.
+    offset: i32,
+}
+
 /// What all of `files` tell alike.
-fn told(files: &Path) -> Result<Provenance, String> {
+fn told(files: &Path) -> Result<Told, String> {
     let sequence = Sequence::find(files).map_err(|e| e.to_string())?;
     if !matches!(sequence.extension().as_str(), "exr" | "png") {
         return Err("only EXR and PNG frames tell which take they are of".to_owned());
     }
-    let mut first: Option<Provenance> = None;
+    let mut first: Option<Told> = None;
     for (number, path) in sequence.files().map_err(|e| e.to_string())? {
         let own = provenance(&path).map_err(|e| e.message)?;
-        if own.frame != number {
-            return Err(format!(
-                "{} says that it is frame {} of its take: it was renumbered",
-                path.display(),
-                own.frame
-            ));
+        let offset = own.frame.checked_sub(number);
+        let astray = format!(
+            "{} says that it is frame {} of its take, which the numbers of the other files do not lead to: frames were renumbered one by one, give them their numbers back",
+            path.display(),
+            own.frame
+        );
+        let Some(offset) = offset else {
+            return Err(astray);
+        };
+        let Some(told) = &first else {
+            first = Some(Told { take: own, offset });
+            continue;
+        };
+        if offset != told.offset {
+            return Err(astray);
         }
-        match &first {
-            Some(first) if !own.is_beside(first) => {
-                return Err(format!(
-                    "{} is of another take than the frames before it",
-                    path.display()
-                ));
-            }
-            Some(_) => {}
-            None => first = Some(own),
+        if let Some(what) = own.differs(&told.take) {
+            return Err(format!(
+                "{} is of another take than the frames before it, {what}: make all with the same options, or measure each take in a folder of its own",
+                path.display()
+            ));
         }
     }
     let told = first.ok_or_else(|| "there are no frames".to_owned())?;
-    let made_by = format!("{}, longtake {}", told.engine, told.longtake);
+    let made_by = format!("{}, longtake {}", told.take.engine, told.take.longtake);
     check_version(&made_by)
         .map_err(|_| format!("it was made by {made_by} and this is another version"))?;
     Ok(told)

@@ -101,6 +101,8 @@ fn a_report_of_differing_sizes_is_refused() {
     assert!(made.unwrap().success());
     let out = work.run(&["report", "half/o.####.png", "--plate", &plate]);
     assert_eq!(out.code, 5, "{}", out.stderr);
+    // Why it is not taken for a proxy of a take.
+    assert!(out.stderr.contains("not written by Longtake"));
 }
 
 #[test]
@@ -171,7 +173,73 @@ fn a_report_alone_knows_of_a_take_what_its_frames_tell() {
     assert!(told.contains("fps '25'"), "{told}");
     std::fs::rename(work.path("part/o.1080.exr"), work.path("part/o.1049.exr")).unwrap();
     let told = why(&format!("report part/o.####.exr --plate {plate}"));
-    assert!(told.contains("frame 1080"), "{told}");
+    assert!(told.contains("one by one"), "{told}");
+}
+
+#[test]
+fn a_report_alone_of_frames_that_pipelines_have_moved_about() {
+    let work = Work::new();
+    let plate = plate();
+    let take = format!("--plate {plate} --frames 1001-1056 --pixel-type 8bit");
+    work.generate(&format!(
+        "{take} --out o/o.####.png --report own.json --seed 4"
+    ));
+    work.generate(&format!("{take} --out other/o.####.png --only 1054-1056"));
+    let copy = |from: &str, to: &str, frames: std::ops::RangeInclusive<i32>, less: i32| {
+        std::fs::create_dir_all(work.path(to)).unwrap();
+        for frame in frames {
+            let from = work.path(from).join(format!("o.{frame:04}.png"));
+            let number = frame - less;
+            let to = work.path(to).join(format!("o.{number:04}.png"));
+            std::fs::copy(from, to).unwrap();
+        }
+    };
+    let report = |folder: &str| {
+        let files = format!("{folder}/o.####.png");
+        work.run(&["report", &files, "--report", "r.json", "--page", "r.html"])
+    };
+    let read = |name: &str| -> Json { serde_json::from_slice(&work.bytes(name)).unwrap() };
+
+    // Numbered from 1 and not from 1001, all is measured as of the take, and frames are
+    // told by the numbers that they have now.
+    copy("o", "moved", 1001..=1056, 1000);
+    let out = report("moved");
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    let (own, moved) = (read("own.json"), read("r.json"));
+    assert_eq!(moved["missing"], serde_json::json!([]));
+    assert_eq!(moved["measures"]["kept"], 0.0);
+    let at = |r: &Json, curve: &str| -> Vec<u64> {
+        let points = r["curves"][curve].as_array().unwrap();
+        points.iter().map(|p| p[0].as_u64().unwrap()).collect()
+    };
+    for curve in ["borders", "ghosts", "switches"] {
+        assert_eq!(at(&own, curve), at(&moved, curve), "{curve}");
+    }
+    assert_eq!(
+        (&moved["output"]["first"], &moved["output"]["last"]),
+        (&1.into(), &56.into())
+    );
+    let page = String::from_utf8(work.bytes("r.html")).unwrap();
+    assert!(page.contains("<h1>moved/o.####.png, frames 1-56</h1>"));
+    assert!(page.contains(" in mode extend</p>"));
+    assert!(page.contains("plate.####.png<br>"));
+
+    // Of two takes, and without their plate, it is said which and what to do.
+    copy("o", "two", 1001..=1053, 0);
+    copy("other", "two", 1054..=1056, 0);
+    let out = report("two");
+    assert_eq!(out.code, 2, "{}", out.stderr);
+    for words in ["o.1054.png", "seed 0 and not 4", "--plate"] {
+        assert!(out.stderr.contains(words), "{words}: {}", out.stderr);
+    }
+
+    // A gap.
+    std::fs::remove_file(work.path("o/o.1055.png")).unwrap();
+    let out = report("o");
+    assert_eq!(out.code, 3, "{}", out.stderr);
+    for words in ["frame 1055 of the sequence", "1001-1054, 1056", "generate"] {
+        assert!(out.stderr.contains(words), "{words}: {}", out.stderr);
+    }
 }
 
 #[test]
