@@ -201,7 +201,11 @@ fn measure_take(
     cancel: &Cancel,
     watch: &dyn Watch,
 ) -> Result<Report, JobError> {
-    let Traced { job, offset } = traced;
+    let Traced {
+        job,
+        offset,
+        mut missing,
+    } = traced;
     let job = &job;
     device::limit(job.threads.unwrap_or(0));
     let task = Task {
@@ -229,10 +233,10 @@ fn measure_take(
         && job.colour.as_ref().is_none_or(|c| c.ways.is_none())
         && holds(&output.files) == holds(&shot.plate)
         && !matches!(job.compression, Compression::Dwaa(_));
-    let missing = (!exact).then(|| Missing {
+    missing.extend((!exact).then(|| Missing {
         measures: vec!["kept".to_owned(), "outside".to_owned()],
         why: "the files hold their samples otherwise than the plate's do, so that bits cannot be compared".to_owned(),
-    });
+    }));
     let full = SharedPlate::new(shot.plate, 1, job.setup.memory, watch);
     let store = job.setup.disk_store();
     let vault: &dyn Vault = match &store {
@@ -290,7 +294,7 @@ fn measure_take(
         edit,
         found: found.as_ref(),
         matte: Shot::scaled_matte(job)?,
-        missing: missing.into_iter().collect(),
+        missing,
         called: Called::of(job, files, &named_plate(draft, job), offset),
     };
     job.looks

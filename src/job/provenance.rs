@@ -57,6 +57,11 @@ pub struct Provenance {
     /// several files in one parameter, in order.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub file_hashes: BTreeMap<String, String>,
+    /// Frames in a block of the plan that it was made by (`blockFrames`). Pixels do not
+    /// depend on it, so it is none of `parameters`; a report looks at where blocks meet.
+    /// Frames made before it was told have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_frames: Option<i64>,
     /// Names the parameters, wherever plate and matte lie.
     pub parameters_hash: String,
     /// The parameters that a frame depends on. Paths are told from the frame's folder
@@ -81,6 +86,9 @@ impl Provenance {
                 _ => value.clone(),
             };
             draft.set(name, value)?;
+        }
+        if let Some(frames) = self.block_frames {
+            draft.set("blockFrames", Value::Int(frames))?;
         }
         Ok(draft)
     }
@@ -177,6 +185,7 @@ impl Origin {
             matte_hash: shot.contents.matte.map(short),
             guide_hash: shot.contents.guide.map(short),
             file_hashes: file_hashes(job, &parameters)?,
+            block_frames: Some(job.values.int("blockFrames")),
             parameters_hash: short(blake3::hash(said.as_bytes())),
             parameters,
         }))

@@ -130,6 +130,14 @@ impl Looks {
             out: e.out.iter().skip(skipped).copied().collect(),
             ..e.clone()
         });
+        let mut borders = borders(plan, plate.info());
+        if missing
+            .iter()
+            .flat_map(|m| &m.measures)
+            .any(|m| m == "seam_block")
+        {
+            borders.frames.clear();
+        }
         let mut subject = Subject {
             output,
             plate: Some(&mut plate.clone()),
@@ -139,7 +147,7 @@ impl Looks {
             source: edit.is_some().then_some(&indices),
             camera: camera.as_ref(),
             exposure: exposure.as_ref(),
-            borders: borders(plan, plate.info()),
+            borders,
             missing,
         };
         let halves = (&mut plate.clone(), &mut plate.clone());

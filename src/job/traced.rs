@@ -11,6 +11,8 @@ use super::spec::{Draft, Job};
 use super::version::check_version;
 use crate::frame::Sequence;
 use crate::manifest::Value;
+use crate::sequence::estimate::BLOCK;
+use crate::sequence::report::Missing;
 
 /// What a report and the take that it is of both say.
 const SHARED: [&str; 6] = [
@@ -37,6 +39,8 @@ pub(super) struct Traced {
     pub job: Job,
     /// What is added to the numbers of the files to come to those of the take.
     pub offset: i32,
+    /// What cannot be told of them nonetheless.
+    pub missing: Vec<Missing>,
 }
 
 /// The job that made the frames `files`, as these tell, measured as `draft` says.
@@ -47,7 +51,11 @@ pub(super) struct Traced {
 /// says otherwise than they do.
 pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Traced, String> {
     let words = |e: JobError| e.message;
-    let Told { take: told, offset } = told(files)?;
+    let Told {
+        take: told,
+        offset,
+        blocks_differ,
+    } = told(files)?;
     let place = paths::absolute(files).map_err(words)?;
     let folder = place.parent().unwrap_or(Path::new(""));
     let mut own = told.draft(folder).map_err(words)?;
@@ -76,7 +84,17 @@ pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Traced, String> {
         )),
         None => {
             drop(shot);
-            Ok(Traced { job, offset })
+            let missing = blocks_differ.map(|[a, b]| Missing {
+                measures: vec!["seam_block".to_owned()],
+                why: format!(
+                    "some frames were made in blocks of {a} and some of {b} frames, so that it is not known where blocks meet: make all with one blockFrames"
+                ),
+            });
+            Ok(Traced {
+                job,
+                offset,
+                missing: missing.into_iter().collect(),
+            })
         }
     }
 }
@@ -87,6 +105,8 @@ struct Told {
     take: Provenance,
     /// What is added to the number of a file to come to that of the take.
     offset: i32,
+    /// Two lengths of blocks, where frames tell differing ones.
+    blocks_differ: Option<[i64; 2]>,
 }
 
 /// What all of `files` tell alike.
@@ -107,8 +127,12 @@ fn told(files: &Path) -> Result<Told, String> {
         let Some(offset) = offset else {
             return Err(astray);
         };
-        let Some(told) = &first else {
-            first = Some(Told { take: own, offset });
+        let Some(told) = &mut first else {
+            first = Some(Told {
+                take: own,
+                offset,
+                blocks_differ: None,
+            });
             continue;
         };
         if offset != told.offset {
@@ -120,12 +144,22 @@ fn told(files: &Path) -> Result<Told, String> {
                 path.display()
             ));
         }
+        let blocks = [&told.take, &own].map(blocks_of);
+        if blocks[0] != blocks[1] {
+            told.blocks_differ = Some(blocks);
+        }
     }
     let told = first.ok_or_else(|| "there are no frames".to_owned())?;
     let made_by = format!("{}, longtake {}", told.take.engine, told.take.longtake);
     check_version(&made_by)
         .map_err(|_| format!("it was made by {made_by} and this is another version"))?;
     Ok(told)
+}
+
+/// Frames in the blocks that `told` was made in.
+fn blocks_of(told: &Provenance) -> i64 {
+    // Frames from before it was told were made in blocks of the default, as a rule.
+    told.block_frames.unwrap_or(BLOCK as i64)
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ fn a_report_alone_knows_of_a_take_what_its_frames_tell() {
     };
     let plate = plate();
     let take = format!("--plate {plate} --frames 1001-1080 --fps 25");
-    for (folder, more) in [("o", ""), ("half", " --scale 1/2")] {
+    for (folder, more) in [("o", ""), ("half", " --scale 1/2 --block-frames 10")] {
         work.generate(&format!(
             "{take}{more} --out {folder}/o.####.exr --pixel-type float --report own.json"
         ));
@@ -137,12 +137,14 @@ fn a_report_alone_knows_of_a_take_what_its_frames_tell() {
                 .is_none_or(|(a, b)| (a - b).abs() < 2e-3 * a.abs().max(1.0));
             assert!(near && a.is_some() == b.is_some(), "{what}: {a:?}, {b:?}");
         }
-        let borders = own["curves"]["borders"].as_array().unwrap().len();
-        assert!(borders > 0);
-        assert_eq!(
-            alone["curves"]["borders"].as_array().unwrap().len(),
-            borders
-        );
+        // Blocks meet where they did, however long they were made.
+        let [of_own, of_alone] = [&own, &alone].map(|r| {
+            let borders = r["curves"]["borders"].as_array().unwrap().clone();
+            let at = borders.iter().map(|b| b[0].as_u64().unwrap());
+            at.collect::<Vec<_>>()
+        });
+        assert_eq!(of_own, of_alone);
+        assert_eq!(of_own.len(), if folder == "o" { 2 } else { 4 });
     }
 
     // A part of it is told as that.
@@ -153,6 +155,21 @@ fn a_report_alone_knows_of_a_take_what_its_frames_tell() {
     }
     run("report part/o.####.exr --report part.json");
     assert!(read("part.json")["measures"]["spurious"].is_number());
+
+    // Of one in blocks of differing lengths it is not known where they meet.
+    work.generate(&format!(
+        "{take} --out mixed/o.####.exr --pixel-type float --only 1071-1080 --block-frames 10"
+    ));
+    for frame in 1050..=1070 {
+        let name = format!("o.{frame}.exr");
+        std::fs::copy(work.path("o").join(&name), work.path("mixed").join(name)).unwrap();
+    }
+    run("report mixed/o.####.exr --report mixed.json");
+    let mixed = read("mixed.json");
+    assert!(mixed["measures"]["seam_block"].is_null());
+    assert!(mixed["measures"]["spurious"].is_number());
+    let why = mixed["missing"].to_string();
+    assert!(why.contains("of 24 and some of 10 frames"), "{why}");
 
     // What tells nothing, or tells of others, is measured as any sequence is, and why that
     // is so is said.

@@ -109,6 +109,8 @@ fn text(told: &Provenance) -> String {
     ] {
         lines.extend(hash.clone().map(|h| (name, h)));
     }
+    let blocks = told.block_frames.map(|n| format!("{n} frames each"));
+    lines.extend(blocks.map(|b| ("blocks", b)));
     lines.push(("parameters", told.parameters_hash.clone()));
     let mut out: Vec<String> = lines.iter().map(|(a, b)| format!("{a:<11}{b}")).collect();
     let widest = told.parameters.keys().map(String::len).max().unwrap_or(0);
