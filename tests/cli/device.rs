@@ -10,7 +10,7 @@ use crate::work::{FOOTAGE, Outcome, Work, plate};
 
 /// Kernels that the trial launches before a GPU is used, as a variable of the emulation has
 /// it.
-const TRIAL: &str = "8";
+const TRIAL: &str = "12";
 
 /// Runs `generate` with the driver of the emulation and `faults`; none where it could
 /// not be built.

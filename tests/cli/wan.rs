@@ -174,6 +174,8 @@ fn a_matte_is_filled_a_plate_goes_on_and_a_guide_is_followed() {
         "fill.####.png",
         "--size",
         "64x32",
+        "--block-frames",
+        "4",
         "--json",
     ]));
     assert_eq!(out.code, 0, "{}", out.stderr);
