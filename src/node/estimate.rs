@@ -17,7 +17,9 @@ use super::shelf::Shelf;
 use crate::engine::AnyEngine;
 use crate::frame::{PlateInfo, Transfer};
 use crate::sequence::Names;
-use crate::sequence::estimate::{BLOCK, Estimate, Known, Machine, Output, Scope, threads_here};
+use crate::sequence::estimate::{
+    BLOCK, Estimate, Known, Machine, Output, RESULTS, Scope, threads_here,
+};
 use crate::store::Vault as _;
 
 /// Whether this process has measured its machine, or is about it, with each engine.
@@ -53,11 +55,17 @@ pub(super) fn sentence(scene: &Scene, order: &Order, host: &mut dyn Host) -> Opt
         };
         scope.time(machine, found(order, &shelf), &output, reading)
     });
+    let mut needs = scope.needs(threads);
+    if matches!(setup.engine, AnyEngine::Plate(_)) {
+        // A host's process keeps what goes to the store in memory too.
+        let results = needs.store.min(RESULTS);
+        needs.memory = needs.memory.map(|bytes| bytes + results);
+    }
     let told = Estimate {
         blocks: scope.blocks(),
         time,
         threads,
-        needs: scope.needs(threads),
+        needs,
     };
     let later = match machine {
         None if measure(&setup.engine, shelf, threads) => {

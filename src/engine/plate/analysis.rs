@@ -118,7 +118,7 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
     let mut fingerprints = Vec::with_capacity(n);
     let (mut steps, mut not_finite) = (Vec::new(), Vec::new());
     let mut watch = Watch::new(&info);
-    let mut kept = Kept::new(&info);
+    let mut kept = Kept::new(&info, sources.matte.is_some());
     let mut before = None;
     for (i, frame) in info.range.iter().enumerate() {
         task.step("Reading the plate", i, n)?;
@@ -162,7 +162,7 @@ pub(super) fn analyse(sources: &mut Sources<'_>, task: Task<'_>) -> Result<Analy
     task.check()?;
     let steadied = watch
         .poses()
-        .map(|(poses, travel)| kept.steadied(&info, poses, travel));
+        .map(|(poses, travel)| kept.steadied((&colour, &matte), &info, poses, travel));
     Ok(Analysis {
         cols,
         rows,

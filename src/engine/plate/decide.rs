@@ -1,6 +1,7 @@
 //! Decides the edit list: what the timeline leaves free is solved stretch by
 //! stretch.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::PlateEngine;
@@ -33,10 +34,6 @@ pub(super) fn decide(
     let settings = &engine.settings;
     let steady = analysis.steadied(settings.steady).is_some();
     let exposure = Exposure::of(analysis, timeline, settings.level, steady);
-    let level = exposure
-        .as_ref()
-        .map(|e| analysis.levelled(e, timeline.plate, steady));
-    let analysis = level.as_ref().unwrap_or(analysis);
     let left_out = settings.left_out(timeline.plate)?;
     let mut walk = Walk {
         analysis,
@@ -97,7 +94,6 @@ fn undecided(
 
 /// Goes from span to span of a timeline.
 struct Walk<'a> {
-    /// Of the plate, levelled where it is to be.
     analysis: &'a Analysis,
     timeline: &'a Timeline,
     engine: &'a PlateEngine,
@@ -148,8 +144,7 @@ impl Walk<'_> {
 
     /// Keeps the matte out of sight in span `i`.
     fn cover(&mut self, i: usize, offset: i32) -> Result<(), EngineError> {
-        let analysis = self.analysis;
-        if analysis.matte.is_empty() {
+        if self.analysis.matte.is_empty() {
             return Err(EngineError::Request(
                 "fill needs a matte that covers what is to go: give one, of the plate's size and range"
                     .to_owned(),
@@ -161,7 +156,8 @@ impl Walk<'_> {
         }
         self.edit.matted = true;
         let plate = self.timeline.plate;
-        let features = Features::new(analysis, plate, self.steady);
+        let features = Features::new(&self.level(), plate, self.steady);
+        let analysis = self.analysis;
         let first = (plate.first - analysis.info.range.first).max(0) as usize;
         let cells = analysis.cells();
         let shift = from as i32;
@@ -225,10 +221,18 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// What is known of the plate, levelled where it is to be.
+    fn level(&self) -> Cow<'_, Analysis> {
+        match &self.edit.exposure {
+            Some(e) => Cow::Owned(self.analysis.levelled(e, self.timeline.plate, self.steady)),
+            None => Cow::Borrowed(self.analysis),
+        }
+    }
+
     fn made_ready(&self) -> Result<Ready, EngineError> {
         let (settings, mattes) = (&self.engine.settings, &self.engine.mattes);
         let mut ground = Ground::new(
-            self.analysis,
+            self.level(),
             self.timeline,
             self.steady,
             &self.left_out,

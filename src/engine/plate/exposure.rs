@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::Analysis;
 use super::cells::UNIT;
+use super::steadied::Steadied;
 use crate::device::install;
 use crate::engine::{Span, Timeline};
 use crate::frame::{FrameRange, Picture, PlateInfo, Transfer, to_display, to_linear};
@@ -182,16 +183,12 @@ fn inverse(exposure: Option<&[f32; 3]>) -> [f32; 3] {
 }
 
 impl Analysis {
-    /// The same of a plate whose frames `range` were levelled; of its cells those that
-    /// decisions are made on, as they are or steadied.
+    /// The same of a plate whose frames `range` were levelled, as decisions are made on it:
+    /// of its cells and matte those as they are or steadied, and nothing of the other.
     pub fn levelled(&self, exposure: &Exposure, range: FrameRange, steady: bool) -> Self {
-        let mut level = self.clone();
         let first = range.first - self.info.range.first;
         let (width, transfer) = (self.cells() * 3, self.info.transfer);
-        let colour = match &mut level.steadied {
-            Some(steadied) if steady => &mut steadied.colour,
-            _ => &mut level.colour,
-        };
+        let mut colour = self.colour(steady).to_vec();
         install(|| {
             let frames = colour.par_chunks_exact_mut(width).enumerate();
             frames.for_each(|(i, cells)| {
@@ -201,7 +198,30 @@ impl Analysis {
                 }
             });
         });
-        level
+        let matte = self.matte(steady).to_vec();
+        let (plain, steadied) = match &self.steadied {
+            Some(s) if steady => {
+                let steadied = Steadied {
+                    poses: s.poses.clone(),
+                    travel: s.travel,
+                    colour,
+                    matte,
+                };
+                (Default::default(), Some(steadied))
+            }
+            _ => ((colour, matte), None),
+        };
+        Self {
+            info: self.info.clone(),
+            cols: self.cols,
+            rows: self.rows,
+            colour: plain.0,
+            matte: plain.1,
+            fingerprints: self.fingerprints.clone(),
+            duplicates: self.duplicates.clone(),
+            not_finite: self.not_finite.clone(),
+            steadied,
+        }
     }
 }
 

@@ -40,6 +40,11 @@ pub(super) struct Features {
     pub(super) moving: Vec<bool>,
 }
 
+/// Bytes of the features of a cell in one frame, and of what a coarser grid is made from.
+pub(super) const CELL: u64 =
+    (size_of::<[i16; 8]>() + size_of::<[i16; 4]>() + size_of::<i16>()) as u64;
+pub(super) const COARSER: u64 = size_of::<[f32; 3]>() as u64;
+
 impl Features {
     /// The frames `range` of an analysed plate on its grid, as they are or
     /// steadied.
@@ -47,12 +52,11 @@ impl Features {
         let from = (range.first - analysis.info.range.first).max(0) as usize;
         let frames = range.count();
         let width = analysis.cells() * 3;
-        let colour: Vec<f32> = analysis.colour(steady)[from * width..(from + frames) * width]
-            .iter()
-            .map(|&c| f32::from(c) / UNIT)
-            .collect();
+        let colour = &analysis.colour(steady)[from * width..(from + frames) * width];
         let still = |t: usize| analysis.duplicates.contains(&((from + t) as u32));
-        Self::of(&colour, analysis.cols, analysis.rows, frames, &still)
+        // Read where it lies: a copy would be the half of what is made of it.
+        let at = |i: usize| f32::from(colour[i]) / UNIT;
+        Self::made(&at, analysis.cols, analysis.rows, frames, &still)
     }
 
     /// The same on a grid of at most `rows` rows.
@@ -65,7 +69,7 @@ impl Features {
         let from = (range.first - analysis.info.range.first).max(0) as usize;
         let frames = range.count();
         let rows = rows.min(analysis.rows);
-        let cols = ((analysis.cols * rows + analysis.rows / 2) / analysis.rows).max(1);
+        let cols = coarser_cols(analysis.cols, analysis.rows, rows);
         let width = analysis.cells() * 3;
         let (across, down) = (share(analysis.cols, cols), share(analysis.rows, rows));
         let mut colour = Vec::with_capacity(frames * cols * rows * 3);
@@ -92,8 +96,20 @@ impl Features {
         Self::of(&colour, cols, rows, frames, &still)
     }
 
+    /// Of `colour`, frame by frame three values a cell, 1 for white.
     pub(super) fn of(
         colour: &[f32],
+        cols: usize,
+        rows: usize,
+        frames: usize,
+        still: &dyn Fn(usize) -> bool,
+    ) -> Self {
+        Self::made(&|i| colour[i], cols, rows, frames, still)
+    }
+
+    /// The same of values that are asked for one by one.
+    fn made(
+        colour: &impl Fn(usize) -> f32,
         cols: usize,
         rows: usize,
         frames: usize,
@@ -102,7 +118,7 @@ impl Features {
         let cells = cols * rows;
         let at = |t: usize, c: usize| {
             let i = (t * cells + c) * 3;
-            [colour[i], colour[i + 1], colour[i + 2]].map(f64::from)
+            [i, i + 1, i + 2].map(|i| f64::from(colour(i)))
         };
         let natural = natural(&at, cols, rows, frames, still);
         let mean = natural.iter().sum::<f64>() / cells as f64;
@@ -180,6 +196,11 @@ impl Features {
     }
 }
 
+/// Columns of a grid of `fewer` rows that shows what one of `cols` by `rows` does.
+pub(super) fn coarser_cols(cols: usize, rows: usize, fewer: usize) -> usize {
+    ((cols * fewer + rows / 2) / rows).max(1)
+}
+
 /// Cells that are read together.
 const TOGETHER: usize = 16;
 
@@ -238,11 +259,9 @@ fn share(from: usize, to: usize) -> Vec<(usize, usize, Vec<f64>)> {
         .collect()
 }
 
-type At<'a> = &'a dyn Fn(usize, usize) -> [f64; 3];
-
 /// The plate's mean squared step around each cell; never 0.
 fn natural(
-    at: At<'_>,
+    at: &impl Fn(usize, usize) -> [f64; 3],
     cols: usize,
     rows: usize,
     frames: usize,
@@ -266,7 +285,12 @@ fn natural(
 }
 
 /// The plate's mean squared gradient around each cell.
-fn gradient(at: At<'_>, cols: usize, rows: usize, frames: usize) -> Vec<f64> {
+fn gradient(
+    at: &impl Fn(usize, usize) -> [f64; 3],
+    cols: usize,
+    rows: usize,
+    frames: usize,
+) -> Vec<f64> {
     let mut g = vec![0.0; cols * rows];
     let sampled: Vec<usize> = (0..frames).step_by(4).collect();
     for &t in &sampled {

@@ -1,10 +1,12 @@
 //! A plate made ready for deciding: on two grids, with what a jump between any two
 //! frames costs.
 
+use std::borrow::Cow;
+
 use super::analysis::Analysis;
 use super::carry::Level;
 use super::edit_list::LONGEST;
-use super::features::Features;
+use super::features::{Features, coarser_cols};
 use super::jumps::Jumps;
 use super::score::calmest;
 use crate::device::gpu::Choice;
@@ -13,6 +15,12 @@ use crate::engine::Timeline;
 
 /// Rows of the grid that plans are made on.
 const PLAN_ROWS: usize = 24;
+
+/// Cells of the grid that plans are made on, where that of decisions has `cols` by `rows`.
+pub(super) fn plan_cells(cols: usize, rows: usize) -> usize {
+    let fewer = PLAN_ROWS.min(rows);
+    fewer * coarser_cols(cols, rows, fewer)
+}
 
 /// A plate made ready for deciding.
 pub(super) struct Ground {
@@ -36,7 +44,7 @@ impl Ground {
     /// # Errors
     /// Where the work was asked to stop.
     pub(super) fn new(
-        analysis: &Analysis,
+        analysis: Cow<'_, Analysis>,
         timeline: &Timeline,
         steady: bool,
         left_out: &[bool],
@@ -59,10 +67,12 @@ impl Ground {
         let plate = timeline.plate;
         let (mut fine, mut coarse) = device::install(|| {
             rayon::join(
-                || Level::new(Features::new(analysis, plate, steady)),
-                || Level::new(Features::coarser(analysis, plate, PLAN_ROWS, steady)),
+                || Level::new(Features::new(&analysis, plate, steady)),
+                || Level::new(Features::coarser(&analysis, plate, PLAN_ROWS, steady)),
             )
         });
+        // Of a plate that was levelled for this, not held beside the tables of plans.
+        drop(analysis);
         task.check()?;
         // From one grid to the next finer a frame that steps too far does so by
         // less; from the finer to full size it is taken to do so again.

@@ -1,6 +1,7 @@
 //! The engine's plans and its score by themselves, so that another way to
 //! carry a plan out can be compared under equal terms.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::analysis::Analysis;
@@ -45,11 +46,23 @@ impl Judge {
         let steady = analysis.steadied(Steady::Auto).is_some();
         let exposure = Exposure::of(analysis, timeline, Level::Auto, steady);
         let analysis = match &exposure {
+            // Others are compared on the plate as its camera took it.
+            Some(exposure) if steady => Analysis {
+                colour: analysis.colour.clone(),
+                ..analysis.levelled(exposure, timeline.plate, steady)
+            },
             Some(exposure) => analysis.levelled(exposure, timeline.plate, steady),
             None => analysis.clone(),
         };
         Ok(Self {
-            ground: Ground::new(&analysis, timeline, steady, &[], Choice::Cpu, task)?,
+            ground: Ground::new(
+                Cow::Borrowed(&analysis),
+                timeline,
+                steady,
+                &[],
+                Choice::Cpu,
+                task,
+            )?,
             analysis,
             exposure,
             keep: kept.out().count(),

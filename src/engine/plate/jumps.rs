@@ -18,6 +18,18 @@ const WORST: f64 = 30.0;
 /// Most pairs of frames of a plate that are compared on the whole grid.
 const PAIRS: usize = 1 << 19;
 
+/// The same of a plate of `n` frames, where there are many to choose from.
+fn kept(n: usize) -> usize {
+    KEPT.max(n / 8).min(400)
+}
+
+/// Bytes that the comparison of `n` frames takes at most, and what is kept of it.
+pub(super) fn bytes(n: usize) -> u64 {
+    let pairs = n * n / 2 * size_of::<u32>();
+    let each = kept(n) * size_of::<Landing>();
+    (pairs + n * each) as u64
+}
+
 /// A jump from some plate frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Landing {
@@ -88,8 +100,7 @@ impl Jumps {
             }
             rows.get(b - a - 1)?.get(a).copied()
         };
-        let mut all: Vec<u32> = rows.iter().flatten().copied().collect();
-        let median = middle(&mut all);
+        let median = middle_of(&rows);
         let near = |a: usize, b: usize, seconds: f64| {
             let d = (a as f64 - b as f64).abs();
             (1.0 - d / (seconds * fps)).clamp(0.0, 1.0)
@@ -127,7 +138,9 @@ impl Jumps {
                 })
                 .collect();
             landings.sort_by_key(|l| (l.cost, l.to));
-            landings.truncate(KEPT.max(n / 8).min(400));
+            landings.truncate(kept(n));
+            // Else the room of all of them would be held.
+            landings.shrink_to_fit();
             landings
         };
         let from = device::install(|| (0..n).into_par_iter().map(landings).collect());
@@ -164,6 +177,32 @@ impl Jumps {
     }
 }
 
+/// The middle of all values of `rows`, 0 of none, without a copy of them, which are as
+/// many as a plate has pairs of frames: first its upper half, by how often each comes, then
+/// the lower among those.
+fn middle_of(rows: &[Vec<u32>]) -> u32 {
+    let count = rows.iter().map(Vec::len).sum::<usize>();
+    if count == 0 {
+        return 0;
+    }
+    let mut left = count / 2;
+    let mut find = |half: &dyn Fn(u32) -> Option<u16>| {
+        let mut often = vec![0usize; 1 << 16];
+        for half in rows.iter().flatten().filter_map(|v| half(*v)) {
+            often[usize::from(half)] += 1;
+        }
+        let within = |n: &usize| {
+            let found = left < *n;
+            left -= if found { 0 } else { *n };
+            found
+        };
+        often.iter().position(within).unwrap_or(0) as u16
+    };
+    let upper = find(&|v| Some((v >> 16) as u16));
+    let lower = find(&|v| ((v >> 16) as u16 == upper).then_some(v as u16));
+    u32::from(upper) << 16 | u32::from(lower)
+}
+
 /// The middle value; 0 of none.
 fn middle(values: &mut [u32]) -> u32 {
     if values.is_empty() {
@@ -171,4 +210,23 @@ fn middle(values: &mut [u32]) -> u32 {
     }
     let k = values.len() / 2;
     *values.select_nth_unstable(k).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{middle, middle_of};
+
+    #[test]
+    fn the_middle_of_rows_is_that_of_their_values() {
+        let values = |n: u32| (0..n).map(|i| i.wrapping_mul(2_654_435_761) >> (i % 20));
+        for n in [0, 1, 2, 3, 10, 1001, 4000] {
+            let mut all: Vec<u32> = values(n).collect();
+            let rows: Vec<Vec<u32>> = all.chunks(7).map(<[u32]>::to_vec).collect();
+            assert_eq!(middle_of(&rows), middle(&mut all), "{n}");
+        }
+        assert_eq!(
+            middle_of(&[vec![], vec![u32::MAX; 5], vec![0; 4]]),
+            u32::MAX
+        );
+    }
 }

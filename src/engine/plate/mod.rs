@@ -24,6 +24,7 @@ mod ground;
 mod judge;
 mod jumps;
 mod landings;
+mod needs;
 mod parts;
 mod plan;
 mod planes;
@@ -96,19 +97,6 @@ pub fn optical_flow(a: &[f32], b: &[f32], cols: usize) -> Vec<[f32; 2]> {
 pub const GPU_PICTURES: usize = longtake_kernels::gather::SOURCES + 3;
 
 impl PlateEngine {
-    /// Bytes that are kept of what is learned of a plate like `plate` and decided for
-    /// `timeline`, at most.
-    pub fn kept_bytes(&self, timeline: &Timeline, plate: &PlateInfo) -> u64 {
-        let (cols, rows) = cells::grid(plate);
-        let cells = (cols * rows) as u64;
-        let (frames, out) = (plate.range.count() as u64, timeline.out.count() as u64);
-        // A cell's three values of three bytes and its matte, as the plate has them and
-        // steadied, and a few words a frame.
-        let learned = frames * (2 * cells * 10 + 128);
-        // An event has a byte a cell; fewer than one begins every four frames.
-        learned + cells * (out / 4 + 8)
-    }
-
     /// Learns what is needed of a plate, reading each frame once.
     ///
     /// # Errors

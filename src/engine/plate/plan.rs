@@ -81,6 +81,12 @@ const FUTURE: i64 = 230;
 /// Spreads by which a used jump becomes dear.
 const AGAIN: f64 = 1.5;
 
+/// Bytes that a plan of `length` frames of a plate of `frames` frames takes while it is made.
+pub(super) fn bytes(length: usize, frames: usize) -> u64 {
+    let side = frames.min(MOST_TAKEN);
+    ((length + 1) * frames * size_of::<i64>() + side * side * size_of::<f32>()) as u64
+}
+
 /// Cheapest future of a clip that shows plate frame `j` at frame `t`.
 struct Future {
     frames: usize,
@@ -305,6 +311,9 @@ pub(super) fn draw(costs: &[i64], heat: f64, rng: &mut Philox) -> usize {
     costs.iter().position(|c| *c == least).unwrap_or(0)
 }
 
+/// Cells along each side of the table of jumps that were taken, at most.
+const MOST_TAKEN: usize = 1024;
+
 struct Walk {
     changes: Vec<Change>,
     worst: f64,
@@ -323,7 +332,7 @@ struct Taken {
 
 impl Taken {
     fn new(frames: usize, near: f64) -> Self {
-        let bin = frames.div_ceil(1024);
+        let bin = frames.div_ceil(MOST_TAKEN);
         let side = frames.div_ceil(bin);
         Self {
             bin,

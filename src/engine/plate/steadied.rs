@@ -35,9 +35,10 @@ pub(super) struct Kept {
     finer: usize,
     cols: usize,
     rows: usize,
-    /// Frame by frame, row by row, three values a cell, encoded.
+    /// Frame by frame, row by row, three values a cell, encoded; none where it is the
+    /// grid of decisions, whose cells the analysis has.
     colour: Vec<i16>,
-    /// Frame by frame, row by row: whether the cell is matted.
+    /// Frame by frame, row by row: whether the cell is matted. Likewise.
     matte: Vec<bool>,
 }
 
@@ -47,24 +48,41 @@ fn finer(finest: usize) -> usize {
     (finest / 2).max(1)
 }
 
+/// How many cells are kept for each of the grid of decisions, of a plate like `info`.
+pub(super) fn kept_cells(info: &PlateInfo) -> usize {
+    match finer(cells::finest(info)) {
+        1 => 0,
+        finer => finer * finer,
+    }
+}
+
 impl Kept {
-    /// For a plate like `info`.
-    pub(super) fn new(info: &PlateInfo) -> Self {
+    /// For a plate like `info`, with a matte or without.
+    pub(super) fn new(info: &PlateInfo, matted: bool) -> Self {
         let (cols, rows) = cells::grid(info);
         let finer = finer(cells::finest(info));
+        let (cols, rows) = (cols * finer, rows * finer);
+        // Grown as frames come it would be moved, and twice as large for that moment.
+        let cells = match finer {
+            1 => 0,
+            _ => cols * rows * info.range.count(),
+        };
         Self {
             finer,
-            cols: cols * finer,
-            rows: rows * finer,
-            colour: Vec::new(),
-            matte: Vec::new(),
+            cols,
+            rows,
+            colour: Vec::with_capacity(3 * cells),
+            matte: Vec::with_capacity(if matted { cells } else { 0 }),
         }
     }
 
     /// What is kept of a frame of a plate like `info`, given on its finest grid.
     pub(super) fn reduced(light: &Light, info: &PlateInfo) -> Vec<i16> {
         let finest = cells::finest(info);
-        light.pooled(finest / finer(finest)).encoded(info.transfer)
+        match finer(finest) {
+            1 => Vec::new(),
+            finer => light.pooled(finest / finer).encoded(info.transfer),
+        }
     }
 
     /// Keeps the next frame, [`reduced`](Self::reduced).
@@ -74,34 +92,63 @@ impl Kept {
 
     /// Keeps the matte of that frame.
     pub(super) fn take_matte(&mut self, matte: &Picture) {
-        let kept = cells::occupied(matte, self.cols, self.rows);
-        self.matte.extend(kept);
+        if self.finer > 1 {
+            let kept = cells::occupied(matte, self.cols, self.rows);
+            self.matte.extend(kept);
+        }
     }
 
     /// The plate, like `info`, whose frames were taken from `poses` and whose
-    /// camera goes as far as `travel`, as a camera at rest would have taken it.
-    pub(super) fn steadied(&self, info: &PlateInfo, poses: Vec<Pose>, travel: f64) -> Steadied {
-        let all: Vec<_> = device::install(|| {
-            let frames = poses.par_iter().enumerate();
-            frames
-                .map(|(i, p)| (self.colour(info, i, &poses), self.matte(info, i, p)))
-                .collect()
+    /// camera goes as far as `travel`, as a camera at rest would have taken it. `cells`
+    /// are its colour and matte on the grid of decisions.
+    pub(super) fn steadied(
+        &self,
+        cells: (&[i16], &[bool]),
+        info: &PlateInfo,
+        poses: Vec<Pose>,
+        travel: f64,
+    ) -> Steadied {
+        let size = cells::grid(info).0 * cells::grid(info).1;
+        let of = match self.finer {
+            1 => cells,
+            _ => (&self.colour[..], &self.matte[..]),
+        };
+        let mut colour = vec![0; 3 * size * poses.len()];
+        let mut matte = vec![
+            false;
+            if of.1.is_empty() {
+                0
+            } else {
+                size * poses.len()
+            }
+        ];
+        device::install(|| {
+            let frames = colour.par_chunks_exact_mut(3 * size).enumerate();
+            frames.for_each(|(i, to)| to.copy_from_slice(&self.colour(of, info, i, &poses)));
+            let frames = matte.par_chunks_exact_mut(size).zip(&poses).enumerate();
+            frames.for_each(|(i, (to, p))| to.copy_from_slice(&self.matte(of.1, info, i, p)));
         });
-        let (colour, matte): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         Steadied {
             poses,
             travel,
-            colour: colour.concat(),
-            matte: matte.concat(),
+            colour,
+            matte,
         }
     }
 
     /// Frame `i` of those taken from `poses` on the grid of decisions, with what other
-    /// frames show beyond its edges, as frames are made.
-    fn colour(&self, info: &PlateInfo, i: usize, poses: &[Pose]) -> Vec<i16> {
+    /// frames show beyond its edges, as frames are made. `all` is what there is of colour
+    /// and matte on the kept grid.
+    fn colour(
+        &self,
+        all: (&[i16], &[bool]),
+        info: &PlateInfo,
+        i: usize,
+        poses: &[Pose],
+    ) -> Vec<i16> {
         let size = self.cols * self.rows;
         let kept = |i: usize| {
-            let cells = &self.colour[3 * i * size..][..3 * size];
+            let cells = &all.0[3 * i * size..][..3 * size];
             self.picture(3, cells.iter().map(|c| f32::from(*c)))
         };
         let whole = Whole {
@@ -112,7 +159,7 @@ impl Kept {
             // A row of cells at most; and another grid is another take, no better one.
             asked: false,
         };
-        let seen = match self.matte.is_empty() {
+        let seen = match all.1.is_empty() {
             true => whole.seen(&kept(i), i, |lender| Ok::<_, Infallible>(kept(lender))),
             // Others might show there what is to go.
             false => Ok(at_rest(&kept(i), &poses[i], info)),
@@ -124,12 +171,11 @@ impl Kept {
             .collect()
     }
 
-    /// The matte of frame `i`, which was taken from `taken`, on the grid of decisions.
-    fn matte(&self, info: &PlateInfo, i: usize, taken: &Pose) -> Vec<bool> {
+    /// The matte of frame `i`, of `all` on the kept grid, which was taken from `taken`, on
+    /// the grid of decisions.
+    fn matte(&self, all: &[bool], info: &PlateInfo, i: usize, taken: &Pose) -> Vec<bool> {
         let size = self.cols * self.rows;
-        let Some(cells) = self.matte.get(i * size..(i + 1) * size) else {
-            return Vec::new();
-        };
+        let cells = &all[i * size..(i + 1) * size];
         let kept = self.picture(1, cells.iter().map(|m| f32::from(u8::from(*m))));
         let cells = self.pooled(&at_rest(&kept, taken, info)).into_iter();
         // What reaches into a cell fills more than a twentieth of it.
@@ -191,7 +237,7 @@ mod tests {
             }
         }
         let light = Light::of(&picture, &info, 320, 240);
-        let mut kept = Kept::new(&info);
+        let mut kept = Kept::new(&info, false);
         kept.take(&Kept::reduced(&light, &info));
         (kept, light.pooled(4).encoded(info.transfer))
     }
@@ -214,10 +260,10 @@ mod tests {
         let scene = |x: f64, y: f64| 0.5 + 0.2 * libm::sin(1.3 * x + 0.4 * y) * libm::cos(0.9 * y);
         let (kept, cells) = kept(scene);
         let at = |x: usize, y: usize| 3 * (y * 80 + x);
-        let still = kept.steadied(&info(), vec![Pose::REST], 0.0);
+        let still = kept.steadied((&[], &[]), &info(), vec![Pose::REST], 0.0);
         assert!(near(&still.colour, &cells));
         let moved = vec![shifted(2.0, -1.0)];
-        let moved = kept.steadied(&info(), moved, 0.0);
+        let moved = kept.steadied((&[], &[]), &info(), moved, 0.0);
         for (x, y) in [(3, 4), (40, 30), (70, 55)] {
             let (got, want) = (&moved.colour[at(x, y)..], &cells[at(x + 2, y - 1)..]);
             assert!(near(&got[..3], &want[..3]), "{x} {y}");
@@ -230,7 +276,7 @@ mod tests {
         let (plain, _) = kept(detail);
         let (_, want) = kept(|x, y| detail(x + 0.3, y - 0.4));
         let got = plain
-            .steadied(&info(), vec![shifted(0.3, -0.4)], 0.0)
+            .steadied((&[], &[]), &info(), vec![shifted(0.3, -0.4)], 0.0)
             .colour;
         for (y, row) in want.chunks_exact(240).enumerate().skip(4).take(52) {
             assert!(near(&got[y * 240 + 12..][..210], &row[12..222]), "row {y}");
@@ -241,12 +287,12 @@ mod tests {
     fn the_matte_goes_with_the_plate() {
         let (mut kept, _) = kept(|_, _| 0.5);
         let poses = || vec![shifted(3.0, 0.0)];
-        let without = kept.steadied(&info(), poses(), 0.0);
+        let without = kept.steadied((&[], &[]), &info(), poses(), 0.0);
         assert!(without.matte.is_empty());
         let mut matte = Picture::new(320, 240, 1);
         matte.row_mut(41)[30] = 0.2;
         kept.take_matte(&matte);
-        let got = kept.steadied(&info(), poses(), 0.0).matte;
+        let got = kept.steadied((&[], &[]), &info(), poses(), 0.0).matte;
         assert!(got[10 * 80 + 4]);
         // Nothing more than its neighbours.
         assert!(got.iter().filter(|m| **m).count() <= 4);

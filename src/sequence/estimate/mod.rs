@@ -23,9 +23,16 @@ pub const BLOCK: usize = 24;
 /// What is needed beside pictures: the program, its threads' stacks, what is
 /// learned of the plate.
 const BASE: u64 = 192 << 20;
+/// The same of the plate engine, whose tables are counted: the program and its threads'
+/// stacks, and what it decodes and packs with.
+const PROGRAM: u64 = 48 << 20;
 /// Pictures that a thread holds at most while it makes a frame: the frame, what it
-/// is gathered from, and the file being packed.
-const PICTURES: u64 = 6;
+/// is gathered from, what is read ahead, and the file being packed. (Of 4K 2.5 to 3.5 were
+/// measured, 4.2 in 1,440 frames: benches/results/memory-2026-11-27.txt.)
+const PICTURES: u64 = 5;
+/// Pictures that are held at most while the plate is read for the first time, beside those
+/// that are kept: the one that is looked at, and what it is unpacked from.
+const READ: u64 = 2;
 /// Bytes of decoded movie frames kept on disk at most.
 const SPOOL: u64 = 16 << 30;
 /// What is allowed for on a GPU beside pictures: its driver's own, the kernels and the
@@ -38,7 +45,7 @@ const SLOW_DISK: f64 = 2e8;
 /// ones, weights that are widened, a machine that does other things too.
 const SLOWER: f64 = 2.;
 /// Results that a process keeps in memory, at most.
-const RESULTS: u64 = 512 << 20;
+pub(crate) const RESULTS: u64 = 512 << 20;
 
 /// What a machine has to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -137,13 +144,15 @@ impl Scope<'_> {
     pub fn needs(&self, cpus: usize) -> Needs {
         let picture = 4 * self.samples() as u64;
         let plate = picture.saturating_mul(self.plate.range.count() as u64);
+        // One frame is kept however large it is.
+        let held = plate.min(self.memory.max(picture));
         let threads = self.threads as u64;
         let on_gpu = |device: gpu::Choice, bytes: u64| {
             (device == gpu::Choice::Gpu).then_some(GPU_BASE + bytes)
         };
         let (memory, [gpu_memory, gpu_memory_least], store) = match self.engine {
             AnyEngine::Plate(engine) => (
-                Some(BASE + plate.min(self.memory) + threads * PICTURES * picture),
+                Some(PROGRAM + held + self.beside_plate(engine, picture)),
                 [on_gpu(engine.device, GPU_PICTURES as u64 * picture); 2],
                 engine.kept_bytes(self.timeline, self.plate),
             ),
@@ -153,7 +162,7 @@ impl Scope<'_> {
                     // Frames that come from words alone read no plate.
                     let spans = &self.timeline.spans;
                     let words = spans.iter().all(|s| matches!(s, Span::Free { .. }));
-                    let plate = if words { 0 } else { plate.min(self.memory) };
+                    let plate = if words { 0 } else { held };
                     let plate = plate + threads * PICTURES * picture;
                     let kept = needs.store.min(RESULTS);
                     let both = [needs.on_gpu, needs.least_on_gpu];
@@ -172,6 +181,15 @@ impl Scope<'_> {
             scratch: if self.movie { plate.min(SPOOL) } else { 0 },
             store,
         }
+    }
+
+    /// Bytes that the plate engine takes beside kept plate frames, whose `picture` is so
+    /// large: while it learns and decides, or makes frames.
+    fn beside_plate(&self, engine: &PlateEngine, picture: u64) -> u64 {
+        let deciding = engine.deciding_bytes(self.timeline, self.plate, self.threads);
+        let making = engine.making_bytes(self.timeline, self.plate);
+        let pictures = self.threads as u64 * PICTURES * picture;
+        (READ * picture + deciding).max(making + pictures)
     }
 
     /// Blocks of the plan.

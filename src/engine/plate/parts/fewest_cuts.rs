@@ -79,18 +79,21 @@ impl<'a> Costs<'a> {
             cut: libm::rint(CUT * jumps.natural) as i64,
             cost: vec![BLOCKED; (s.length + 1) * n],
         };
-        // The best cut at a frame or later along the clip.
-        let mut ahead = vec![BLOCKED; (s.length + 1) * n];
+        // The best cut at a frame or later along the clip, of the frames that are still
+        // looked at.
+        let rows = costs.shortest + 1;
+        let mut ahead = vec![BLOCKED; rows * n];
         for t in (0..=s.length).rev() {
             if t % 16 == 0 {
                 task.check()?;
             }
+            let later = |k: usize| ((t + k) % rows) * n;
             for j in 0..n {
                 let (q, i) = (t + costs.shortest, j + costs.shortest);
                 costs.cost[t * n + j] = if costs.runs_out(t, j) {
                     0
                 } else if q <= s.length && jumps.run(j) > costs.shortest {
-                    ahead[q * n + i]
+                    ahead[later(costs.shortest) + i]
                 } else {
                     BLOCKED
                 };
@@ -103,9 +106,9 @@ impl<'a> Costs<'a> {
                     }
                 }
                 if t < s.length && jumps.run(i) > 1 {
-                    best = best.min(ahead[(t + 1) * n + i + 1]);
+                    best = best.min(ahead[later(1) + i + 1]);
                 }
-                ahead[t * n + i] = best;
+                ahead[later(0) + i] = best;
             }
         }
         Ok(costs)
