@@ -73,14 +73,8 @@ static __device__ __forceinline__ bool step_at(const Gather &a, u32 source,
   return step_of(band, at.px, at.py, step);
 }
 
-// Whether the channels stand in their usual order: red, green, blue, alpha.
-template <int C>
-static __device__ __forceinline__ bool usual_order(const Gather &a) {
-  return a.colour[0] == 0 && a.colour[1] == 1 && a.colour[2] == 2 &&
-         (a.alpha < 0 || (C == 4 && a.alpha == 3));
-}
-
-// A pixel of channels in their usual order, after the step of the band.
+// A pixel of channels in their usual order, red, green, blue and alpha, after
+// the step of the band.
 template <int C, bool DISPLAY>
 static __device__ __forceinline__ void ease(const Gather &a, const Band &band,
                                             float px, float py, Pixel<C> &p) {

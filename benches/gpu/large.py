@@ -24,10 +24,10 @@ import zlib
 import torch
 
 import libraries
-from object import BASE, GpuMemory, Model, Object, message
+from object import BASE, WIDE, GpuMemory, Model, Object, message, scaled
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LARGE = BASE | {"num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40}
+LARGE = BASE | WIDE | {"num_layers": 40}
 # What the GPU's libraries work in, as src/engine/wan/checkpoint/inspect.rs has it.
 LIBRARIES = 640 << 20
 
@@ -48,13 +48,7 @@ class Drawn:
         first = zlib.crc32(name.encode()) % (len(self.store) - count)
         values = self.store[first : first + count].reshape(shape)
         self.bytes += 2 * count
-        if "norm" in name and name.endswith("weight"):
-            values = 1 + 0.1 * values
-        elif name.endswith("weight"):
-            values = values * (count / shape[0]) ** -0.5
-        else:
-            values = values * 0.3
-        return values.to(kind)
+        return scaled(name, values).to(kind)
 
 
 class Watched:

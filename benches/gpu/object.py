@@ -25,6 +25,8 @@ BASE = {
     "cross_attn_norm": True,
     "eps": 1e-6,
 }
+# What 14B's is like where it differs.
+WIDE = {"num_attention_heads": 40, "ffn_dim": 13824}
 KINDS = [torch.float32, torch.float16, torch.bfloat16]
 
 
@@ -55,6 +57,15 @@ GET = ctypes.CFUNCTYPE(
 STOP = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 
 
+def scaled(name, values):
+    """Normal numbers of a size that keeps that of what goes through a model."""
+    if "norm" in name and name.endswith("weight"):
+        return 1 + 0.1 * values
+    if name.endswith("weight"):
+        return values * (values.numel() / values.shape[0]) ** -0.5
+    return values * 0.3
+
+
 class Weights:
     """Random weights by name and shape, the same for whoever asks."""
 
@@ -66,14 +77,8 @@ class Weights:
         if name not in self.made:
             draw = torch.Generator(self.device).manual_seed(zlib.crc32(name.encode()))
             values = torch.randn(shape, generator=draw, device=self.device)
-            if "norm" in name and name.endswith("weight"):
-                values = 1 + 0.1 * values
-            elif name.endswith("weight"):
-                values *= (values.numel() / shape[0]) ** -0.5
-            else:
-                values *= 0.3
             # As a checkpoint has it: what is asked for later is made of this.
-            self.made[name] = values.to(kind)
+            self.made[name] = scaled(name, values).to(kind)
         return self.made[name].to(kind)
 
 

@@ -69,6 +69,15 @@ pub struct Scene<'a> {
     pub grade: Grade,
 }
 
+impl Scene<'_> {
+    /// Pixels a cell, across and down.
+    fn scale(&self) -> [f32; 2] {
+        let (cols, rows) = self.grid;
+        let (across, down) = (self.across.part.len(), self.down.part.len());
+        [across as f32 / cols as f32, down as f32 / rows as f32]
+    }
+}
+
 /// Where in the tables what lies, in numbers of four bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -228,7 +237,7 @@ impl Tables {
                 sources: n as i32,
                 grade: scene.grade,
                 warps: scene.warps,
-                scale: [width as f32 / cols as f32, height as f32 / rows as f32],
+                scale: scene.scale(),
             },
             words: words.0,
             shown,
@@ -380,10 +389,7 @@ impl Place {
             return Kind::Rest;
         }
         let (cols, rows) = scene.grid;
-        let scale = [
-            scene.across.part.len() as f32 / cols as f32,
-            scene.down.part.len() as f32 / rows as f32,
-        ];
+        let scale = scene.scale();
         let n = scene.bands.len();
         let moves = |one: usize, other: usize| {
             let Some(flow) = scene.flows[one * n + other] else {

@@ -130,14 +130,6 @@ impl Looks {
             out: e.out.iter().skip(skipped).copied().collect(),
             ..e.clone()
         });
-        let mut borders = borders(plan, plate.info());
-        if missing
-            .iter()
-            .flat_map(|m| &m.measures)
-            .any(|m| m == "seam_block")
-        {
-            borders.frames.clear();
-        }
         let mut subject = Subject {
             output,
             plate: Some(&mut plate.clone()),
@@ -147,9 +139,12 @@ impl Looks {
             source: edit.is_some().then_some(&indices),
             camera: camera.as_ref(),
             exposure: exposure.as_ref(),
-            borders,
+            borders: borders(plan, plate.info()),
             missing,
         };
+        if subject.lacks("seam_block") {
+            subject.borders.frames.clear();
+        }
         let halves = (&mut plate.clone(), &mut plate.clone());
         let halves = edit.is_some().then_some(halves);
         self.leave(&mut subject, halves, (found, called), task, watch)

@@ -117,7 +117,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn lacks(&self, measure: &str) -> bool {
+    /// Whether `measure` is said not to be measured.
+    pub fn lacks(&self, measure: &str) -> bool {
         let mut all = self.missing.iter().flat_map(|m| &m.measures);
         all.any(|m| m == measure)
     }
