@@ -9,7 +9,7 @@ import zlib
 
 import torch
 
-INTERFACE = 2
+INTERFACE = 3
 # Wan 2.1 1.3B's transformer.
 BASE = {
     "_class_name": "WanTransformer3DModel",

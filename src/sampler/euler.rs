@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use longtake_kernels::sampler_step::Update;
 
+use super::guidance::Velocity;
 use super::one_pass::Step;
 use super::scheduler::SchedulerConfig;
 use super::solver::{Schedule, shifted};
@@ -30,7 +31,7 @@ pub fn schedule(config: &SchedulerConfig, steps: usize) -> Schedule {
 pub fn step(
     schedule: &Schedule,
     step: usize,
-    velocity: &Tensor,
+    velocity: Velocity<'_>,
     sample: &Tensor,
 ) -> Result<Tensor> {
     let by = schedule.sigmas[step + 1] - schedule.sigmas[step];
@@ -44,6 +45,6 @@ pub fn step(
     };
     match one.make()? {
         Some(made) => Ok(made.next),
-        None => sample + (velocity * f64::from(by))?,
+        None => sample + (velocity.combined()? * f64::from(by))?,
     }
 }

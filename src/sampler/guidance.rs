@@ -1,9 +1,10 @@
 //! Classifier-free guidance (Ho and Salimans, 2022).
 
 use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// How strongly the prompt counts against the negative prompt, and how long.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guidance {
     /// 1 for none; the negative prompt is then not asked.
     pub scale: f64,
@@ -38,10 +39,33 @@ impl Guidance {
         let low = self.scale_low.filter(|_| low_noise);
         guided.then(|| low.unwrap_or(self.scale))
     }
+}
 
+/// What the model said of a sample: tensors in f32, of the sample's shape.
+#[derive(Clone, Copy)]
+pub struct Velocity<'a> {
+    /// With the prompt.
+    pub prompt: &'a Tensor,
+    /// With the negative prompt, and the scale of guidance, where the step is guided.
+    pub negative: Option<(&'a Tensor, f64)>,
+}
+
+impl<'a> From<&'a Tensor> for Velocity<'a> {
+    fn from(prompt: &'a Tensor) -> Self {
+        Self {
+            prompt,
+            negative: None,
+        }
+    }
+}
+
+impl Velocity<'_> {
     /// negative + scale · (prompt − negative).
-    pub fn combine(prompt: &Tensor, negative: &Tensor, scale: f64) -> Result<Tensor> {
-        negative + ((prompt - negative)? * scale)?
+    pub(super) fn combined(&self) -> Result<Tensor> {
+        match self.negative {
+            Some((negative, scale)) => negative + ((self.prompt - negative)? * scale)?,
+            None => Ok(self.prompt.clone()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod solver;
 mod unipc;
 
 pub use easy_cache::EasyCache;
-pub use guidance::Guidance;
+pub use guidance::{Guidance, Velocity};
 pub use noise::{Place, noise};
 pub use philox::Philox;
 pub use scheduler::{Method, SchedulerConfig, SchedulerError, UniPcSettings, UniPcVariant};

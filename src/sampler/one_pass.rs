@@ -1,12 +1,14 @@
-//! A solver's step in one pass over memory, by the twin of the kernel `sampler_step`,
-//! where all tensors are f32 in the CPU's memory.
+//! A solver's step in one pass over memory, see [`ops::sampler_step`].
 
-use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
-use longtake_kernels::sampler_step::{Reads, Update, Weights, Writes, sampler_step};
+use candle_core::{Result, Tensor};
+use longtake_kernels::sampler_step::{Reads, Update, Weights};
+
+use super::guidance::Velocity;
+use crate::device::ops::{self, Stepped};
 
 /// What a step reads.
 pub(super) struct Step<'a> {
-    pub(super) velocity: &'a Tensor,
+    pub(super) velocity: Velocity<'a>,
     pub(super) sample: &'a Tensor,
     /// The level that it begins at.
     pub(super) sigma: f64,
@@ -17,67 +19,34 @@ pub(super) struct Step<'a> {
     pub(super) update: Update,
 }
 
-/// What a step makes.
-pub(super) struct Made {
-    pub(super) next: Tensor,
-    pub(super) clean: Tensor,
-    /// The sample itself where there is no corrector.
-    pub(super) corrected: Tensor,
-}
-
 impl Step<'_> {
-    /// Makes the step; none where a tensor lies elsewhere or is of another kind.
-    pub(super) fn make(&self) -> Result<Option<Made>> {
-        let all = [self.velocity, self.sample].into_iter();
-        let all: Vec<&Tensor> = all.chain(self.from).chain(self.earlier.clone()).collect();
-        let held: Vec<_> = all.iter().map(|t| t.storage_and_layout()).collect();
-        let values: Option<Vec<&[f32]>> = held
-            .iter()
-            .map(|(storage, layout)| {
-                let (start, end) = layout.contiguous_offsets()?;
-                match &**storage {
-                    Storage::Cpu(CpuStorage::F32(v)) => v.get(start..end),
-                    _ => None,
-                }
-            })
-            .collect();
-        let alike = all.iter().all(|t| t.dims() == self.sample.dims());
-        let Some(values) = values.filter(|_| alike && self.earlier.len() <= 3) else {
+    /// Makes the step; none where that is to be done tensor by tensor.
+    pub(super) fn make(&self) -> Result<Option<Stepped>> {
+        if self.earlier.len() > 3 {
             return Ok(None);
-        };
-        let count = self.sample.elem_count();
-        let [mut next, mut clean, mut corrected] = [(); 3].map(|()| vec![0f32; count]);
-        let first = 2 + usize::from(self.from.is_some());
+        }
+        let (negative, scale) = self.velocity.negative.unzip();
         let reads = Reads {
-            prompt: values[0],
-            negative: None,
-            sample: values[1],
-            from: self.from.map(|_| values[2]),
-            earlier: [0, 1, 2].map(|i| values.get(first + i).copied()),
+            prompt: self.velocity.prompt,
+            negative,
+            sample: self.sample,
+            from: self.from,
+            earlier: [0, 1, 2].map(|i| self.earlier.get(i).copied()),
             keep: None,
         };
         let weights = Weights {
-            scale: 1.0,
+            scale: scale.unwrap_or(1.0) as f32,
             sigma: self.sigma as f32,
             update: self.update,
         };
-        let mut writes = Writes {
-            next: &mut next[..],
-            clean: Some(&mut clean[..]),
-            corrected: Some(&mut corrected[..]),
-        };
-        sampler_step(&weights, &reads, &mut writes);
-        let tensor = |v: Vec<f32>| Tensor::from_vec(v, self.sample.dims(), &Device::Cpu);
-        Ok(Some(Made {
-            next: tensor(next)?,
-            clean: tensor(clean)?,
-            corrected: tensor(corrected)?,
-        }))
+        ops::sampler_step(&weights, &reads)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
     use crate::sampler::{
         Method, Place, SchedulerConfig, Solver, UniPcSettings, UniPcVariant, noise,
@@ -110,9 +79,19 @@ mod tests {
             let draw = |seed| noise(seed, Place::default(), [3, 2, 4, 5], &Device::Cpu).unwrap();
             let [mut a, mut b] = [draw(99), scattered(&draw(99))];
             for seed in 0..7 {
-                let velocity = draw(seed);
-                a = fast.step(&velocity, &a).unwrap();
-                b = slow.step(&scattered(&velocity), &scattered(&b)).unwrap();
+                let (prompt, negative) = (draw(seed), draw(seed + 10));
+                let guided = seed % 2 == 0;
+                let velocity = Velocity {
+                    prompt: &prompt,
+                    negative: guided.then_some((&negative, 5.5)),
+                };
+                a = fast.step(velocity, &a).unwrap();
+                let [prompt, negative] = [scattered(&prompt), scattered(&negative)];
+                let velocity = Velocity {
+                    prompt: &prompt,
+                    negative: guided.then_some((&negative, 5.5)),
+                };
+                b = slow.step(velocity, &scattered(&b)).unwrap();
                 let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 assert_eq!(values(&a), values(&b), "{:?}, step {seed}", config.method);
             }

@@ -1,7 +1,7 @@
 //! What a checkpoint says of its schedule: the `scheduler_config.json` of a
 //! diffusers folder.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a scheduler's configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum SchedulerError {
 }
 
 /// The two forms of B(h) in UniPC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UniPcVariant {
     /// B(h) = h.
     Bh1,
@@ -39,7 +39,7 @@ pub enum UniPcVariant {
 }
 
 /// How UniPC goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UniPcSettings {
     /// Steps that are looked back on, 1 to 3.
     pub order: usize,
@@ -63,7 +63,7 @@ impl Default for UniPcSettings {
 }
 
 /// The solver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
     /// Euler's.
     Euler,
@@ -72,7 +72,7 @@ pub enum Method {
 }
 
 /// A solver and its noise levels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SchedulerConfig {
     /// The solver.
     pub method: Method,

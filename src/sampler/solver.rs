@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::euler;
+use super::guidance::Velocity;
 use super::scheduler::{Method, SchedulerConfig};
 use super::unipc::UniPc;
 
@@ -68,9 +69,14 @@ impl Solver {
         &self.schedule
     }
 
-    /// The next sample from `sample` and the model's `velocity` there (same shape,
-    /// f32). Fails behind the last step.
-    pub fn step(&mut self, velocity: &Tensor, sample: &Tensor) -> Result<Tensor> {
+    /// The next sample from `sample` (f32) and the model's `velocity` there. Fails behind
+    /// the last step.
+    pub fn step<'v>(
+        &mut self,
+        velocity: impl Into<Velocity<'v>>,
+        sample: &Tensor,
+    ) -> Result<Tensor> {
+        let velocity = velocity.into();
         if self.next >= self.schedule.steps() {
             candle_core::bail!("the solver is done after {} steps", self.next);
         }

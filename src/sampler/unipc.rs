@@ -8,9 +8,11 @@
 use candle_core::{Result, Tensor};
 use longtake_kernels::sampler_step::{Sum, Update};
 
-use super::one_pass::{Made, Step};
+use super::guidance::Velocity;
+use super::one_pass::Step;
 use super::scheduler::{SchedulerConfig, UniPcSettings, UniPcVariant};
 use super::solver::{Schedule, shifted};
+use crate::device::ops::Stepped;
 
 /// Levels evenly spaced over the trained range without its end, then shifted. The
 /// model is told whole times.
@@ -58,7 +60,7 @@ impl UniPc {
         &mut self,
         schedule: &Schedule,
         step: usize,
-        velocity: &Tensor,
+        velocity: Velocity<'_>,
         sample: &Tensor,
     ) -> Result<Tensor> {
         let sigma = f64::from(schedule.sigmas[step]);
@@ -108,13 +110,13 @@ impl UniPc {
     /// The same step tensor by tensor, on any device.
     fn by_tensors(
         &self,
-        velocity: &Tensor,
+        velocity: Velocity<'_>,
         sample: &Tensor,
         sigma: f64,
         correct: Option<&(Tensor, Weights)>,
         predict: &Weights,
-    ) -> Result<Made> {
-        let clean = (sample - (velocity * sigma)?)?;
+    ) -> Result<Stepped> {
+        let clean = (sample - (velocity.combined()? * sigma)?)?;
         let corrected = match correct {
             Some((from, weights)) => {
                 let earlier: Vec<&Tensor> = self.clean.iter().rev().collect();
@@ -125,7 +127,7 @@ impl UniPc {
         let latest = [&clean].into_iter().chain(self.clean.iter().rev());
         let latest: Vec<&Tensor> = latest.take(self.settings.order).collect();
         let next = combine(predict, &corrected, &latest, None)?;
-        Ok(Made {
+        Ok(Stepped {
             next,
             clean,
             corrected,

@@ -9,7 +9,6 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use longtake::engine::wan::checkpoint::{Model, Weights, expected, inspect};
 use longtake::engine::wan::config::TransformerConfig;
-use longtake::engine::wan::evaluator::Evaluator;
 use longtake::engine::wan::transformer::{Inputs, Timesteps, Transformer};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -19,7 +18,7 @@ use crate::support::{TOLERANCE, apart, fixture, tensors, text};
 const WEIGHTS: &str = "transformer/diffusion_pytorch_model.safetensors";
 
 /// What `model` makes of the inputs of `reference`.
-pub fn output(model: &Evaluator, reference: &HashMap<String, Tensor>) -> Tensor {
+pub fn output(model: &Transformer, reference: &HashMap<String, Tensor>) -> Tensor {
     let time = reference["timestep"].to_vec1::<f32>().unwrap()[0];
     let inputs = Inputs {
         latents: &reference["latents"],
@@ -30,7 +29,7 @@ pub fn output(model: &Evaluator, reference: &HashMap<String, Tensor>) -> Tensor 
         regions: None,
         subjects: &[],
     };
-    model.forward(&inputs, &mut || Ok(())).unwrap()
+    model.forward(&inputs, &mut |_, _| Ok(())).unwrap()
 }
 
 fn same(a: &Tensor, b: &Tensor) {
@@ -44,7 +43,7 @@ pub fn plain(change: impl Fn(&str, &Tensor) -> Tensor) -> Tensor {
     let vb = VarBuilder::from_tensors(weights.collect(), DType::F32, &Device::Cpu);
     let config = TransformerConfig::from_json(&text("t2v/transformer/config.json")).unwrap();
     let model = Transformer::load(&config, &vb).unwrap();
-    output(&model.into(), &tensors("t2v/reference.safetensors"))
+    output(&model, &tensors("t2v/reference.safetensors"))
 }
 
 /// What lies at `path` gives.

@@ -7,8 +7,11 @@ use candle_nn::VarBuilder;
 use longtake::device::{Cancel, Silent, Task};
 use longtake::engine::wan::checkpoint::Model;
 use longtake::engine::wan::config::TransformerConfig;
-use longtake::engine::wan::pipeline::{Condition, Experts, PipelineError, Run};
-use longtake::engine::wan::transformer::{Control, Transformer};
+use longtake::engine::wan::pipeline::message::OwnedRun;
+use longtake::engine::wan::pipeline::{
+    Condition, Experts, Held, Made, PipelineError, Run, Start, Subjects,
+};
+use longtake::engine::wan::transformer::{Control, Regions, Transformer};
 use longtake::sampler::{Guidance, SchedulerConfig};
 
 use crate::support::{apart, fixture, tensors, text};
@@ -28,7 +31,7 @@ const CASES: [(&str, &str); 6] = [
 ];
 
 struct Case {
-    experts: Experts,
+    experts: Experts<Transformer>,
     scheduler: SchedulerConfig,
     kept: HashMap<String, Tensor>,
     guidance: Guidance,
@@ -54,7 +57,7 @@ impl Case {
         let guidance = Guidance::default();
         let (low, guidance) = match name {
             "a14b" => (
-                Some((transformer("a14b/transformer_2").into(), 0.875)),
+                Some((transformer("a14b/transformer_2"), 0.875)),
                 Guidance {
                     scale: 4.0,
                     scale_low: Some(3.0),
@@ -72,7 +75,7 @@ impl Case {
         };
         Self {
             experts: Experts {
-                high: transformer(&format!("{name}/transformer")).into(),
+                high: transformer(&format!("{name}/transformer")),
                 low,
             },
             scheduler: SchedulerConfig::from_json(&scheduler).unwrap(),
@@ -117,7 +120,7 @@ impl Case {
     }
 }
 
-fn sample(experts: &Experts, run: &Run<'_>) -> Tensor {
+fn sample(experts: &Experts<Transformer>, run: &Run<'_>) -> Tensor {
     let task = Task::quiet();
     experts.sample(run, task).unwrap().latents
 }
@@ -267,5 +270,71 @@ fn what_does_not_fit_is_read_block_by_block_and_makes_the_same() {
         let expected = sample(&case.experts, &case.run());
         case.experts = model.load(Some(all)).unwrap();
         assert_eq!(apart(&sample(&case.experts, &case.run()), &expected), 0.);
+    }
+}
+
+/// As where the model lies in another object.
+#[test]
+fn a_run_that_crosses_as_bytes_is_the_same_run() {
+    let same = |case: &Case, run: &Run<'_>, what: &str| {
+        let task = Task::quiet();
+        let here = case.experts.sample(run, task).unwrap();
+        let bytes = run.to_bytes().unwrap();
+        let owned = OwnedRun::from_bytes(&bytes, &Device::Cpu).unwrap();
+        let made = case.experts.sample(&owned.run(), task).unwrap();
+        let values = |made: &Made| {
+            let values = made.latents.flatten_all().unwrap();
+            values.to_vec1::<f32>().unwrap()
+        };
+        let dims = made.latents.dims().to_vec();
+        let bytes = Made::to_bytes((&values(&made), &dims), made.cached).unwrap();
+        let back = Made::from_bytes(&bytes).unwrap();
+        assert!(values(&back) == values(&here), "{what}");
+        assert_eq!(back.latents.dims(), here.latents.dims(), "{what}");
+        assert_eq!(back.cached, here.cached, "{what}");
+        values(&here)
+    };
+    for (name, file) in CASES {
+        let mut case = Case::of(name, file);
+        case.steps = 12;
+        case.cache = Some(0.5);
+        case.guidance.until = 0.75;
+        let plain = same(&case, &case.run(), name);
+        case.cache = None;
+        case.steps = 4;
+        let noise = &case.kept["noise"];
+        let (_, _, frames, rows, columns) = noise.dims5().unwrap();
+        let latents = noise.affine(0.5, 0.1).unwrap();
+        let free = Tensor::ones((1, 1, frames - 1, 1, 1), DType::F32, &Device::Cpu);
+        let free = free.unwrap().pad_with_zeros(2, 1, 0).unwrap();
+        let started = Run {
+            start: Some(Start {
+                latents: &latents,
+                strength: 0.6,
+            }),
+            held: Some(Held {
+                latents: &latents,
+                free: &free,
+            }),
+            ..case.run()
+        };
+        assert_ne!(same(&case, &started, name), plain, "{name}");
+        let members: Vec<u32> = (0..frames * rows * columns / 4)
+            .map(|i| i as u32 % 3)
+            .collect();
+        let regions = Regions::new(&members, &Device::Cpu).unwrap();
+        let texts = ["prompt", "negative"].map(|text| case.kept[text].clone());
+        let told = Run {
+            subjects: Some(Subjects {
+                regions: &regions,
+                texts: &texts,
+            }),
+            ..case.run()
+        };
+        assert_ne!(
+            same(&case, &told, name),
+            same(&case, &case.run(), name),
+            "{name}"
+        );
     }
 }

@@ -27,7 +27,7 @@ pub fn cuda(on_cpu: bool) -> Result<String> {
         .args(["build", "--locked"])
         .env("CARGO_TARGET_DIR", &target);
     let profile = if on_cpu {
-        command.arg("--no-default-features");
+        command.args(["--no-default-features", "--features", "on-cpu"]);
         "debug"
     } else {
         command.arg("--release");

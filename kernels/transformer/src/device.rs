@@ -13,5 +13,5 @@ mod threads;
 
 pub(crate) use stop::Stop;
 pub use stop::stoppable;
-pub use task::{Cancel, Cancelled};
+pub use task::{Cancel, Cancelled, Progress, Task};
 pub use threads::install;

@@ -1,8 +1,8 @@
 //! The engine's model.
 
-/// What a Wan transformer is made like, and the transformer.
+/// What a Wan transformer is made like, the transformer, and what runs it.
 pub mod wan {
-    pub use super::parts::{config, transformer};
+    pub use super::parts::{config, pipeline, transformer};
 }
 
 #[path = "wan.rs"]

@@ -9,9 +9,8 @@ use candle_nn::VarBuilder;
 
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::transformer::Transformer;
-#[cfg(feature = "cuda")]
-use crate::engine::wan::transformer::message::values_to_bytes;
-use crate::engine::wan::transformer::message::{GpuMemory, INTERFACE, Owned, velocity_to_bytes};
+use crate::engine::wan::transformer::message::{GpuMemory, INTERFACE};
+use crate::run::{Report, Stop, Watcher, sample, velocity};
 use crate::weights::{Asker, Get, kind};
 
 /// Bytes that are given away, and back to be freed.
@@ -33,13 +32,10 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
-/// Whether to stop: not 0.
-pub type Stop = unsafe extern "C" fn(context: *mut c_void) -> i32;
-
 /// A model on a device.
 pub struct Model {
-    transformer: Transformer,
-    device: Device,
+    pub(crate) transformer: Transformer,
+    pub(crate) device: Device,
     /// Dropped behind the transformer.
     #[cfg(feature = "cuda")]
     _kept: crate::away::Kept,
@@ -145,47 +141,71 @@ pub unsafe extern "C" fn longtake_transformer_run(
     failure: *mut Bytes,
 ) -> i32 {
     // SAFETY: as the caller says.
-    let (model, request) = unsafe { (&*model, std::slice::from_raw_parts(request, request_bytes)) };
-    let mut stopped = false;
-    let mut asked = || {
-        // SAFETY: as the caller says.
-        stopped = stopped || unsafe { stop(context) } != 0;
-        stopped
+    let (model, request, by) = unsafe {
+        (
+            &*model,
+            std::slice::from_raw_parts(request, request_bytes),
+            Watcher::new(stop, None, context),
+        )
     };
-    match guarded(|| run(model, request, &mut asked)) {
-        Ok(bytes) => {
-            // SAFETY: as the caller says.
-            unsafe { reply.write(bytes.into()) };
-            0
-        }
-        Err(_) if stopped => 1,
-        Err(text) => {
-            // SAFETY: as the caller says.
-            unsafe { failure.write(text.into_bytes().into()) };
-            2
-        }
-    }
+    let answer = guarded(|| velocity(model, request, &by));
+    // SAFETY: as the caller says.
+    unsafe { told(answer, &by, reply, failure) }
 }
 
-fn run(model: &Model, request: &[u8], asked: &mut dyn FnMut() -> bool) -> Result<Vec<u8>> {
-    let owned = Owned::from_bytes(request, &model.device)?;
-    #[cfg(feature = "cuda")]
-    let mut pace = crate::pace::Pace::new(&model.device)?;
-    let velocity = model.transformer.forward(&owned.inputs(), &mut |_, _| {
-        #[cfg(feature = "cuda")]
-        pace.step()?;
-        match asked() {
-            true => candle_core::bail!("stopped"),
-            false => Ok(()),
-        }
-    })?;
-    #[cfg(feature = "cuda")]
-    if let Some(bytes) =
-        crate::pace::read(&velocity, |values| values_to_bytes(values, velocity.dims()))?
-    {
-        return bytes;
-    }
-    velocity_to_bytes(&velocity)
+/// Makes the latents of a run from noise on: `request` is a message of the run, `reply`
+/// becomes one of what it made. `low` may be null; else it takes over below the part
+/// `boundary` of the trained time steps. `report` is told how far it is. Answers as
+/// [`longtake_transformer_run`].
+///
+/// # Safety
+/// As there, for `low` and `report` too; both models are of one device.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn longtake_transformer_sample(
+    high: *const Model,
+    low: *const Model,
+    boundary: f64,
+    request: *const u8,
+    request_bytes: usize,
+    stop: Stop,
+    report: Report,
+    context: *mut c_void,
+    reply: *mut Bytes,
+    failure: *mut Bytes,
+) -> i32 {
+    // SAFETY: as the caller says.
+    let (high, low, request, by) = unsafe {
+        (
+            &*high,
+            low.as_ref(),
+            std::slice::from_raw_parts(request, request_bytes),
+            Watcher::new(stop, Some(report), context),
+        )
+    };
+    let low = low.map(|low| (low, boundary));
+    let answer = guarded(|| sample(high, low, request, &by));
+    // SAFETY: as the caller says.
+    unsafe { told(answer, &by, reply, failure) }
+}
+
+/// What a call answers: 0 for a reply, 1 where it was stopped, else 2.
+///
+/// # Safety
+/// `reply` and `failure` can be written.
+unsafe fn told(
+    answer: std::result::Result<Vec<u8>, String>,
+    by: &Watcher,
+    reply: *mut Bytes,
+    failure: *mut Bytes,
+) -> i32 {
+    let (to, bytes, code) = match answer {
+        Ok(bytes) => (reply, bytes, 0),
+        Err(_) if by.stops() => return 1,
+        Err(text) => (failure, text.into_bytes(), 2),
+    };
+    // SAFETY: as the caller says.
+    unsafe { to.write(bytes.into()) };
+    code
 }
 
 /// A sentence that the artist should read: what is done in a slower way than it could be,

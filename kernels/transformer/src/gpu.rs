@@ -7,6 +7,7 @@ use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::result;
 use candle_core::cuda_backend::cudarc::driver::sys::{CUmemPool_attribute, CUmemoryPool};
 use candle_core::{CudaDevice, Device, Result};
+use longtake_kernels::driver::{Device as Driver, Stream};
 
 use crate::away::Away;
 use crate::device::ops::accelerated::accelerate;
@@ -36,6 +37,14 @@ pub fn device(ordinal: usize) -> Result<(Device, Arc<Away>)> {
     accelerate(Box::new(Ways::new(cuda, &away)));
     open.push((ordinal, device.clone(), Arc::clone(&away)));
     Ok((device, away))
+}
+
+/// The stream that candle works on, for kernels of `driver`.
+pub fn stream_of(driver: &Arc<Driver>, device: &CudaDevice) -> Stream {
+    let stream = device.cuda_stream();
+    // SAFETY: of the same context, which candle and the driver share; it lives as long as
+    // candle's device, and nothing is kept of it.
+    unsafe { Stream::of_host(driver, stream.cu_stream().cast()) }
 }
 
 /// Where memory comes from, where the driver has pools.

@@ -26,6 +26,11 @@ mod pace;
 mod products;
 #[cfg(feature = "cuda")]
 mod rows;
+mod run;
+#[allow(dead_code, unused_imports)]
+mod sampler;
+#[cfg(feature = "cuda")]
+mod steps;
 #[cfg(feature = "cuda")]
 mod trial;
 #[cfg(feature = "cuda")]

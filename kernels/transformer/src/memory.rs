@@ -4,6 +4,7 @@ use candle_core::cuda_backend::CudaDType;
 use candle_core::cuda_backend::cudarc::driver::DevicePtr;
 use candle_core::{CudaDevice, DType, Device, Result, Shape, Storage, Tensor};
 use half::{bf16, f16};
+use longtake_kernels::driver::{Part, PartMut, Plain};
 
 /// The GPU of `tensor`, if it is on one.
 pub fn device_of(tensor: &Tensor) -> Option<&CudaDevice> {
@@ -42,4 +43,25 @@ pub fn address(tensor: &Tensor) -> Result<u64> {
 pub fn room(shape: impl Into<Shape>, kind: DType, device: &CudaDevice) -> Result<Tensor> {
     // SAFETY: the callers write all of it before it is read.
     unsafe { Tensor::empty(shape, kind, &Device::Cuda(device.clone())) }
+}
+
+/// All of a tensor, to be read: it is contiguous.
+pub fn part<T: Plain>(tensor: &Tensor) -> Result<Part<'_, T>> {
+    let at = checked::<T>(tensor)?;
+    // SAFETY: as many values of the size lie there, and nobody writes them.
+    Ok(unsafe { Part::at(at, tensor.elem_count()) })
+}
+
+/// All of a tensor that was just made, to be written.
+pub fn part_mut<T: Plain>(tensor: &Tensor) -> Result<PartMut<'_, T>> {
+    let at = checked::<T>(tensor)?;
+    // SAFETY: as many values of the size lie there; nobody else knows the tensor.
+    Ok(unsafe { PartMut::at(at, tensor.elem_count()) })
+}
+
+fn checked<T: Plain>(tensor: &Tensor) -> Result<u64> {
+    if size_of::<T>() != tensor.dtype().size_in_bytes() || !tensor.is_contiguous() {
+        candle_core::bail!("{:?} is not as a kernel needs it", tensor.layout());
+    }
+    address(tensor)
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use candle_core::{CudaDevice, D, DType, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use half::{bf16, f16};
 use longtake_kernels::Number;
-use longtake_kernels::driver::{Device, DeviceError, Part, PartMut, Plain, Stream};
+use longtake_kernels::driver::{Device, DeviceError, Part};
 use longtake_kernels::modulate::{self, Reads, Vectors};
 use longtake_kernels::rms_norm;
 
 use crate::device::ops::{Angles, Branch, LayerNorm, PerRow};
-use crate::memory::{address, device_of, room};
+use crate::gpu::stream_of;
+use crate::memory::{address, device_of, part, part_mut, room};
 
 /// The kernels on one device.
 pub struct Rows {
@@ -71,7 +72,7 @@ impl Rows {
         };
         let out = room(x.shape(), x.dtype(), device)?;
         rms_norm::launch::<T>(
-            &self.stream(device),
+            &stream_of(&self.device, device),
             part(&x)?,
             part(&weight)?,
             eps as f32,
@@ -159,17 +160,9 @@ impl Rows {
         };
         let trunk = values.is_some().then(|| part_mut(&joined)).transpose()?;
         let out = normed.as_ref().map(part_mut).transpose()?;
-        modulate::launch::<T>(&self.stream(device), &reads, trunk, out)
+        modulate::launch::<T>(&stream_of(&self.device, device), &reads, trunk, out)
             .map_err(candle_core::Error::wrap)?;
         Ok(Some((joined, normed)))
-    }
-
-    /// The stream that candle works on.
-    fn stream(&self, device: &CudaDevice) -> Stream {
-        let stream = device.cuda_stream();
-        // SAFETY: of the same context, which candle and the driver below share; it lives
-        // as long as candle's device, and nothing is kept of it.
-        unsafe { Stream::of_host(&self.device, stream.cu_stream().cast()) }
     }
 }
 
@@ -212,25 +205,4 @@ impl Vector {
             },
         })
     }
-}
-
-/// All of a tensor, to be read: it is contiguous.
-fn part<T: Plain>(tensor: &Tensor) -> Result<Part<'_, T>> {
-    let at = checked::<T>(tensor)?;
-    // SAFETY: as many values of the size lie there, and nobody writes them.
-    Ok(unsafe { Part::at(at, tensor.elem_count()) })
-}
-
-/// All of a tensor that was just made, to be written.
-fn part_mut<T: Plain>(tensor: &Tensor) -> Result<PartMut<'_, T>> {
-    let at = checked::<T>(tensor)?;
-    // SAFETY: as many values of the size lie there; nobody else knows the tensor.
-    Ok(unsafe { PartMut::at(at, tensor.elem_count()) })
-}
-
-fn checked<T: Plain>(tensor: &Tensor) -> Result<u64> {
-    if size_of::<T>() != tensor.dtype().size_in_bytes() || !tensor.is_contiguous() {
-        candle_core::bail!("{:?} is not as a kernel needs it", tensor.layout());
-    }
-    address(tensor)
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use candle_core::{CudaDevice, DType, Result, Tensor};
+use longtake_kernels::sampler_step::{Reads, Weights};
 
 use crate::attention::{By, FusedAttention};
 use crate::away::Away;
 use crate::device::ops::accelerated::Accelerated;
-use crate::device::ops::{Activation, Angles, Branch, LayerNorm, linear};
+use crate::device::ops::{Activation, Angles, Branch, LayerNorm, Stepped, linear};
 use crate::memory::device_of;
 use crate::notices::notice;
 use crate::products::Products;
 use crate::rows::Rows;
+use crate::steps::Steps;
 
 /// The ways of one GPU.
 pub struct Ways {
@@ -19,6 +21,7 @@ pub struct Ways {
     attention: FusedAttention,
     products: Option<Products>,
     rows: Option<Rows>,
+    steps: Option<Steps>,
     away: Arc<Away>,
 }
 
@@ -33,11 +36,15 @@ impl Ways {
         let rows = Rows::new(ordinal).map_err(|error| {
             notice(format!("norms are not fused: {error}"));
         });
+        let steps = Steps::new(ordinal).map_err(|error| {
+            notice(format!("the sampler's steps are not fused: {error}"));
+        });
         Self {
             device: device.clone(),
             attention: FusedAttention::new(device),
             products: products.ok(),
             rows: rows.ok(),
+            steps: steps.ok(),
             away: Arc::clone(away),
         }
     }
@@ -115,6 +122,16 @@ impl Accelerated for Ways {
     ) -> Result<Option<(Tensor, Option<Tensor>)>> {
         match &self.rows {
             Some(rows) if self.has(x) => rows.join(x, branch, norm, kind),
+            _ => Ok(None),
+        }
+    }
+    fn sampler_step(
+        &self,
+        weights: &Weights,
+        reads: &Reads<&Tensor, &Tensor>,
+    ) -> Result<Option<Stepped>> {
+        match &self.steps {
+            Some(steps) if self.has(reads.sample) => steps.step(weights, reads),
             _ => Ok(None),
         }
     }

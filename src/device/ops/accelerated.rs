@@ -7,9 +7,11 @@
 use std::sync::OnceLock;
 
 use candle_core::{DType, Result, Tensor};
+use longtake_kernels::sampler_step::{Reads, Weights};
 
 use super::linear::Activation;
 use super::rotate::Angles;
+use super::sampler_step::Stepped;
 use super::trunk::{Branch, LayerNorm};
 
 /// A device's own ways. Each takes what the operation of the same name takes, and answers
@@ -74,6 +76,19 @@ pub trait Accelerated: Send + Sync {
         _norm: Option<&LayerNorm>,
         _kind: DType,
     ) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        Ok(None)
+    }
+
+    /// As [`super::sampler_step`], on tensors whose shapes were looked at and of which
+    /// nothing is kept.
+    ///
+    /// # Errors
+    /// As above.
+    fn sampler_step(
+        &self,
+        _weights: &Weights,
+        _reads: &Reads<&Tensor, &Tensor>,
+    ) -> Result<Option<Stepped>> {
         Ok(None)
     }
 }

@@ -53,6 +53,8 @@ pub(super) type Get = unsafe extern "C" fn(
 ) -> i32;
 /// Whether to stop: not 0.
 pub(super) type Stop = unsafe extern "C" fn(*mut c_void) -> i32;
+/// Is told which part of the steps is done.
+pub(super) type Report = unsafe extern "C" fn(*mut c_void, f64);
 
 /// The object's functions; `kernels/transformer/src/face.rs` has them.
 #[derive(Clone, Copy)]
@@ -67,11 +69,14 @@ pub(super) struct Face {
         *mut c_void,
         *mut Bytes,
     ) -> *mut c_void,
-    pub run: unsafe extern "C" fn(
+    pub sample: unsafe extern "C" fn(
         *const c_void,
+        *const c_void,
+        f64,
         *const u8,
         usize,
         Stop,
+        Report,
         *mut c_void,
         *mut Bytes,
         *mut Bytes,
@@ -124,7 +129,7 @@ impl Face {
         unsafe {
             Ok(Self {
                 open: get(object, "longtake_transformer_open").map_err(foreign)?,
-                run: get(object, "longtake_transformer_run").map_err(foreign)?,
+                sample: get(object, "longtake_transformer_sample").map_err(foreign)?,
                 free: get(object, "longtake_transformer_free").map_err(foreign)?,
                 close: get(object, "longtake_transformer_close").map_err(foreign)?,
                 notice: get(object, "longtake_transformer_notice").ok(),
@@ -197,11 +202,14 @@ mod tests {
         std::ptr::null_mut()
     }
 
-    unsafe extern "C" fn run(
+    unsafe extern "C" fn sample(
         _: *const c_void,
+        _: *const c_void,
+        _: f64,
         _: *const u8,
         _: usize,
         _: Stop,
+        _: Report,
         _: *mut c_void,
         _: *mut Bytes,
         _: *mut Bytes,
@@ -215,7 +223,7 @@ mod tests {
     fn what_the_object_has_to_say_is_heard_once() {
         let mut face = Face {
             open,
-            run,
+            sample,
             free,
             close,
             notice: Some(say),

@@ -5,7 +5,8 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use super::array::Array;
 use super::conditions::{Given, Role, Told};
 use super::error::WanError;
-use super::pipeline::{Condition, Experts, Held, Made, Run, Start, Subjects};
+use super::experts::Loaded;
+use super::pipeline::{Condition, Held, Made, Run, Start, Subjects};
 use super::settings::{Settings, Way};
 use super::studio::{Kind, Studio};
 use super::transformer::{Control, Regions};
@@ -14,7 +15,7 @@ use crate::sampler::SchedulerConfig;
 
 /// A model that is loaded, with what it was told in words.
 pub struct Sampling {
-    experts: Experts,
+    experts: Loaded,
     scheduler: SchedulerConfig,
     /// The prompt's embeddings and, where it is asked, the negative prompt's.
     texts: Vec<Tensor>,

@@ -8,7 +8,8 @@ use candle_core::{Device, Tensor};
 use super::checkpoint::{CheckpointError, Memory, Model, memory};
 use super::config::TransformerConfig;
 use super::error::WanError;
-use super::pipeline::{Experts, TEXT_TOKENS};
+use super::experts::Loaded;
+use super::pipeline::TEXT_TOKENS;
 use super::settings::{ModelFiles, Settings, Way};
 use super::shot::Shot;
 use super::text::{Prompts, TextEncoder};
@@ -421,13 +422,14 @@ impl Studio {
     ///
     /// # Errors
     /// Where a weight cannot be read, or the GPU does not take them.
-    pub fn experts(&self, canvas: [usize; 2], latents: usize) -> Result<Experts, WanError> {
+    pub fn experts(&self, canvas: [usize; 2], latents: usize) -> Result<Loaded, WanError> {
         if self.device != Choice::Gpu {
-            return Ok(self.model.load(system::available())?);
+            let loaded = self.model.load(system::available())?;
+            return Ok(Loaded::OnCpu(Box::new(loaded)));
         }
         let working = self.sampling(canvas, latents).working_on_gpu;
         let loaded = self.model.load_on_gpu(working, gpu::most_memory());
-        loaded.map_err(|error| match error {
+        loaded.map(Loaded::OnGpu).map_err(|error| match error {
             CheckpointError::OnGpu(error) => WanError::Request(error.to_string()),
             other => other.into(),
         })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::engine::wan::config::ConfigError;
-use crate::engine::wan::evaluator::OnGpuError;
+use crate::engine::wan::on_gpu::OnGpuError;
 use crate::sampler::SchedulerError;
 
 /// Why a checkpoint cannot be used.

@@ -13,7 +13,7 @@ use super::lora::Merged;
 use super::weights::{Weights, expected};
 use crate::device::ops::plainly;
 use crate::engine::wan::config::TransformerConfig;
-use crate::engine::wan::evaluator::{Evaluator, OnGpu};
+use crate::engine::wan::on_gpu::OnGpu;
 use crate::engine::wan::pipeline::Experts;
 use crate::engine::wan::transformer::Transformer;
 use crate::engine::wan::transformer::message::GpuMemory;
@@ -258,7 +258,7 @@ impl Model {
     /// Loads the transformers into memory or, where they do not fit what is `available`,
     /// what they begin and end with: their blocks are read then whenever they are run.
     /// [`check`](Self::check) first: it tells all that is wrong at once.
-    pub fn load(&self, available: Option<u64>) -> Result<Experts, CheckpointError> {
+    pub fn load(&self, available: Option<u64>) -> Result<Experts<Transformer>, CheckpointError> {
         let away = self.held_bytes(available) < self.loaded_bytes();
         self.load_by(|part| {
             let vb = part.weights.builder();
@@ -266,14 +266,17 @@ impl Model {
                 true => Transformer::open(&part.config, &vb),
                 false => Transformer::load(&part.config, &vb),
             };
-            let loaded = loaded.map_err(|e| broken(part.weights.path(), plainly(&e)))?;
-            Ok(loaded.into())
+            loaded.map_err(|e| broken(part.weights.path(), plainly(&e)))
         })
     }
 
     /// Loads the transformers onto a GPU that may lend them `most` bytes (none: what is
     /// free), of which an evaluation works in `working`.
-    pub fn load_on_gpu(&self, working: u64, most: Option<u64>) -> Result<Experts, CheckpointError> {
+    pub fn load_on_gpu(
+        &self,
+        working: u64,
+        most: Option<u64>,
+    ) -> Result<Experts<OnGpu>, CheckpointError> {
         self.load_by(|part| {
             let memory = GpuMemory {
                 weights: on_gpu(part.values()),
@@ -281,15 +284,15 @@ impl Model {
                 working,
                 most: most.unwrap_or(0),
             };
-            let loaded = OnGpu::load(&part.config, &part.weights.builder(), memory)?;
-            Ok(Evaluator::OnGpu(Box::new(loaded)))
+            let loaded = OnGpu::load(&part.config, &part.weights.builder(), memory);
+            Ok(loaded?)
         })
     }
 
-    fn load_by(
+    fn load_by<M>(
         &self,
-        load: impl Fn(&Part) -> Result<Evaluator, CheckpointError>,
-    ) -> Result<Experts, CheckpointError> {
+        load: impl Fn(&Part) -> Result<M, CheckpointError>,
+    ) -> Result<Experts<M>, CheckpointError> {
         self.check()?;
         let mut loaded = self
             .parts

@@ -208,13 +208,22 @@ pub fn memory(config: &TransformerConfig, size: [usize; 3], weights: u64, values
     let ffn = config.ffn_dim as u64;
     let part = 20 * dim + 2 * ffn + 2 * hints * dim;
     let part = part + 4 * config.attention_head_dim as u64;
-    let working_on_gpu = tokens * part + LIBRARIES;
+    // The sampler's are there too, in f32 of a place of the latents: of as many channels as
+    // come out the noise, the latents and where the last step began, clean samples of three
+    // steps, and the velocities that are at hand or kept; the channels of a condition, with
+    // the latents and without, and of what is to be followed.
+    let places = latent_frames as u64 * across(height, 1) * across(width, 1);
+    let (takes, gives) = (config.in_channels as u64, config.out_channels as u64);
+    let follows = config.vace.as_ref().map_or(0, |v| v.in_channels as u64);
+    let conditions = if takes > gives { 2 * takes } else { 0 };
+    let sampler = 4 * places * (10 * gives + conditions + follows);
+    let working_on_gpu = tokens * part + sampler + LIBRARIES;
     // What lies before the blocks: the words' and the times' matrices.
     let ends = 2 * dim * (8 * dim + config.text_dim as u64);
     // Of a small model all of it is less than the places of what stays away.
-    let places = GpuMemory::PLACES as u64 * largest_matrix(config);
+    let matrices = GpuMemory::PLACES as u64 * largest_matrix(config);
     let all = on_gpu(values) + working_on_gpu;
-    let least = ends + places + GpuMemory::working_in_parts(working_on_gpu);
+    let least = ends + matrices + GpuMemory::working_in_parts(working_on_gpu);
     Memory {
         size,
         tokens,

@@ -2,6 +2,8 @@
 //! shared object, to which no tensor can be handed. The bytes are those of a safetensors
 //! file.
 
+use std::collections::HashMap;
+
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Error, Result, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -10,7 +12,7 @@ use super::{Control, Inputs, Regions, Timesteps};
 use crate::device::ops::with_values;
 
 /// Changes with what the two sides say to each other.
-pub const INTERFACE: u32 = 2;
+pub const INTERFACE: u32 = 3;
 
 /// What a model may take of a GPU's memory, in bytes.
 #[repr(C)]
@@ -39,42 +41,99 @@ impl GpuMemory {
     }
 }
 
+/// Tensors by their names, on their way to being bytes.
+#[derive(Default)]
+pub(crate) struct Parts(Vec<(String, Tensor)>);
+
+/// What of the picture is to follow what: control and its scales, regions, and the texts
+/// of the subjects.
+type Conditions = (Option<(Tensor, Vec<f32>)>, Option<Regions>, Vec<Tensor>);
+
+impl Parts {
+    /// Takes `tensor` in f32.
+    pub fn put(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        let wide = tensor.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
+        self.0.push((name.to_owned(), wide.contiguous()?));
+        Ok(())
+    }
+
+    /// Takes `tensor` if there is one.
+    pub fn put_some(&mut self, name: &str, tensor: Option<&Tensor>) -> Result<()> {
+        tensor.map_or(Ok(()), |tensor| self.put(name, tensor))
+    }
+
+    fn put_numbers(&mut self, name: &str, numbers: &[f32]) -> Result<()> {
+        self.put(
+            name,
+            &Tensor::from_slice(numbers, numbers.len(), &Device::Cpu)?,
+        )
+    }
+
+    fn put_whole(&mut self, name: &str, numbers: &[u32]) -> Result<()> {
+        let tensor = Tensor::from_slice(numbers, numbers.len(), &Device::Cpu)?;
+        self.0.push((name.to_owned(), tensor));
+        Ok(())
+    }
+
+    /// Takes what VACE is to follow.
+    pub fn put_control(&mut self, control: Option<Control<'_>>) -> Result<()> {
+        match control {
+            Some(Control { latents, scales }) => {
+                self.put("control", latents)?;
+                self.put_numbers("scales", scales)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes which tokens belong to which subjects, and these subjects' texts.
+    pub fn put_subjects(&mut self, regions: Option<&Regions>, texts: &[Tensor]) -> Result<()> {
+        for (i, text) in texts.iter().enumerate() {
+            self.put(&format!("subject{i}"), text)?;
+        }
+        match regions {
+            Some(regions) => self.put_whole("members", regions.members()),
+            None => Ok(()),
+        }
+    }
+
+    /// All of them as bytes.
+    pub fn into_bytes(self, metadata: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
+        safetensors::serialize(self.0, metadata).map_err(Error::wrap)
+    }
+
+    /// What [`put_control`](Self::put_control) and [`put_subjects`](Self::put_subjects)
+    /// took, on `device`.
+    pub fn conditions(parts: &SafeTensors<'_>, device: &Device) -> Result<Conditions> {
+        let cpu = &Device::Cpu;
+        let scales = part(parts, "scales", cpu)?;
+        let scales = scales.map(|s| s.to_vec1::<f32>()).transpose()?;
+        let regions = match part(parts, "members", cpu)? {
+            Some(members) => Some(Regions::new(&members.to_vec1::<u32>()?, device)?),
+            None => None,
+        };
+        let mut subjects = Vec::new();
+        while let Some(subject) = part(parts, &format!("subject{}", subjects.len()), device)? {
+            subjects.push(subject);
+        }
+        let control = part(parts, "control", device)?.zip(scales);
+        Ok((control, regions, subjects))
+    }
+}
+
 /// `inputs` as bytes.
 pub fn to_bytes(inputs: &Inputs<'_>) -> Result<Vec<u8>> {
-    let cpu = &Device::Cpu;
-    let mut parts: Vec<(String, Tensor)> = Vec::new();
-    let mut put = |name: &str, tensor: &Tensor| -> Result<()> {
-        let wide = tensor.to_dtype(DType::F32)?.to_device(cpu)?;
-        parts.push((name.to_owned(), wide.contiguous()?));
-        Ok(())
-    };
-    put("latents", inputs.latents)?;
-    put("text", inputs.text)?;
-    let times = inputs.timesteps.values();
-    put("times", &Tensor::from_slice(times, times.len(), cpu)?)?;
-    if let Some(image) = inputs.image {
-        put("image", image)?;
-    }
-    if let Some(control) = inputs.control {
-        put("control", control.latents)?;
-        let scales = control.scales;
-        put("scales", &Tensor::from_slice(scales, scales.len(), cpu)?)?;
-    }
-    for (i, subject) in inputs.subjects.iter().enumerate() {
-        put(&format!("subject{i}"), subject)?;
-    }
-    let mut whole = |name: &str, numbers: &[u32]| -> Result<()> {
-        let tensor = Tensor::from_slice(numbers, numbers.len(), cpu)?;
-        parts.push((name.to_owned(), tensor));
-        Ok(())
-    };
+    let mut parts = Parts::default();
+    parts.put("latents", inputs.latents)?;
+    parts.put("text", inputs.text)?;
+    parts.put_numbers("times", inputs.timesteps.values())?;
+    parts.put_some("image", inputs.image)?;
+    parts.put_control(inputs.control)?;
     if let Some(token) = inputs.timesteps.tokens() {
-        whole("token", token)?;
+        parts.put_whole("token", token)?;
     }
-    if let Some(regions) = inputs.regions {
-        whole("members", regions.members())?;
-    }
-    safetensors::serialize(parts, None).map_err(Error::wrap)
+    parts.put_subjects(inputs.regions, inputs.subjects)?;
+    parts.into_bytes(None)
 }
 
 /// What [`to_bytes`] wrote.
@@ -93,29 +152,20 @@ impl Owned {
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self> {
         let parts = SafeTensors::deserialize(bytes).map_err(Error::wrap)?;
         let cpu = &Device::Cpu;
-        let numbers = |t: Tensor| t.to_vec1::<f32>();
         let timesteps = Timesteps::told(
-            numbers(needed(&parts, "times", cpu)?)?,
+            needed(&parts, "times", cpu)?.to_vec1()?,
             match part(&parts, "token", cpu)? {
                 Some(token) => Some(token.to_vec1()?),
                 None => None,
             },
         )?;
-        let scales = part(&parts, "scales", cpu)?.map(numbers).transpose()?;
-        let regions = match part(&parts, "members", cpu)? {
-            Some(members) => Some(Regions::new(&members.to_vec1::<u32>()?, device)?),
-            None => None,
-        };
-        let mut subjects = Vec::new();
-        while let Some(subject) = part(&parts, &format!("subject{}", subjects.len()), device)? {
-            subjects.push(subject);
-        }
+        let (control, regions, subjects) = Parts::conditions(&parts, device)?;
         Ok(Self {
             latents: needed(&parts, "latents", device)?,
             text: needed(&parts, "text", device)?,
             timesteps,
             image: part(&parts, "image", device)?,
-            control: part(&parts, "control", device)?.zip(scales),
+            control,
             regions,
             subjects,
         })
@@ -141,16 +191,22 @@ impl Owned {
 /// A velocity as bytes.
 pub fn velocity_to_bytes(velocity: &Tensor) -> Result<Vec<u8>> {
     let wide = velocity.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
-    with_values(&wide, |values| values_to_bytes(values, velocity.dims()))?
+    with_values(&wide, |values| {
+        values_to_bytes("velocity", (values, velocity.dims()), None)
+    })?
 }
 
-/// A velocity of these values and dimensions as bytes.
-pub fn values_to_bytes(values: &[f32], dims: &[usize]) -> Result<Vec<u8>> {
+/// A tensor of these values and dimensions as bytes.
+pub fn values_to_bytes(
+    name: &str,
+    (values, dims): (&[f32], &[usize]),
+    metadata: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>> {
     // SAFETY: numbers have no padding, and bytes no alignment.
     let bytes =
         unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
     let view = TensorView::new(Dtype::F32, dims.to_vec(), bytes).map_err(Error::wrap)?;
-    safetensors::serialize([("velocity", view)], None).map_err(Error::wrap)
+    safetensors::serialize([(name, view)], metadata).map_err(Error::wrap)
 }
 
 /// A velocity that [`velocity_to_bytes`] wrote.
@@ -160,17 +216,18 @@ pub fn velocity_from_bytes(bytes: &[u8]) -> Result<Tensor> {
 }
 
 /// The part `name` on `device`, if there is one.
-fn part(parts: &SafeTensors<'_>, name: &str, device: &Device) -> Result<Option<Tensor>> {
+pub(crate) fn part(parts: &SafeTensors<'_>, name: &str, device: &Device) -> Result<Option<Tensor>> {
     match parts.tensor(name) {
         Ok(view) => view.load(device).map(Some),
         Err(_) => Ok(None),
     }
 }
 
-fn needed(parts: &SafeTensors<'_>, name: &str, device: &Device) -> Result<Tensor> {
+/// The same; it is an error where there is none.
+pub(crate) fn needed(parts: &SafeTensors<'_>, name: &str, device: &Device) -> Result<Tensor> {
     match part(parts, name, device)? {
         Some(part) => Ok(part),
-        None => candle_core::bail!("a message to the transformer has no {name}"),
+        None => candle_core::bail!("a message has no {name}"),
     }
 }
 

@@ -1,68 +1,31 @@
-//! A transformer, on the CPU or on a GPU.
+//! A transformer on a GPU.
 //!
-//! On a GPU it works in another shared object (`kernels/transformer`), which is the same
-//! model compiled with CUDA. What crosses is the messages of `transformer/message.rs` and
-//! the weights one by one. Its products are of 16 bits, so what it makes is not to the
-//! bit what the CPU makes: it is used where the artist asks for it, and its results have
-//! names of their own.
+//! It works in another shared object (`kernels/transformer`), which is the same model and
+//! the same sampler compiled with CUDA. What crosses is the weights one by one, and runs
+//! and their latents as the messages of `pipeline/message.rs`. Its products are of 16
+//! bits, so what it makes is not to the bit what the CPU makes: it is used where the
+//! artist asks for it, and its results have names of their own.
 
 use std::ffi::c_void;
+use std::time::Duration;
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use safetensors::View;
 
 use super::config::TransformerConfig;
 use super::face::{Bytes, Face, Given};
-use super::transformer::message::{GpuMemory, to_bytes, velocity_from_bytes};
-use super::transformer::{Inputs, Transformer};
+use super::pipeline::{Experts, Made, PipelineError, Run, SAMPLING};
+use super::transformer::message::GpuMemory;
 use crate::device::gpu::libraries::ObjectError;
-use crate::device::notices;
-
-/// A transformer, wherever it works.
-pub enum Evaluator {
-    /// In this process's memory.
-    OnCpu(Box<Transformer>),
-    /// On a GPU.
-    OnGpu(Box<OnGpu>),
-}
-
-impl From<Transformer> for Evaluator {
-    fn from(transformer: Transformer) -> Self {
-        Self::OnCpu(Box::new(transformer))
-    }
-}
-
-impl Evaluator {
-    /// What the transformer is like.
-    pub fn config(&self) -> &TransformerConfig {
-        match self {
-            Self::OnCpu(transformer) => transformer.config(),
-            Self::OnGpu(there) => &there.config,
-        }
-    }
-
-    /// The velocity, [1, out_channels, frames, rows, columns]. `check` is asked now and
-    /// then whether to go on; its error ends it.
-    pub fn forward(
-        &self,
-        inputs: &Inputs<'_>,
-        check: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Tensor> {
-        match self {
-            Self::OnCpu(transformer) => transformer.forward(inputs, &mut |_, _| check()),
-            Self::OnGpu(there) => there.forward(inputs, check),
-        }
-    }
-}
+use crate::device::{Cancelled, Task, notices};
 
 /// A transformer on a GPU.
 pub struct OnGpu {
     face: Face,
     model: *mut c_void,
-    config: TransformerConfig,
-    /// The object takes one evaluation at a time.
+    /// The object takes one run at a time.
     busy: Mutex<()>,
 }
 
@@ -124,44 +87,71 @@ impl OnGpu {
         Ok(Self {
             face,
             model,
-            config: config.clone(),
             busy: Mutex::new(()),
         })
     }
 
-    fn forward(
-        &self,
-        inputs: &Inputs<'_>,
-        check: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Tensor> {
-        let request = to_bytes(inputs)?;
-        let mut asking = Asking { check, error: None };
-        let (mut reply, mut failure) = (Bytes::nothing(), Bytes::nothing());
-        let _busy = self.busy.lock();
-        // SAFETY: the model is open; all that is handed over lives until it returns.
-        let answer = unsafe {
-            (self.face.run)(
-                self.model,
-                request.as_ptr(),
-                request.len(),
-                stop,
-                (&raw mut asking).cast(),
-                &mut reply,
-                &mut failure,
-            )
-        };
-        if let Some(text) = self.face.notices() {
-            notices::tell(text);
-        }
-        match (answer, asking.error) {
-            (0, _) => velocity_from_bytes(&self.face.taken(reply)),
-            (_, Some(error)) => Err(error),
-            (..) => candle_core::bail!("{}", failed(&self.face.text(failure))),
+    /// Waits until nobody else's run goes.
+    fn turn(&self, task: Task<'_>) -> std::result::Result<MutexGuard<'_, ()>, Cancelled> {
+        loop {
+            task.check()?;
+            if let Some(turn) = self.busy.try_lock_for(Duration::from_millis(50)) {
+                return Ok(turn);
+            }
         }
     }
 }
 
-/// A sentence for an evaluation that ended with `text`.
+impl Experts<OnGpu> {
+    /// Makes the latents of `run` where the models are.
+    ///
+    /// # Errors
+    /// Where the GPU fails, what is given does not go together, or the work is to stop.
+    pub fn sample(
+        &self,
+        run: &Run<'_>,
+        task: Task<'_>,
+    ) -> std::result::Result<Made, PipelineError> {
+        let request = run.to_bytes()?;
+        let _high = self.high.turn(task)?;
+        let _low = match &self.low {
+            Some((low, _)) => Some(low.turn(task)?),
+            None => None,
+        };
+        let (low, boundary) = match &self.low {
+            Some((low, boundary)) => (low.model.cast_const(), *boundary),
+            None => (std::ptr::null(), 0.0),
+        };
+        let (mut reply, mut failure) = (Bytes::nothing(), Bytes::nothing());
+        let face = &self.high.face;
+        // SAFETY: the models are open; all that is handed over lives until it returns.
+        let answer = unsafe {
+            (face.sample)(
+                self.high.model,
+                low,
+                boundary,
+                request.as_ptr(),
+                request.len(),
+                stop,
+                report,
+                (&raw const task).cast_mut().cast(),
+                &mut reply,
+                &mut failure,
+            )
+        };
+        if let Some(text) = face.notices() {
+            notices::tell(text);
+        }
+        if answer == 0 {
+            return Ok(Made::from_bytes(&face.taken(reply))?);
+        }
+        let text = face.text(failure);
+        task.check()?;
+        Err(candle_core::Error::Msg(failed(&text)).into())
+    }
+}
+
+/// A sentence for a run that ended with `text`.
 fn failed(text: &str) -> String {
     let less = match text
         .to_lowercase()
@@ -183,22 +173,16 @@ impl Drop for OnGpu {
     }
 }
 
-/// Whoever says whether to go on, and what they said.
-struct Asking<'a> {
-    check: &'a mut dyn FnMut() -> Result<()>,
-    error: Option<candle_core::Error>,
+unsafe extern "C" fn stop(context: *mut c_void) -> i32 {
+    // SAFETY: what `sample` handed over, which lives until it returns.
+    let task = unsafe { &*context.cast_const().cast::<Task<'_>>() };
+    i32::from(task.check().is_err())
 }
 
-unsafe extern "C" fn stop(context: *mut c_void) -> i32 {
-    // SAFETY: what `forward` handed over, and nobody else uses meanwhile.
-    let asking = unsafe { &mut *context.cast::<Asking<'_>>() };
-    match (asking.check)() {
-        Ok(()) => 0,
-        Err(error) => {
-            asking.error = Some(error);
-            1
-        }
-    }
+unsafe extern "C" fn report(context: *mut c_void, fraction: f64) {
+    // SAFETY: as above.
+    let task = unsafe { &*context.cast_const().cast::<Task<'_>>() };
+    task.progress.report(SAMPLING, fraction);
 }
 
 /// The number that a type has between the two sides.

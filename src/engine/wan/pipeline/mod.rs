@@ -1,135 +1,63 @@
-//! From noise to latents: the model asked at every step of a schedule.
+//! From noise to latents: the model asked at every step of a schedule. All of it runs
+//! where the model is: on a GPU in the object that has it (`kernels/transformer`), to
+//! which a run crosses once, see [`message`].
+
+pub mod message;
+mod run;
 
 use candle_core::{DType, Tensor};
 
-use super::evaluator::Evaluator;
-use super::transformer::{Control, Inputs, Regions, Timesteps};
-use crate::device::ops::plainly;
-use crate::device::{Cancelled, Task, stoppable};
-use crate::sampler::{EasyCache, Guidance, SchedulerConfig, Solver};
+use super::config::TransformerConfig;
+use super::transformer::{Inputs, Timesteps, Transformer};
+use crate::device::{Task, stoppable};
+use crate::sampler::{EasyCache, SchedulerConfig, Solver, Velocity};
+
+pub use run::{Condition, Held, Made, PipelineError, Run, Start, Subjects};
 
 /// Text tokens that the published models were trained with; shorter prompts have
 /// zeros behind them.
 pub const TEXT_TOKENS: usize = 512;
+/// What a run says that it does.
+pub const SAMPLING: &str = "Sampling";
 
-/// Why latents could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// What was given does not go together, or memory is short.
-    #[error("the model cannot be run: {}", plainly(.0))]
-    Tensor(#[from] candle_core::Error),
-    /// The work was asked to stop.
-    #[error(transparent)]
-    Cancelled(#[from] Cancelled),
+/// What gives velocities.
+pub trait Model {
+    /// What it is like.
+    fn config(&self) -> &TransformerConfig;
+
+    /// The velocity, [1, out_channels, frames, rows, columns] in f32. `check` is asked now
+    /// and then whether to go on; its error ends it.
+    fn velocity(
+        &self,
+        inputs: &Inputs<'_>,
+        check: &mut dyn FnMut() -> candle_core::Result<()>,
+    ) -> candle_core::Result<Tensor>;
 }
 
-/// A model of one transformer, or of two that share the noise levels.
-pub struct Experts {
-    /// The only one, or that for high noise.
-    pub high: Evaluator,
-    /// That for low noise, with the part of the trained time steps below which it
-    /// takes over (Wan 2.2 A14B: .875 for text, .9 for images).
-    pub low: Option<(Evaluator, f64)>,
-}
+impl Model for Transformer {
+    fn config(&self) -> &TransformerConfig {
+        self.config()
+    }
 
-/// What the latents are tied to.
-#[derive(Clone, Copy)]
-pub enum Condition<'a> {
-    /// The text alone.
-    None,
-    /// Channels behind the noise, [1, c, frames, rows, columns]: mask and given
-    /// frames (Wan 2.1 and 2.2 image to video).
-    Channels(&'a Tensor),
-    /// Latents that are given where `free` is 0 (Wan 2.2 TI2V).
-    Given {
-        /// [1, channels, frames, rows, columns], or fewer frames that repeat.
-        latents: &'a Tensor,
-        /// [1, 1, frames, rows, columns]: 1 where latents are to be made, else 0.
-        free: &'a Tensor,
-    },
-}
-
-/// Latents to start from in place of noise alone.
-#[derive(Clone, Copy)]
-pub struct Start<'a> {
-    /// [1, channels, frames, rows, columns], clean.
-    pub latents: &'a Tensor,
-    /// The part of the steps that is taken, 0 to 1: the latents are given the noise of
-    /// the first of these.
-    pub strength: f64,
-}
-
-/// Latents that are known where others are made, for models that have no way of their
-/// own of being told: at every step they have the noise of that step's level (the
-/// replacement method; Song et al., 2021, section 5), and in the end none.
-#[derive(Clone, Copy)]
-pub struct Held<'a> {
-    /// [1, channels, frames, rows, columns]
-    pub latents: &'a Tensor,
-    /// [1, 1, frames, 1, 1]: 1 where latents are to be made, else 0.
-    pub free: &'a Tensor,
-}
-
-/// Parts of the picture with texts of their own. What a text says stays in its part, see
-/// [`Regions`]; a step cache, which looks at all of the picture, must be off for that.
-#[derive(Clone, Copy)]
-pub struct Subjects<'a> {
-    /// Which tokens belong to which.
-    pub regions: &'a Regions,
-    /// [1, m, text_dim] of each; padded here.
-    pub texts: &'a [Tensor],
-}
-
-/// A run from noise to latents.
-#[derive(Clone, Copy)]
-pub struct Run<'a> {
-    /// [1, channels, frames, rows, columns], of mean 0 and deviation 1.
-    pub noise: &'a Tensor,
-    /// [1, m, text_dim]; padded here.
-    pub prompt: &'a Tensor,
-    /// [1, m, text_dim]; needed where `guidance` is used.
-    pub negative: Option<&'a Tensor>,
-    /// CLIP's image states, where the model takes them.
-    pub image: Option<&'a Tensor>,
-    /// Latents to start from.
-    pub start: Option<Start<'a>>,
-    /// What the latents are tied to.
-    pub condition: Condition<'a>,
-    /// Latents that are known.
-    pub held: Option<Held<'a>>,
-    /// What VACE is to follow.
-    pub control: Option<Control<'a>>,
-    /// Parts of the picture with texts of their own.
-    pub subjects: Option<Subjects<'a>>,
-    /// Solver and shift.
-    pub scheduler: &'a SchedulerConfig,
-    /// Number of steps.
-    pub steps: usize,
-    /// How strongly the prompt counts.
-    pub guidance: Guidance,
-    /// EasyCache's threshold; none for off.
-    pub cache: Option<f64>,
-}
-
-/// What a run made.
-pub struct Made {
-    /// [1, channels, frames, rows, columns]
-    pub latents: Tensor,
-    /// Steps that EasyCache saved, and the largest relative error of a velocity that
-    /// it estimates to have caused.
-    pub cached: Option<(usize, f64)>,
-}
-
-impl Run<'_> {
-    /// The step that is taken first: 0 from noise alone.
-    fn first_step(&self) -> usize {
-        let taken = self.start.map_or(1., |s| s.strength.clamp(0., 1.)) * self.steps as f64;
-        self.steps - (taken as usize).min(self.steps)
+    fn velocity(
+        &self,
+        inputs: &Inputs<'_>,
+        check: &mut dyn FnMut() -> candle_core::Result<()>,
+    ) -> candle_core::Result<Tensor> {
+        self.forward(inputs, &mut |_, _| check())
     }
 }
 
-impl Experts {
+/// A model of one transformer, or of two that share the noise levels.
+pub struct Experts<M> {
+    /// The only one, or that for high noise.
+    pub high: M,
+    /// That for low noise, with the part of the trained time steps below which it
+    /// takes over (Wan 2.2 A14B: .875 for text, .9 for images).
+    pub low: Option<(M, f64)>,
+}
+
+impl<M: Model> Experts<M> {
     /// Makes the latents of `run`.
     pub fn sample(&self, run: &Run<'_>, task: Task<'_>) -> Result<Made, PipelineError> {
         stoppable(task.cancel, || self.run(run, task)).map_err(|error| {
@@ -168,7 +96,7 @@ impl Experts {
             }
         };
         for (step, time) in times.iter().copied().enumerate().skip(first) {
-            task.step("Sampling", step, run.steps)?;
+            task.step(SAMPLING, step, run.steps)?;
             if let Some(held) = &run.held {
                 let level = solver.schedule().sigmas.get(step).copied().unwrap_or(0.);
                 latents = held.at(level, run.noise, &latents)?;
@@ -198,15 +126,19 @@ impl Experts {
                 }
             };
             let velocity = match (guided, &outputs[..]) {
-                (Some(scale), [prompt, negative, ..]) => {
-                    Guidance::combine(prompt, negative, scale)?
+                (Some(scale), [prompt, negative, ..]) => Velocity {
+                    prompt,
+                    negative: Some((negative, scale)),
+                },
+                (_, [prompt, ..]) => prompt.into(),
+                (_, []) => {
+                    let text = "the model gave no velocity";
+                    return Err(candle_core::Error::Msg(text.to_owned()).into());
                 }
-                (_, [prompt, ..]) => prompt.clone(),
-                (_, []) => latents.zeros_like()?,
             };
-            latents = solver.step(&velocity, &latents)?;
+            latents = solver.step(velocity, &latents)?;
         }
-        task.step("Sampling", run.steps, run.steps)?;
+        task.step(SAMPLING, run.steps, run.steps)?;
         if let Some(held) = &run.held {
             latents = held.at(0., run.noise, &latents)?;
         }
@@ -217,7 +149,7 @@ impl Experts {
     }
 
     /// The transformer for `time`, and whether it is that for low noise.
-    fn at(&self, time: f32, scheduler: &SchedulerConfig) -> (&Evaluator, bool) {
+    fn at(&self, time: f32, scheduler: &SchedulerConfig) -> (&M, bool) {
         match &self.low {
             Some((low, boundary)) if f64::from(time) < boundary * scheduler.train_steps as f64 => {
                 (low, true)
@@ -227,38 +159,9 @@ impl Experts {
     }
 }
 
-impl Held<'_> {
-    /// `latents` with what is known in its place, at noise level `level`.
-    fn at(&self, level: f32, noise: &Tensor, latents: &Tensor) -> candle_core::Result<Tensor> {
-        let clean = (self.latents * f64::from(1. - level))?;
-        let noisy = match level {
-            0. => self.latents.clone(),
-            _ => (clean + (noise * f64::from(level))?)?,
-        };
-        let known = noisy.broadcast_mul(&self.free.affine(-1., 1.)?)?;
-        known.broadcast_add(&latents.broadcast_mul(self.free)?)
-    }
-}
-
-impl Condition<'_> {
-    /// `latents` with what is given in its place.
-    fn applied(&self, latents: &Tensor) -> candle_core::Result<Tensor> {
-        match self {
-            Self::Given {
-                latents: given,
-                free,
-            } => {
-                let kept = given.broadcast_mul(&free.affine(-1.0, 1.0)?)?;
-                kept.broadcast_add(&latents.broadcast_mul(free)?)
-            }
-            _ => Ok(latents.clone()),
-        }
-    }
-}
-
 /// The velocity that `model` gives for one text, and for those of the subjects.
 fn ask(
-    model: &Evaluator,
+    model: &impl Model,
     run: &Run<'_>,
     latents: &Tensor,
     (text, subjects): (&Tensor, &[Tensor]),
@@ -285,7 +188,7 @@ fn ask(
         regions: run.subjects.map(|s| s.regions),
         subjects,
     };
-    model.forward(&inputs, &mut || {
+    model.velocity(&inputs, &mut || {
         task.check().map_err(candle_core::Error::wrap)
     })
 }

@@ -1,0 +1,6 @@
+//! The engine's samplers.
+
+#[path = "../../../src/sampler/mod.rs"]
+mod rooms;
+
+pub use rooms::*;
