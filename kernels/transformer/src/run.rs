@@ -79,11 +79,7 @@ impl pipeline::Model for Watched<'_> {
         self.model.transformer.config()
     }
 
-    fn velocity(
-        &self,
-        inputs: &Inputs<'_>,
-        _: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Tensor> {
+    fn velocity(&self, inputs: &Inputs<'_>, _: &mut dyn FnMut() -> Result<()>) -> Result<Tensor> {
         #[cfg(feature = "cuda")]
         let mut pace = crate::pace::Pace::new(&self.model.device)?;
         self.model.transformer.forward(inputs, &mut |_, _| {

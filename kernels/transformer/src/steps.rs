@@ -38,7 +38,9 @@ impl Steps {
         let Some(device) = device_of(reads.sample) else {
             return Ok(None);
         };
-        let others = [reads.negative, reads.from].into_iter().chain(reads.earlier);
+        let others = [reads.negative, reads.from]
+            .into_iter()
+            .chain(reads.earlier);
         let all = [reads.prompt, reads.sample].into_iter();
         for tensor in all.chain(others.flatten()) {
             let fits = tensor.dtype() == DType::F32 && tensor.is_contiguous();
@@ -46,7 +48,6 @@ impl Steps {
                 return Ok(None);
             }
         }
-        let some = |tensor: Option<&Tensor>| tensor.map(whole).transpose();
         let [a, b, c] = reads.earlier;
         let parts = Reads {
             prompt: part(reads.prompt)?,
@@ -81,7 +82,7 @@ impl Steps {
     }
 }
 
-/// All of a tensor in f32.
-fn whole(tensor: &Tensor) -> Result<Part<'_, f32>> {
-    part(tensor)
+/// All of a tensor in f32, if there is one.
+fn some(tensor: Option<&Tensor>) -> Result<Option<Part<'_, f32>>> {
+    tensor.map(part).transpose()
 }
