@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
-use super::text;
+use super::{paths, text};
 use crate::manifest::{Manifest, Param, ParamKind, Value, ValueError, nearest};
 
 /// Why a job file cannot be used.
@@ -145,7 +145,11 @@ fn value(param: &Param, json: &Json, base: &Path) -> Result<Value, ValueError> {
             let path = base.join(s);
             path.to_str().map(|s| Value::Text(s.to_owned()))
         }
-        (_, Json::String(s)) => Some(Value::Text(s.clone())),
+        (_, Json::String(s)) => {
+            let joined = paths::each(param, s, |path| Ok(base.join(path)));
+            let joined = joined.ok().flatten();
+            Some(Value::Text(joined.unwrap_or_else(|| s.clone())))
+        }
         (_, Json::Bool(b)) => Some(Value::Bool(*b)),
         (_, Json::Number(n)) => n
             .as_i64()

@@ -1,13 +1,14 @@
 //! Paths in the values of a job: told in full, or from a folder.
 
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{JobError, Kind};
 use crate::manifest::{Param, ParamKind};
 
-/// Parameters that are texts of several paths, `;` between them, a strength or a part
-/// after each.
-pub const LISTS: [&str; 2] = ["references", "loras"];
+/// Parameters that are texts of several items with a path each, `;` between them, and
+/// with something beside it: strengths, frames, seeds.
+pub const LISTS: [&str; 3] = ["references", "loras", "remake"];
 
 /// `path` from the root of the disk, for machines that work in another folder.
 ///
@@ -38,11 +39,49 @@ pub fn each(
         ParamKind::File | ParamKind::Folder => changed(text).map(Some),
         ParamKind::String if LISTS.contains(&param.name.as_str()) => {
             let items = text.split(';').map(str::trim).filter(|i| !i.is_empty());
-            let all: Result<Vec<_>, _> = items.map(changed).collect();
-            Ok(Some(all?.join("; ")))
+            let items: Vec<_> = items.map(|i| (i, place_of(&param.name, i))).collect();
+            if items.iter().all(|(_, place)| place.is_none()) {
+                return Ok(None);
+            }
+            let all = items.into_iter().map(|(item, place)| match place {
+                None => Ok::<_, JobError>(item.to_owned()),
+                Some(at) => {
+                    let path = changed(&item[at.clone()])?;
+                    Ok(format!("{}{path}{}", &item[..at.start], &item[at.end..]))
+                }
+            });
+            Ok(Some(all.collect::<Result<Vec<_>, _>>()?.join("; ")))
         }
         _ => Ok(None),
     }
+}
+
+/// The paths in `text`, a value of the list `name`.
+pub fn in_list(name: &str, text: &str) -> Vec<PathBuf> {
+    let items = text.split(';').map(str::trim).filter(|i| !i.is_empty());
+    let paths = items.filter_map(|item| Some(item[place_of(name, item)?].into()));
+    paths.collect()
+}
+
+/// Where in an item of the list `name` its path stands; `None` where it has none.
+fn place_of(name: &str, item: &str) -> Option<Range<usize>> {
+    let path = match name {
+        "remake" => {
+            item.rsplit_once('=')
+                .map_or(item, |i| i.0)
+                .split_once('@')?
+                .1
+        }
+        "loras" => {
+            let rest = item.strip_suffix("@high").or(item.strip_suffix("@low"));
+            let rest = rest.unwrap_or(item);
+            rest.rsplit_once('=').map_or(rest, |i| i.0)
+        }
+        _ => item,
+    };
+    let start = path.as_ptr() as usize - item.as_ptr() as usize;
+    let start = start + path.len() - path.trim_start().len();
+    Some(start..start + path.trim().len())
 }
 
 /// The way from `folder` to `path`, both absolute, where they have a folder in common
@@ -82,6 +121,34 @@ pub fn to_path(folder: &Path, told: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::options;
+
+    #[test]
+    fn paths_in_lists_are_changed_and_what_is_beside_them_stays() {
+        for (name, text, changed) in [
+            ("references", "a.png;b/c.png ", Some("/s/a.png; /s/b/c.png")),
+            (
+                "loras",
+                "a.safetensors=0.8@high; b.safetensors@low;c.safetensors",
+                Some("/s/a.safetensors=0.8@high; /s/b.safetensors@low; /s/c.safetensors"),
+            ),
+            (
+                "remake",
+                "1-5=3; 7-9@m.####.png=4; @n.png=5",
+                Some("1-5=3; 7-9@/s/m.####.png=4; @/s/n.png=5"),
+            ),
+            ("remake", "1-5=3;7-9=4", None),
+            ("prompt", "a.png", None),
+        ] {
+            let param = options().unwrap().param(name).unwrap();
+            let found = each(param, text, |path| Ok(Path::new("/s").join(path))).unwrap();
+            assert_eq!(found.as_deref(), changed, "{text}");
+        }
+        assert_eq!(
+            in_list("loras", "a.safetensors=0.8@high"),
+            [Path::new("a.safetensors")]
+        );
+    }
 
     #[cfg(unix)]
     #[test]

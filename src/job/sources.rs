@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::error::{JobError, Kind};
 use super::options::options;
 use super::paths;
-use crate::engine::plate::Remake;
 use crate::frame::{FrameError, Sequence};
 use crate::manifest::{ParamKind, Values};
 
@@ -18,19 +17,11 @@ pub fn is_written(name: &str) -> bool {
     )
 }
 
-/// The files that the parameter `name` of `values` names; of `remake` the mattes.
+/// The files that the parameter `name` of `values` names.
 pub fn named(values: &Values, name: &str) -> Vec<PathBuf> {
     let text = values.text(name);
     match name {
-        "remake" => {
-            // What is no list was refused before.
-            let parts = Remake::list(text).unwrap_or_default();
-            parts.into_iter().filter_map(|r| r.matte).collect()
-        }
-        _ if paths::LISTS.contains(&name) => {
-            let items = text.split(';').map(str::trim);
-            items.filter(|i| !i.is_empty()).map(PathBuf::from).collect()
-        }
+        _ if paths::LISTS.contains(&name) => paths::in_list(name, text),
         _ if text.is_empty() => Vec::new(),
         _ => vec![PathBuf::from(text)],
     }
@@ -56,7 +47,7 @@ impl Sources {
         for param in params {
             let name = param.name.as_str();
             let read = param.kind == ParamKind::File && !is_written(name);
-            if read || name == "remake" || paths::LISTS.contains(&name) {
+            if read || paths::LISTS.contains(&name) {
                 for path in named(values, name) {
                     sources.add(Sequence::find(&path), &format!("a file of '{name}'"));
                 }
