@@ -96,6 +96,7 @@ fn measure(
             output,
             plate: Some(plate),
             matte: None,
+            stored: None,
             kept,
             closed: false,
             source,

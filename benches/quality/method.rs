@@ -38,6 +38,7 @@ impl Made {
             output: &mut self.clip,
             plate: Some(&mut reader),
             matte: None,
+            stored: None,
             kept: &|f| (f <= kept).then_some(f),
             closed: self.closed,
             source: source.is_some().then_some(&map),

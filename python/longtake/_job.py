@@ -117,7 +117,8 @@ def report(
     warn: Optional[Warn] = None,
     **parameters: Optional[Value],
 ) -> Dict[str, Any]:
-    """Measures any sequence against its plate (``plate=``); gives the measures."""
+    """Measures any sequence against its plate (``plate=``, where its frames do not tell it);
+    gives the report, whose keys are in ``docs/report.md``."""
     words = ["report", os.fspath(sequence), *options(parameters)]
     found: Dict[str, Any] = one(events(words, progress, warn), "report")["report"]
     return found

@@ -35,3 +35,4 @@ pub use range::FrameRange;
 pub use resample::{Filter, Taps, resampled};
 pub use scaled::ScaledPlate;
 pub use sequence::Sequence;
+pub(crate) use sequence::in_words;

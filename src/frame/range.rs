@@ -17,6 +17,21 @@ impl FrameRange {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// The stretches that `frames`, in order, come to.
+    pub fn runs(frames: impl IntoIterator<Item = i32>) -> Vec<Self> {
+        let mut runs: Vec<Self> = Vec::new();
+        for frame in frames {
+            match runs.last_mut() {
+                Some(run) if i64::from(run.last) + 1 == i64::from(frame) => run.last = frame,
+                _ => runs.push(Self {
+                    first: frame,
+                    last: frame,
+                }),
+            }
+        }
+        runs
+    }
+
     /// The number of frames, at least 1.
     pub fn count(&self) -> usize {
         (i64::from(self.last) - i64::from(self.first) + 1) as usize

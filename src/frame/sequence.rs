@@ -143,6 +143,30 @@ impl Sequence {
         &self.folder
     }
 
+    /// The sequence as people write it, whichever of its files it was found by:
+    /// `name.####.exr`, as many `#` as all numbers there have digits; `name.%d.exr` where
+    /// they have not all as many.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    pub fn pattern(&self) -> Result<String, FrameError> {
+        if self.padding != Some(1) {
+            return Ok(self.to_string());
+        }
+        let files = self.files()?;
+        let mut lengths = files.values().map(|path| {
+            let name = path.file_name().and_then(|n| n.to_str());
+            name.and_then(|n| self.between(n)).map_or(0, str::len)
+        });
+        let first = lengths.next().unwrap_or(1);
+        let padding = lengths.all(|l| l == first).then_some(first);
+        let alike = Self {
+            padding: Some(padding.unwrap_or(1).max(1)),
+            ..self.clone()
+        };
+        Ok(alike.to_string())
+    }
+
     /// What the file names have in common at their beginning.
     pub(super) fn stem(&self) -> &str {
         &self.before
@@ -240,7 +264,7 @@ impl std::fmt::Display for Sequence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self.padding {
             // One # alone is four digits.
-            Some(1) => format!("{}@{}", self.before, self.after),
+            Some(1) => format!("{}%d{}", self.before, self.after),
             Some(width) => format!("{}{}{}", self.before, "#".repeat(width), self.after),
             None => self.before.clone(),
         };
@@ -250,16 +274,7 @@ impl std::fmt::Display for Sequence {
 
 /// Frames in words, as `1001-1009, 1011-1100`; long lists are cut short.
 pub(crate) fn in_words(frames: impl IntoIterator<Item = i32>) -> String {
-    let mut runs: Vec<FrameRange> = Vec::new();
-    for frame in frames {
-        match runs.last_mut() {
-            Some(run) if i64::from(run.last) + 1 == i64::from(frame) => run.last = frame,
-            _ => runs.push(FrameRange {
-                first: frame,
-                last: frame,
-            }),
-        }
-    }
+    let runs = FrameRange::runs(frames);
     const SHOWN: usize = 6;
     let mut words: Vec<String> = runs.iter().take(SHOWN).map(ToString::to_string).collect();
     if runs.len() > SHOWN {
@@ -355,8 +370,7 @@ mod tests {
         assert_eq!(parse("p%d.PNG").extension(), "png");
         for pattern in ["p.$F.exr", "p.@.exr", "p.%d.exr"] {
             assert_eq!(parse(pattern).path(3), Path::new("p.3.exr"));
-            let told = parse(pattern).to_string();
-            assert_eq!(parse(&told), parse(pattern), "{told}");
+            assert_eq!(parse(pattern).to_string(), "p.%d.exr");
         }
         assert_eq!(parse("100%.exr").path(3), Path::new("100%.exr"));
         assert!(parse("still.exr").is_single());
@@ -405,6 +419,34 @@ mod tests {
         assert_eq!(found("p.%d.exr"), [100, 1000, 10000]);
         assert!(found("nothing.####.exr").is_empty());
         assert!(found("no/such/folder.####.exr").is_empty());
+    }
+
+    #[test]
+    fn a_sequence_found_by_one_of_its_files_is_told_as_people_write_it() {
+        for (names, one, told) in [
+            (&["1001", "1002"][..], "1002", "n.####.exr"),
+            (&["0998", "1000"], "1000", "n.####.exr"),
+            (&["100001"], "100001", "n.######.exr"),
+            (&["998", "999", "1000"], "999", "n.%d.exr"),
+            (&["7"], "7", "n.%d.exr"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(format!("n.{name}.exr"));
+            for name in names {
+                std::fs::write(path(name), "").unwrap();
+            }
+            let told = folder.path().join(told);
+            for found in [path(one), folder.path().join("n.%d.exr")] {
+                let found = Sequence::find(&found).unwrap();
+                if one == "1000" && !found.path(7).ends_with("n.0007.exr") {
+                    // `%d` does not name what begins with a zero.
+                    continue;
+                }
+                assert_eq!(Path::new(&found.pattern().unwrap()), told);
+            }
+            let again = Sequence::find(&told).unwrap();
+            assert_eq!(again.files().unwrap().len(), names.len());
+        }
     }
 
     #[test]

@@ -2,26 +2,26 @@
 //! are of, or as any frames.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use super::encoding::{Encoding, holds};
 use super::error::{JobError, Kind};
 use super::paths;
 use super::report::{Called, Known};
+use super::rewritten::Rewritten;
 use super::shared_plate::SharedPlate;
 use super::shot::Shot;
 use super::sources::Sources;
 use super::spec::{Draft, Job};
-use super::traced::{Traced, trace};
+use super::traced::{Traced, moved, trace};
 use super::watch::{Event, Noticing, Watch};
 use crate::device::{self, Cancel, Task};
 use crate::engine::plate::{Camera, PlateEngine, Steadied, Steady, Use, suitability};
 use crate::engine::{self, AnyEngine};
 use crate::frame::{
-    Compression, FilePlate, FrameError, FrameRange, Picture, PlateInfo, PlateOptions, PlateReader,
-    SampleDepth, Sequence, Transfer, Warning, recoded,
+    Compression, FilePlate, FrameError, MattePlate, PlateInfo, PlateOptions, PlateReader, Sequence,
 };
+use crate::sequence::Take;
 use crate::sequence::report::{Missing, Report, ReportError, Subject};
-use crate::sequence::{Colour, Take};
 use crate::store::Vault;
 
 /// Where the camera of `plate` looks and that of a sequence that was made elsewhere, if
@@ -48,63 +48,9 @@ fn follow(
     }))
 }
 
-/// A sequence in the encoding of its plate, in which a camera's motion is taken out of
-/// both, its frames numbered as in their take.
-struct Encoding {
-    files: FilePlate,
-    info: PlateInfo,
-    /// What is added to the numbers of the files.
-    offset: i32,
-}
-
-impl Encoding {
-    /// The same, its frames numbered `offset` higher than the files.
-    fn numbered(self, offset: i32) -> Result<Self, JobError> {
-        let range = self.files.info().range;
-        let ends = [range.first, range.last].map(|end| end.checked_add(offset));
-        let range = match ends {
-            [Some(first), Some(last)] => FrameRange::new(first, last),
-            _ => None,
-        };
-        let range = range.ok_or_else(|| {
-            let text = "the numbers that the frames have in their take are none";
-            JobError::new(Kind::Unreadable, text)
-        })?;
-        let info = PlateInfo { range, ..self.info };
-        Ok(Self {
-            info,
-            offset,
-            ..self
-        })
-    }
-}
-
-impl PlateReader for Encoding {
-    fn info(&self) -> &PlateInfo {
-        &self.info
-    }
-
-    fn read(&mut self, frame: i32) -> Result<Arc<Picture>, FrameError> {
-        let picture = self.files.read(frame.saturating_sub(self.offset))?;
-        let names = self.info.channels.iter().map(String::as_str);
-        let (from, to) = (self.files.info().transfer, self.info.transfer);
-        Ok(recoded(&picture, names, from, to))
-    }
-
-    fn prefetch(&mut self, frames: &[i32]) {
-        let shift = |f: &i32| f.saturating_sub(self.offset);
-        let frames: Vec<i32> = frames.iter().map(shift).collect();
-        self.files.prefetch(&frames);
-    }
-
-    fn take_warnings(&mut self) -> Vec<Warning> {
-        self.files.take_warnings()
-    }
-}
-
-/// Opens the frames `files` of a sequence.
-fn open_files(files: &Path, options: &PlateOptions) -> Result<FilePlate, JobError> {
-    FilePlate::open(files, options).map_err(|error| match error {
+/// That the frames of a sequence cannot be read.
+fn of_sequence(error: FrameError) -> JobError {
+    match error {
         FrameError::Missing { frame, have } => JobError::new(
             Kind::Missing,
             format!(
@@ -112,50 +58,7 @@ fn open_files(files: &Path, options: &PlateOptions) -> Result<FilePlate, JobErro
             ),
         ),
         other => other.into(),
-    })
-}
-
-/// Opens the frames `files` of a sequence whose plate is `plate` and lies at `of`, to be
-/// measured in its space.
-fn open(
-    files: &Path,
-    plate: &FilePlate,
-    of: &Path,
-    options: &PlateOptions,
-    colour: Option<&Colour>,
-) -> Result<Encoding, JobError> {
-    let kind = |path: &Path| Sequence::find(path).map(|s| s.extension()).ok();
-    // Files of the plate's own kind hold what it holds.
-    let alike = (kind(files) == kind(of)).then_some(plate.header().transfer);
-    let transfer = match colour {
-        Some(colour) => Some(colour.transfer()),
-        None => alike,
-    };
-    let output = open_files(
-        files,
-        &PlateOptions {
-            fps: options.fps,
-            transfer,
-            ..PlateOptions::default()
-        },
-    )?;
-    let (files, transfer) = match colour.and_then(|c| c.ways.as_ref()) {
-        // Both come to light.
-        Some(ways) => (
-            output.converted(files, ways.back.clone())?,
-            Transfer::Linear,
-        ),
-        None => (output, plate.info().transfer),
-    };
-    let info = PlateInfo {
-        transfer,
-        ..files.info().clone()
-    };
-    Ok(Encoding {
-        files,
-        info,
-        offset: 0,
-    })
+    }
 }
 
 /// Measures the sequence `files` against the plate that `draft` names. What its frames
@@ -208,35 +111,22 @@ fn measure_take(
     } = traced;
     let job = &job;
     device::limit(job.threads.unwrap_or(0));
+    for message in &job.idle {
+        watch.event(&Event::Warning { message });
+    }
     let task = Task {
         cancel,
         progress: watch,
     };
     let shot = Shot::open(job)?;
-    let mut output = open(
-        files,
-        &shot.plate,
-        &job.plate,
-        &job.options,
-        job.colour.as_ref(),
-    )?
-    .numbered(offset)?;
+    let colour = job.colour.as_ref();
+    let output = Encoding::open(files, &shot.plate, &job.plate, &job.options, colour);
+    let mut output = output.map_err(of_sequence)?.numbered(offset)?;
     let mut sources = Sources::of(&job.values);
     sources.add(Sequence::find(files), "a frame of the sequence");
     job.looks.check(sources)?;
     job.looks.tell(watch);
-    let holds = |of: &FilePlate| -> Vec<(String, SampleDepth)> {
-        let channels = of.header().channels.iter();
-        channels.map(|c| (c.name.clone(), c.depth)).collect()
-    };
-    let exact = job.reduce == 1
-        && job.colour.as_ref().is_none_or(|c| c.ways.is_none())
-        && holds(&output.files) == holds(&shot.plate)
-        && !matches!(job.compression, Compression::Dwaa(_));
-    missing.extend((!exact).then(|| Missing {
-        measures: vec!["kept".to_owned(), "outside".to_owned()],
-        why: "the files hold their samples otherwise than the plate's do, so that bits cannot be compared".to_owned(),
-    }));
+    let alike = job.reduce == 1 && output.holds() == holds(&shot.plate);
     let full = SharedPlate::new(shot.plate, 1, job.setup.memory, watch);
     let store = job.setup.disk_store();
     let vault: &dyn Vault = match &store {
@@ -288,30 +178,66 @@ fn measure_take(
             SharedPlate::new(job.open_plate()?, reduce, job.setup.memory, watch)
         }
     };
+    let mut rewritten = None;
+    if let Some(why) = not_compared(job) {
+        missing.push(Missing::bits(why));
+    } else if !alike {
+        let mut files = Rewritten::new(job, &shot.timeline, plate.clone())?;
+        match files.holds()? == output.holds() {
+            true => rewritten = Some(files),
+            false => missing.push(Missing::bits(REWRITTEN)),
+        }
+    }
+    let matte = job.matte.as_deref().unwrap_or(Path::new(""));
+    let named = |name: &str, path: &Path| named(draft, job, name, path);
     let known = Known {
         plan: &shot.plan,
         timeline: &shot.timeline,
         edit,
         found: found.as_ref(),
         matte: Shot::scaled_matte(job)?,
+        stored: rewritten,
         missing,
-        called: Called::of(job, files, &named_plate(draft, job), offset),
+        called: Called::of(
+            job,
+            files,
+            (&named("plate", &job.plate), &named("matte", matte)),
+            offset,
+        ),
     };
     job.looks
         .leave_take(&mut output, &plate, known, task, watch)
 }
 
-/// The plate as it was named; where it was not, from the folder of the frames, as these
-/// tell it.
-fn named_plate(draft: &Draft, job: &Job) -> PathBuf {
-    match (draft.values().text("plate"), &job.told_from) {
-        ("", Some(folder)) => paths::from_folder(folder, &job.plate),
-        ("", None) => job.plate.clone(),
-        (said, _) => said.into(),
+/// Bits that are not compared since the files were not left as they were written.
+const REWRITTEN: &str = "another program has written the frames again in another sample type or with other channels, so that bits cannot be compared";
+
+/// Why the bits of the take that `job` makes cannot be held against its plate's, whatever
+/// files it wrote.
+fn not_compared(job: &Job) -> Option<&'static str> {
+    if job.colour.as_ref().is_some_and(|c| c.ways.is_some()) {
+        return Some(
+            "the frames are in another colour space than the plate, so that bits cannot be compared",
+        );
+    }
+    matches!(job.compression, Compression::Dwaa(_))
+        .then_some("the frames are packed with DWAA, which rounds, so that bits cannot be compared")
+}
+
+/// A file of `job` as parameter `name` of `draft` names it; where it does not, `path` from
+/// the folder of the frames, as these tell it.
+fn named(draft: &Draft, job: &Job, name: &str, path: &Path) -> PathBuf {
+    match (draft.values().text(name), &job.told_from) {
+        ("", Some(folder)) => paths::from_folder(folder, path),
+        ("", None) => path.to_owned(),
+        (said, _) if !path.as_os_str().is_empty() => said.into(),
+        // It has no meaning in the mode.
+        _ => PathBuf::new(),
     }
 }
 
-/// Measures any sequence; `why` it is not known how it was made.
+/// Measures any sequence; `why` it is not known how it was made. With a matte, only what
+/// that covers is taken for changed.
 fn measure_any(
     files: &Path,
     draft: Draft,
@@ -322,20 +248,36 @@ fn measure_any(
     let mut sources = Sources::of(draft.values());
     if draft.values().text("plate").is_empty() {
         // What is not there or no picture is told as that.
-        open_files(files, &PlateOptions::default())?;
+        FilePlate::open(files, &PlateOptions::default()).map_err(of_sequence)?;
         let files = files.display();
         return Err(JobError::new(
             Kind::Usage,
             format!(
-                "{files} does not tell its plate ({why}): give it, as in --plate plate.####.exr, to measure what can be without"
+                "{files} cannot be measured as a take of Longtake ({why}): give its plate, as in --plate plate.####.exr, to measure what can be without"
             ),
         ));
+    }
+    let matte = Some(PathBuf::from(draft.values().text("matte")));
+    let matte = matte.filter(|path| !path.as_os_str().is_empty());
+    for param in moved(draft.options()) {
+        if draft.is_said(&param.name) && param.name != "matte" {
+            let message = &format!(
+                "{} has no effect: it is not known how the sequence was made",
+                param.name
+            );
+            watch.event(&Event::Warning { message });
+        }
     }
     let sight = draft.sight()?;
     device::limit(sight.threads.unwrap_or(0));
     let colour = sight.colour.as_ref();
     let mut plate = FilePlate::open(&sight.plate, &sight.options)?;
-    let mut output = open(files, &plate, &sight.plate, &sight.options, colour)?;
+    let output = Encoding::open(files, &plate, &sight.plate, &sight.options, colour);
+    let mut output = output.map_err(of_sequence)?;
+    let named = matte.clone().unwrap_or_default();
+    let matte = matte.map(|path| MattePlate::open(&path, &plate));
+    let mut matte = matte.transpose()?;
+    let is_alike = colour.is_none_or(|c| c.ways.is_none()) && output.holds() == holds(&plate);
     if let Some(ways) = colour.and_then(|c| c.ways.as_ref()) {
         plate = plate.converted(&sight.plate, ways.read.clone())?;
     }
@@ -365,7 +307,7 @@ fn measure_any(
         guide: None,
         subjects: Default::default(),
     };
-    let called = Called::any(files, &sight.plate);
+    let called = Called::any(files, &sight.plate, &named);
     let plate_engine = PlateEngine::default();
     let analysis = plate_engine.study(&mut sources, task)?;
     let steady = analysis.is_steadied(Steady::Auto);
@@ -390,12 +332,23 @@ fn measure_any(
         _ => None,
     };
     let halves = (&mut plate.clone(), &mut plate.clone());
+    let outside = "outside".to_owned();
+    let mut lacks = NEEDS_TAKE.map(str::to_owned).to_vec();
+    lacks.retain(|name| matte.is_none() || *name != outside);
+    let mut missing = vec![Missing {
+        measures: lacks,
+        why,
+    }];
+    if matte.is_some() && !is_alike {
+        missing.push(Missing {
+            measures: vec![outside],
+            why: "the files hold their samples otherwise than the plate's do, so that bits cannot be compared: write them in the plate's type and colour space".to_owned(),
+        });
+    }
     let mut subject = Subject {
         camera: camera.as_ref(),
-        missing: vec![Missing {
-            measures: NEEDS_TAKE.map(str::to_owned).to_vec(),
-            why,
-        }],
+        matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
+        missing,
         ..Subject::of(&mut output, Some(&mut plate))
     };
     sight.looks.leave(

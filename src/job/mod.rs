@@ -2,6 +2,7 @@
 //! from files to files.
 
 mod block;
+mod encoding;
 mod error;
 mod estimate;
 pub mod farm;
@@ -14,6 +15,7 @@ mod output;
 mod paths;
 mod provenance;
 mod report;
+mod rewritten;
 mod run;
 mod schema;
 mod shared_plate;
@@ -41,5 +43,6 @@ pub use schema::schema;
 pub use space::{Basis, Space};
 pub use spec::{Draft, Job};
 pub use text::{kebab, value};
+pub use traced::moved;
 pub use version::{check_version, plan_version};
 pub use watch::{Event, State, Watch};

@@ -241,7 +241,7 @@ fn parameters(job: &Job, out: FrameRange) -> Result<BTreeMap<String, Value>, Job
         let place = |path: &Path| -> Result<PathBuf, JobError> {
             let path = match param.name.as_str() {
                 // However its frames were named.
-                "plate" | "matte" | "guide" => Sequence::find(path)?.to_string().into(),
+                "plate" | "matte" | "guide" => Sequence::find(path)?.pattern()?.into(),
                 _ => path.to_owned(),
             };
             Ok(paths::from_folder(&folder, &paths::absolute(&path)?))

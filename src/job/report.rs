@@ -3,8 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::error::{JobError, Kind};
 use super::output;
+use super::rewritten::Rewritten;
 use super::shared_plate::SharedPlate;
 use super::shot::Matte;
 use super::sources::Sources;
@@ -13,7 +16,7 @@ use super::watch::{Event, Watch};
 use crate::device::Task;
 use crate::engine::plate::{Camera, EditList, Exposure, Suitability};
 use crate::engine::{Engine as _, Timeline};
-use crate::frame::{PlateInfo, PlateReader, Sequence};
+use crate::frame::{FrameRange, PlateInfo, PlateReader, Sequence};
 use crate::manifest::Values;
 use crate::sequence::plan::Plan;
 use crate::sequence::report::{
@@ -112,10 +115,14 @@ impl Looks {
             timeline,
             found,
             mut matte,
+            mut stored,
             missing,
-            called,
+            mut called,
         } = known;
         let range = output.info().range;
+        let made = range.iter().filter(|f| timeline.kept(*f).is_none());
+        let made = made.map(|f| f.saturating_sub(called.offset));
+        called.made = Some(FrameRange::runs(made));
         let indices = |frame, width, height| match edit {
             Some(edit) => edit.plate_indices(frame, width, height),
             None => Vec::new(),
@@ -134,6 +141,7 @@ impl Looks {
             output,
             plate: Some(&mut plate.clone()),
             matte: matte.as_mut().map(|m| m as &mut dyn PlateReader),
+            stored: stored.as_mut().map(|s| s as &mut dyn PlateReader),
             kept: &|frame| timeline.kept(frame),
             closed: timeline.closed && range == timeline.out,
             source: edit.is_some().then_some(&indices),
@@ -168,7 +176,7 @@ impl Looks {
                 .then(|| Album::new(frames)),
             page: match &self.page {
                 Some(path) => {
-                    let page = Page::new(called.titles, frames, info.fps);
+                    let page = Page::new(frames, info.fps);
                     Some(page.map_err(|e| JobError::writing(path, &e))?)
                 }
                 None => None,
@@ -181,6 +189,8 @@ impl Looks {
             offset: called.offset,
         };
         let mut measured = report_to(subject, &mut views, task)?;
+        measured.titles = called.titles;
+        measured.made = called.made;
         for number in [&mut measured.output.first, &mut measured.output.last] {
             *number = number.saturating_sub(called.offset);
         }
@@ -233,6 +243,8 @@ pub(super) struct Known<'a> {
     pub found: Option<&'a Suitability>,
     /// At the size of the frames.
     pub matte: Option<Matte>,
+    /// The plate as files like the take's hold it, where these hold it otherwise.
+    pub stored: Option<Rewritten<'a>>,
     /// What cannot be measured.
     pub missing: Vec<Missing>,
     pub called: Called,
@@ -244,31 +256,38 @@ pub(super) struct Called {
     /// What is taken from the numbers that frames have in their take to come to those of
     /// their files.
     pub offset: i32,
+    /// Which frames were made, by the numbers of their files, where that is known.
+    pub made: Option<Vec<FrameRange>>,
 }
 
 impl Called {
-    /// The frames `files` of the take that `job` makes from `plate`, which may be named in
-    /// other words than the job's.
-    pub fn of(job: &Job, files: &Path, plate: &Path, offset: i32) -> Self {
+    /// The frames `files` of the take that `job` makes from `plate` and `matte`, which may be
+    /// named in other words than the job's.
+    pub fn of(job: &Job, files: &Path, (plate, matte): (&Path, &Path), offset: i32) -> Self {
         let (engine, mode) = (job.setup.engine.version(), job.setup.mode.name());
         Self {
             titles: Titles {
-                made: format!("engine {engine} in mode {mode}"),
-                ..Self::any(files, plate).titles
+                engine: Some(engine.to_owned()),
+                mode: Some(mode.to_owned()),
+                ..Self::any(files, plate, matte).titles
             },
             offset,
+            made: None,
         }
     }
 
     /// Frames `files` of which it is not known how they were made.
-    pub fn any(files: &Path, plate: &Path) -> Self {
+    pub fn any(files: &Path, plate: &Path, matte: &Path) -> Self {
+        let named = |path: &Path| Some(pattern(path)).filter(|name| !name.is_empty());
         Self {
             titles: Titles {
                 sequence: pattern(files),
-                plate: pattern(plate),
-                made: String::new(),
+                plate: named(plate),
+                matte: named(matte),
+                ..Titles::default()
             },
             offset: 0,
+            made: None,
         }
     }
 }
@@ -276,10 +295,9 @@ impl Called {
 /// A sequence as it was named; where one of its files was, by its pattern.
 fn pattern(files: &Path) -> String {
     let named = Sequence::parse(files).is_ok_and(|s| !s.is_single());
-    match Sequence::find(files) {
-        Ok(sequence) if !named => sequence.to_string(),
-        _ => files.display().to_string(),
-    }
+    let found = Sequence::find(files).and_then(|s| s.pattern());
+    let found = found.ok().filter(|_| !named);
+    found.unwrap_or_else(|| files.display().to_string())
 }
 
 /// Where the blocks of a plan meet, in time and in pictures as `info` tells.
@@ -302,15 +320,28 @@ fn borders(plan: &Plan, info: &PlateInfo) -> Borders {
 
 /// The report with what was found of the plate, for people and scripts.
 fn json(report: &Report, found: Option<&Suitability>) -> Result<String, JobError> {
-    let text = || {
-        let mut all = serde_json::to_value(report)?;
-        if let Some(found) = found {
-            all["suitability"] = serde_json::to_value(found)?;
-            all["suitability"]["summary"] = found.summary().into();
-        }
-        serde_json::to_string_pretty(&all)
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        #[serde(flatten)]
+        report: &'a Report,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        suitability: Option<Suited<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Suited<'a> {
+        summary: String,
+        #[serde(flatten)]
+        found: &'a Suitability,
+    }
+    let whole = Whole {
+        report,
+        suitability: found.map(|found| Suited {
+            summary: found.summary(),
+            found,
+        }),
     };
-    text().map_err(|e| JobError::new(Kind::Internal, e.to_string()))
+    let text = serde_json::to_string_pretty(&whole);
+    text.map_err(|e| JobError::new(Kind::Internal, e.to_string()))
 }
 
 /// Draws what is measured as it comes by.

@@ -1,5 +1,6 @@
 //! Carries a job out: from the plate's files to the take's.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::error::JobError;
@@ -167,14 +168,16 @@ pub(super) fn frames(
     )?;
     if !job.looks.is_empty() {
         let mut output = TakeReader::new(&take, shared.clone(), open_matte()?, cancel);
+        let named = job.matte.as_deref().unwrap_or(Path::new(""));
         let known = Known {
             plan: &shot.plan,
             timeline: take.timeline(),
             edit,
             found: found.as_ref(),
             matte: open_matte()?,
+            stored: None,
             missing: Vec::new(),
-            called: Called::of(job, &job.out, &job.plate, 0),
+            called: Called::of(job, &job.out, (&job.plate, named), 0),
         };
         job.looks
             .leave_take(&mut output, &shared, known, task, watch)?;

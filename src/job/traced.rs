@@ -1,16 +1,19 @@
 //! The take that a sequence says it is of: what its frames tell of it, held against
 //! the files that are there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::JobError;
+use super::options::options;
 use super::paths;
 use super::provenance::{Origin, Provenance, provenance};
 use super::shot::Shot;
+use super::sources;
 use super::spec::{Draft, Job};
+use super::text::kebab;
 use super::version::check_version;
 use crate::frame::Sequence;
-use crate::manifest::Value;
+use crate::manifest::{Manifest, Param, ParamKind, Value, Values};
 use crate::sequence::estimate::BLOCK;
 use crate::sequence::report::Missing;
 
@@ -32,6 +35,17 @@ const OWN: [&str; 6] = [
     "page",
     "threads",
 ];
+
+/// The parameters of `options` that name what a take reads beside its plate, and which may
+/// lie elsewhere by now.
+pub fn moved(options: &Manifest) -> impl Iterator<Item = &Param> {
+    options.params.iter().filter(|p| {
+        let name = p.name.as_str();
+        let is_path = matches!(p.kind, ParamKind::File | ParamKind::Folder);
+        let is_read = is_path && !sources::is_written(name) || paths::LISTS.contains(&name);
+        is_read && p.changes_frames && !SHARED.contains(&name) && name != "plate"
+    })
+}
 
 /// What the frames of a sequence tell of their take.
 pub(super) struct Traced {
@@ -72,6 +86,8 @@ pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Traced, String> {
         }
         own.set(name, value.clone()).map_err(|e| e.to_string())?;
     }
+    move_files(&mut own, draft)?;
+    are_there(own.values())?;
     let out = Value::Text(place.display().to_string());
     own.set("out", out).map_err(|e| e.to_string())?;
     let mut job = own.job().map_err(words)?;
@@ -80,7 +96,8 @@ pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Traced, String> {
     let found = Origin::of(&shot).map_err(words)?;
     match told.other_files(found.told()) {
         Some(what) => Err(format!(
-            "the files of {what} are others than those that it was made from"
+            "the files of {what} are others than those that it was made from: name the right ones with --{}",
+            kebab(&what)
         )),
         None => {
             drop(shot);
@@ -97,6 +114,61 @@ pub(super) fn trace(files: &Path, draft: &Draft) -> Result<Traced, String> {
             })
         }
     }
+}
+
+/// Gives `own`, the values of a take, the places of its files that `draft` says.
+fn move_files(own: &mut Draft, draft: &Draft) -> Result<(), String> {
+    for param in moved(draft.options()).filter(|p| draft.is_said(&p.name)) {
+        let name = &param.name;
+        let said = draft.values().text(name);
+        let told = own.values().text(name);
+        // What has no meaning in the mode is told as that.
+        if param.fits(own.values().text("mode"), own.values().text("engine")) {
+            if told.is_empty() {
+                return Err(format!(
+                    "it was made without {name} and is measured with one"
+                ));
+            }
+            let beside = |text: &str| paths::each(param, text, |_| Ok(PathBuf::new()));
+            let differ = beside(said).ok() != beside(told).ok();
+            if differ && paths::LISTS.contains(&name.as_str()) {
+                return Err(format!(
+                    "it was made with {name} '{told}' and is measured with '{said}': change the paths alone"
+                ));
+            }
+        }
+        let said = Value::Text(said.to_owned());
+        own.set(name, said).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Checks that what `values` of a take name to be read is there.
+fn are_there(values: &Values) -> Result<(), String> {
+    let all = options().map_err(|e| e.to_string())?;
+    for param in all.param("plate").into_iter().chain(moved(all)) {
+        let name = &param.name;
+        let there = |path: &Path| {
+            let files = || Sequence::find(path).and_then(|s| s.files());
+            path.exists() || files().is_ok_and(|f| !f.is_empty())
+        };
+        let files = sources::named(values, name);
+        if let Some(gone) = files.iter().find(|path| !there(path)) {
+            if name == "plate" {
+                return Err(format!("its plate, {}, is not there", gone.display()));
+            }
+            return Err(format!(
+                "its {name}, {}, is not there: say where it lies now, as in --{}{}",
+                gone.display(),
+                kebab(name),
+                match paths::LISTS.contains(&name.as_str()) {
+                    true => ", the list as it was but for its paths",
+                    false => " FILE",
+                }
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What all frames of a sequence tell alike.
@@ -165,13 +237,37 @@ fn blocks_of(told: &Provenance) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::options;
 
     #[test]
     fn what_a_report_takes_is_what_there_is() {
         let all = options().unwrap();
         for name in SHARED.into_iter().chain(OWN) {
             assert!(all.param(name).is_some(), "{name}");
+        }
+        let moved: Vec<&str> = moved(all).map(|p| p.name.as_str()).collect();
+        for name in [
+            "matte",
+            "guide",
+            "holdOut",
+            "region3Matte",
+            "remake",
+            "subject1Matte",
+            "subject1Reference",
+            "references",
+            "model",
+            "loras",
+        ] {
+            assert!(moved.contains(&name), "{name}");
+        }
+        for name in [
+            "plate",
+            "out",
+            "report",
+            "saveLatents",
+            "ocioConfig",
+            "store",
+        ] {
+            assert!(!moved.contains(&name), "{name}");
         }
     }
 }

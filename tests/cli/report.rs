@@ -122,11 +122,12 @@ fn a_report_alone_knows_of_a_take_what_its_frames_tell() {
         ));
         // Which plate it was, and how many frames a second, is in the frames.
         run(&format!("report {folder}/o.####.exr --report alone.json"));
-        let (own, mut alone) = (read("own.json"), read("alone.json"));
-        // Float samples of a plate of 8 bits are not its bits.
-        assert_eq!(alone["missing"][0]["measures"][0], "kept");
-        assert_eq!(own["missing"], serde_json::json!([]));
-        alone["measures"]["kept"] = own["measures"]["kept"].clone();
+        let (own, alone) = (read("own.json"), read("alone.json"));
+        // Float samples of a plate of 8 bits, or of a proxy, are held against what its
+        // frames come to in such files.
+        assert_eq!(alone["measures"]["kept"], 0.0);
+        assert_eq!(alone["missing"], serde_json::json!([]));
+        assert_eq!(alone["made"], own["made"]);
         for what in ["seam_block", "spurious", "copy", "join", "jump", "kept"] {
             assert!(own["measures"][what].is_number(), "{what}");
         }
@@ -146,6 +147,19 @@ fn a_report_alone_knows_of_a_take_what_its_frames_tell() {
         assert_eq!(of_own, of_alone);
         assert_eq!(of_own.len(), if folder == "o" { 2 } else { 4 });
     }
+
+    // A kept frame of the proxy that somebody touched is not the plate's any more.
+    work.generate(&format!(
+        "{take} --scale 1/2 --out flat/o.####.exr --compression none --pixel-type half"
+    ));
+    let mut bytes = work.bytes("flat/o.1003.exr");
+    // The last sample's last bit.
+    let at = bytes.len() - 2;
+    bytes[at] ^= 1;
+    std::fs::write(work.path("flat/o.1003.exr"), bytes).unwrap();
+    run("report flat/o.####.exr --report flat.json");
+    let kept = read("flat.json")["measures"]["kept"].as_f64().unwrap();
+    assert!(kept > 0.0 && kept < 0.01, "{kept}");
 
     // A part of it is told as that.
     std::fs::create_dir(work.path("part")).unwrap();
@@ -236,7 +250,7 @@ fn a_report_alone_of_frames_that_pipelines_have_moved_about() {
     );
     let page = String::from_utf8(work.bytes("r.html")).unwrap();
     assert!(page.contains("<h1>moved/o.####.png, frames 1-56</h1>"));
-    assert!(page.contains(" in mode extend</p>"));
+    assert!(page.contains(" in mode extend<br>"));
     assert!(page.contains("plate.####.png<br>"));
 
     // Of two takes, and without their plate, it is said which and what to do.
@@ -289,24 +303,106 @@ fn a_take_leaves_its_report() {
         ["page.html", "preview.mp4", "report.json", "sheet.png"]
     );
     // The page needs nothing beside it, and says what the report says.
+    let plate = plate();
+    let titles = &report["titles"];
+    assert_eq!(titles["sequence"], "o/o.####.exr");
+    assert_eq!(titles["plate"], plate);
+    assert!(titles["engine"].as_str().unwrap().starts_with("plate "));
+    assert_eq!(titles["mode"], "extend");
+    // The last half second of the plate blends into what is made.
+    let made = &report["made"][0];
+    assert_eq!(made["last"], 1060);
     let page = String::from_utf8(work.bytes("look/page.html")).unwrap();
     for part in page.split("src=\"").skip(1) {
         assert!(part.starts_with("data:"), "{}", &part[..part.len().min(40)]);
     }
     assert_eq!(page.matches("<video").count(), 2);
-    let plate = plate();
     for told in [
         "<title>o.####.exr, frames 1001-1060 - Longtake report</title>",
         "<h1>o/o.####.exr, frames 1001-1060</h1>",
         &format!("<br>plate: {plate}<br>made by: engine plate "),
-        " in mode extend</p>",
+        &format!(
+            " in mode extend<br>kept from the plate: 1001-{}; made: {}-1060<br>",
+            made["first"].as_i64().unwrap() - 1,
+            made["first"]
+        ),
     ] {
         assert!(page.contains(told), "{told}");
     }
     let from = page.find("id=\"report\">").unwrap() + 12;
     let to = from + page[from..].find("</script>").unwrap();
     let told: Json = serde_json::from_str(&page[from..to].replace("<\\/", "</")).unwrap();
-    assert_eq!(told["measures"], report["measures"]);
+    for what in ["titles", "made", "measures"] {
+        assert_eq!(told[what], report[what], "{what}");
+    }
+}
+
+#[test]
+fn a_report_is_told_where_files_of_a_take_lie_now() {
+    let work = Work::new();
+    let plate = plate();
+    // The left half and the right half.
+    for (name, left) in [("m.png", 0), ("n.png", 60)] {
+        let graph = format!("color=black:120x90,drawbox=x={left}:w=60:c=white:t=fill,format=gray");
+        let made = std::process::Command::new("ffmpeg")
+            .args([
+                "-hide_banner",
+                "-loglevel",
+                "error",
+                "-f",
+                "lavfi",
+                "-i",
+                &graph,
+            ])
+            .args(["-frames:v", "1"])
+            .arg(work.path(name))
+            .status();
+        assert!(made.unwrap().success());
+    }
+    let run = |line: &str| work.run(&line.split(' ').collect::<Vec<_>>());
+    let read = |name: &str| -> Json { serde_json::from_slice(&work.bytes(name)).unwrap() };
+    for (mode, option, measure) in [
+        ("--mode fill", "--matte", "outside"),
+        ("--frames 1001-1060", "--hold-out", "kept"),
+    ] {
+        std::fs::rename(work.path("m.png"), work.path("first.png")).unwrap();
+        work.generate(&format!(
+            "--plate {plate} {mode} {option} first.png --out o/o.####.png"
+        ));
+        std::fs::rename(work.path("first.png"), work.path("m.png")).unwrap();
+        // One of the frames stands for all of them.
+        let report = "report o/o.1002.png --report r.json";
+        let out = run(report);
+        assert_eq!(out.code, 2, "{}", out.stderr);
+        for words in ["first.png, is not there", &format!("{option} FILE")] {
+            assert!(out.stderr.contains(words), "{words}: {}", out.stderr);
+        }
+        let out = run(&format!("{report} {option} n.png"));
+        assert_eq!(out.code, 2, "{}", out.stderr);
+        let words = format!(
+            "are others than those that it was made from: name the right ones with {option}"
+        );
+        assert!(out.stderr.contains(&words), "{}", out.stderr);
+        let out = run(&format!("{report} {option} m.png"));
+        assert_eq!(out.code, 0, "{}", out.stderr);
+        let told = read("r.json");
+        assert_eq!(told["titles"]["sequence"], "o/o.####.png");
+        assert_eq!(told["measures"][measure], 0.0, "{mode}");
+        assert_eq!(told["missing"], serde_json::json!([]));
+    }
+    // A take without one is no take with one.
+    let why = |line: &str| {
+        let out = run(&format!("{line} --plate {plate} --report r.json"));
+        assert_eq!(out.code, 0, "{line}: {}", out.stderr);
+        read("r.json")["missing"].to_string()
+    };
+    let told = why("report o/o.####.png --region1-matte m.png");
+    assert!(told.contains("made without region1Matte"), "{told}");
+    // Of a sequence made elsewhere the matte tells what was to be left alone.
+    let told = why(&format!("report {plate} --matte m.png"));
+    assert!(!told.contains("outside"), "{told}");
+    assert_eq!(read("r.json")["measures"]["outside"], 0.0);
+    assert_eq!(read("r.json")["titles"]["matte"], "m.png");
 }
 
 #[test]

@@ -185,8 +185,8 @@ fn report(options: &Manifest) -> Command {
         .long_about(
             "Measures any sequence against its plate: flicker, sharpness, steps, drift, \
              grain, ghosts. The sequence need not be made by Longtake; of EXR and PNG frames \
-             that are, joins, seams and repetition are measured too, and --plate is needed \
-             only where the plate has moved.",
+             that are, joins, seams and repetition are measured too, and --plate, --matte and so \
+             on are needed only where these files have moved.",
         )
         .after_long_help(exit::help())
         .arg(
@@ -207,6 +207,10 @@ fn report(options: &Manifest) -> Command {
         if let Some(param) = options.param(name) {
             command = command.arg(option(options, param));
         }
+    }
+    for param in job::moved(options) {
+        let place = option(options, param).help_heading("Where the take's files lie now");
+        command = command.arg(place);
     }
     command
 }

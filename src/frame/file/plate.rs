@@ -164,7 +164,7 @@ impl FilePlate {
             });
         };
         let range = options.range.unwrap_or(FrameRange { first, last });
-        let name = sequence.to_string();
+        let name = sequence.pattern()?;
         // Asked for from the files that there are: a range may be very long.
         if (paths.range(range.first..=range.last).count()) < range.count() {
             let missing = range.iter().find(|f| !paths.contains_key(f));

@@ -2,7 +2,7 @@
 //! curves, on one page.
 
 use super::encoded::Encoded;
-use super::raster::{Colour, LETTER, LINE, Raster, byte, width_of};
+use super::raster::{Colour, LETTER, LINE, Raster, byte, lines_of, width_of};
 use super::{Report, Viewer, curves, table};
 
 /// Frames on the contact sheet: columns and rows.
@@ -71,8 +71,8 @@ impl Album {
     }
 
     /// The frames side by side, evenly spaced over the sequence, each under
-    /// its number.
-    pub fn contact_sheet(&self) -> Raster {
+    /// its number; those that `report` knows to be the plate's own are marked.
+    pub fn contact_sheet(&self, report: &Report) -> Raster {
         let (w, h) = self
             .thumbs
             .first()
@@ -80,14 +80,18 @@ impl Album {
         let cols = SHEET.0.min(self.thumbs.len()).max(1);
         let rows = self.thumbs.len().div_ceil(cols).max(1);
         // The number of a small frame wants the room.
-        let number = |t: &(i32, Raster)| width_of(&t.0.to_string()) + 8;
+        let called = |frame: i32| match report.is_kept(frame) {
+            true => format!("{frame} kept"),
+            false => frame.to_string(),
+        };
+        let number = |t: &(i32, Raster)| width_of(&called(t.0)) + 8;
         let w = self.thumbs.iter().map(number).fold(w, usize::max);
         let h = h.max(LETTER + 8);
         let mut sheet = Raster::new(cols * (w + 4) - 4, rows * (h + 4) - 4, PAPER);
-        for (i, (number, thumb)) in self.thumbs.iter().enumerate() {
+        for (i, (frame, thumb)) in self.thumbs.iter().enumerate() {
             let (x, y) = ((i % cols * (w + 4)) as i32, (i / cols * (h + 4)) as i32);
             sheet.lay(thumb, x, y);
-            sheet.label(x + 4, y + 4, &number.to_string());
+            sheet.label(x + 4, y + 4, &called(*frame));
         }
         sheet
     }
@@ -116,31 +120,27 @@ impl Album {
         both
     }
 
-    /// One page: the contact sheet, the measures against their limits, curves
+    /// One page: what is shown, the contact sheet, the measures against their limits, curves
     /// over time and the slices.
     pub fn page(&self, report: &Report) -> Raster {
-        let sheet = self.contact_sheet();
+        let sheet = self.contact_sheet(report);
         let slices = self.slices();
         let margin = 16;
         let width = sheet.width.max(slices.width).max(900) + 2 * margin;
         let table = table::of(report, width - 2 * margin);
         let curves = curves::of(report, width - 2 * margin);
         let parts = [&sheet, &table, &curves, &slices];
-        let head = LINE as usize + margin / 2;
+        let heading = lines_of(&report.heading(&report.titles.sequence), width - 2 * margin);
+        let details = report.details();
+        let details = details.iter().flat_map(|l| lines_of(l, width - 2 * margin));
+        let details: Vec<String> = details.collect();
+        let head = (heading.len() + details.len()) * LINE as usize + margin / 2;
         let height = parts.iter().map(|p| p.height + margin).sum::<usize>() + margin + head;
         let mut page = Raster::new(width, height, PAPER);
         let x = margin as i32;
         let mut y = margin as i32;
-        let o = &report.output;
-        page.text(
-            x,
-            y,
-            &format!(
-                "frames {}-{}, {} x {}, {} fps",
-                o.first, o.last, o.width, o.height, o.fps
-            ),
-            INK,
-        );
+        page.lines(x, y, &heading, INK);
+        page.lines(x, y + heading.len() as i32 * LINE, &details, FAINT);
         y += head as i32;
         for part in parts {
             page.lay(part, x, y);

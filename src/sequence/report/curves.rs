@@ -7,9 +7,8 @@ use super::{Curves, Report};
 
 const OURS: Colour = [90, 190, 255];
 const PLATE: Colour = [255, 170, 70];
-/// What the colours stand for, and how high that is.
+/// What the colours stand for.
 const KEY: &str = "blue: sequence   orange: plate";
-const KEY_LINE: usize = LINE as usize;
 
 /// Points along a panel: from its left edge at 0 to its right one at 1, and the value.
 type Points = Vec<(f64, f64)>;
@@ -84,9 +83,10 @@ pub(super) fn of(report: &Report, width: usize) -> Raster {
     let tall = 70;
     let heads: Vec<Head> = shown.iter().map(|p| Head::of(p, width)).collect();
     let height: usize = heads.iter().map(|h| h.height() + tall).sum();
-    let mut out = Raster::new(width, KEY_LINE + height.max(tall), PAPER);
-    out.text(0, 0, KEY, FAINT);
-    let mut top = KEY_LINE as i32;
+    let key = lines_of(&key(report), width);
+    let mut top = key.len() as i32 * LINE;
+    let mut out = Raster::new(width, top as usize + height.max(tall), PAPER);
+    out.lines(0, 0, &key, FAINT);
     for (panel, head) in shown.iter().zip(&heads) {
         out.lines(0, top + 3, &head.name, FAINT);
         let right = width.saturating_sub(width_of(&head.range));
@@ -113,6 +113,31 @@ pub(super) fn of(report: &Report, width: usize) -> Raster {
     out
 }
 
+/// What there is to say of all panels.
+fn key(report: &Report) -> String {
+    let o = &report.output;
+    let time = format!(
+        "{KEY}   time from left to right: frames {}-{}",
+        o.first, o.last
+    );
+    match marks(report).is_empty() {
+        true => time,
+        false => time + ", bars: from kept to made or back",
+    }
+}
+
+/// Where made frames begin after kept ones and the other way about, along a panel.
+fn marks(report: &Report) -> Vec<f64> {
+    let (first, last) = (report.output.first, report.output.last);
+    let span = (f64::from(last) - f64::from(first)).max(1.0);
+    let made = report.made.iter().flatten();
+    let ends = made.flat_map(|m| [(m.first > first, m.first), (m.last < last, m.last)]);
+    let inner = ends.filter(|end| end.0);
+    inner
+        .map(|end| (f64::from(end.1) - f64::from(first)) / span)
+        .collect()
+}
+
 fn panels(report: &Report) -> [Panel; 11] {
     let c = &report.curves;
     let last = c.luma.len().max(2) as f64 - 1.0;
@@ -124,16 +149,15 @@ fn panels(report: &Report) -> [Panel; 11] {
         let points = v.iter().enumerate();
         points.map(|(i, v)| (i as f64 / last, *v)).collect()
     };
-    let both = |name, pick: fn(&Curves) -> &Vec<f64>| Panel {
-        name,
-        ours: all(pick(c)),
-        plates: plate.map(|p| all(pick(p))),
-        ..Panel::default()
-    };
     let one = |name, ours| Panel {
         name,
         ours,
-        ..Panel::default()
+        plates: None,
+        marks: marks(report),
+    };
+    let both = |name, pick: fn(&Curves) -> &Vec<f64>| Panel {
+        plates: plate.map(|p| all(pick(p))),
+        ..one(name, all(pick(c)))
     };
     let half = 0.5 * report.output.fps.max(1e-9);
     let root =
@@ -173,11 +197,10 @@ fn panels(report: &Report) -> [Panel; 11] {
         ),
         one("share on one offset for half a second", at(&c.copies, 1.0)),
         Panel {
+            name: "spectrum of the mean: 0 to half the frame rate, root of its share of the variance",
+            ours: root(&c.spectrum),
             plates: plate.map(|p| root(&p.spectrum)),
-            ..one(
-                "spectrum of the mean: 0 to half the frame rate, root of its share of the variance",
-                root(&c.spectrum),
-            )
+            marks: Vec::new(),
         },
     ]
 }

@@ -179,10 +179,12 @@ pub struct Measures {
     /// explains in the worst frame: ghosts, and what is warped far.
     pub unexplained_worst: Option<f64>,
     /// Largest absolute difference of any sample of a kept frame from the
-    /// plate's, in the files' own values; 0 means bit-identical.
+    /// plate's, in the files' own values; 0 means bit-identical. Of files that hold samples
+    /// otherwise than the plate's do (half for 8 bits, a proxy), from what that plate frame
+    /// comes to in them.
     pub kept: Option<f64>,
     /// Largest absolute difference of any sample outside the matte from the
-    /// plate's, in the files' own values; 0 means bit-identical.
+    /// plate's, in the files' own values; 0 means bit-identical, as of `kept`.
     pub outside: Option<f64>,
     /// Samples of made frames that are no finite numbers.
     pub not_finite: Option<f64>,

@@ -29,13 +29,14 @@ mod seams;
 mod table;
 #[cfg(test)]
 mod tests;
+mod titles;
 mod untouched;
 
 use serde::Serialize;
 
 use crate::device::Cancelled;
 use crate::engine::plate::{Camera, Exposure};
-use crate::frame::{FrameError, PlateInfo, PlateReader, sides};
+use crate::frame::{FrameError, FrameRange, PlateInfo, PlateReader, sides};
 
 pub use album::{Album, Slice};
 pub use coherence::Steadiness;
@@ -45,13 +46,14 @@ pub use ghost::{GhostPlate, Ghosts};
 pub use grain::GrainLevel;
 pub use measures::{Measures, Verdict};
 pub use movie::Movie;
-pub use page::{Page, Titles};
+pub use page::Page;
 pub use pass::{report, report_to};
 pub use profile::{Profile, Profiler};
 pub use raster::{Colour, LETTER, Raster};
 pub use reference::reference;
 pub use rhythm::Line;
 pub use seams::Borders;
+pub use titles::Titles;
 
 /// Larger pictures are reduced before they are measured.
 pub const MOST_PIXELS: usize = 1280 * 720;
@@ -69,6 +71,9 @@ pub struct Subject<'a> {
     pub plate: Option<&'a mut dyn PlateReader>,
     /// Where the sequence was made inside a matte: above 0 inside.
     pub matte: Option<&'a mut dyn PlateReader>,
+    /// The plate as files like the sequence's hold it, where these hold samples otherwise:
+    /// bits are compared with it. Numbered as the plate is.
+    pub stored: Option<&'a mut dyn PlateReader>,
     /// The plate frame number that an output frame number must show untouched
     /// (see [`Timeline::kept`](crate::engine::Timeline::kept)).
     pub kept: &'a dyn Fn(i32) -> Option<i32>,
@@ -100,6 +105,16 @@ pub struct Missing {
     pub why: String,
 }
 
+impl Missing {
+    /// Those that compare bits.
+    pub fn bits(why: &str) -> Self {
+        Self {
+            measures: ["kept", "outside"].map(str::to_owned).to_vec(),
+            why: why.to_owned(),
+        }
+    }
+}
+
 impl<'a> Subject<'a> {
     /// A sequence made from `plate`, of which no more is known.
     pub fn of(output: &'a mut dyn PlateReader, plate: Option<&'a mut dyn PlateReader>) -> Self {
@@ -107,6 +122,7 @@ impl<'a> Subject<'a> {
             output,
             plate,
             matte: None,
+            stored: None,
             kept: &|_| None,
             closed: false,
             source: None,
@@ -233,10 +249,17 @@ pub struct Curves {
 /// What was measured of a sequence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// The version of Longtake that measured.
+    pub longtake: &'static str,
+    /// What sequence and plate are called; empty where nobody said it.
+    pub titles: Titles,
     /// The sequence.
     pub output: Facts,
     /// The plate.
     pub plate: Option<Facts>,
+    /// The stretches of frames that were made, all others being the plate's own; `None`
+    /// where that is not known.
+    pub made: Option<Vec<FrameRange>>,
     /// By what whole number pictures were reduced before they were measured.
     pub reduced_by: usize,
     /// The measures.

@@ -39,20 +39,8 @@ bar.oninput=()=>{const t=bar.value*out.duration;out.currentTime=t;\
 if(plate&&plate.duration)plate.currentTime=t%plate.duration};\
 out.ontimeupdate=show}";
 
-/// What the page calls the things that it shows, as people know them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Titles {
-    /// The sequence, by the pattern of its files.
-    pub sequence: String,
-    /// The plate, likewise; empty where there is none.
-    pub plate: String,
-    /// How the sequence was made, in words; empty where that is not known.
-    pub made: String,
-}
-
 /// Gathers the page while frames are measured.
 pub struct Page {
-    titles: Titles,
     folder: tempfile::TempDir,
     plate: Option<Movie>,
     output: Option<Movie>,
@@ -62,14 +50,12 @@ pub struct Page {
 }
 
 impl Page {
-    /// For a sequence of `frames` frames at `fps`, of which `titles` tells. The players'
-    /// movies are made in a folder of the system's, with ffmpeg where it is installed.
+    /// For a sequence of `frames` frames at `fps`. The players' movies are made in a folder of the system's, with ffmpeg where it is installed.
     ///
     /// # Errors
     /// Where there is no such folder.
-    pub fn new(titles: Titles, frames: usize, fps: f64) -> io::Result<Self> {
+    pub fn new(frames: usize, fps: f64) -> io::Result<Self> {
         Ok(Self {
-            titles,
             folder: tempfile::tempdir()?,
             plate: None,
             output: None,
@@ -87,7 +73,7 @@ impl Page {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut html = self.head(report);
+        let mut html = Self::head(report);
         html.push_str("<div class=\"players\">");
         let mut moves = false;
         for (name, label, movie) in [
@@ -121,23 +107,23 @@ impl Page {
             );
         }
         html.push_str(
-            "<table><tr><th>measure</th><th>value</th><th>at least</th><th>at most</th><th>plate&#39;s own</th><th></th></tr>",
+            "<table><tr><th>measure</th><th>value</th><th>at least</th><th>at most</th><th>plate&#39;s own</th><th>what is seen beyond its limits</th></tr>",
         );
         let limit = |l: Option<f64>| l.map_or(String::new(), |l| format!("{l:.3}"));
         for v in &report.verdicts {
-            let (class, meaning) = if v.pass {
-                ("good", "")
-            } else {
-                ("weak", v.meaning)
+            let (class, faint) = match v.pass {
+                true => ("good", " class=\"faint\""),
+                false => ("weak", ""),
             };
             let _ = write!(
                 html,
-                "<tr class=\"{class}\"><td>{}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{}</td><td>{meaning}</td></tr>",
+                "<tr class=\"{class}\"><td>{}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{}</td><td{faint}>{}</td></tr>",
                 v.measure,
                 v.value,
                 limit(v.at_least),
                 limit(v.at_most),
                 limit(report.referred(v)),
+                v.meaning,
             );
         }
         html.push_str("</table>");
@@ -161,35 +147,21 @@ impl Page {
     }
 
     /// All before the players: what is shown, of which plate, how it was made.
-    fn head(&self, report: &Report) -> String {
-        let o = &report.output;
-        let Titles {
-            sequence,
-            plate,
-            made,
-        } = &self.titles;
+    fn head(report: &Report) -> String {
+        let (o, titles) = (&report.output, &report.titles);
         // A tab shows the beginning only, so the folders of the name are left out there.
-        let file = sequence.rsplit(['/', '\\']).next().unwrap_or_default();
-        let frames = format!("frames {}-{}", o.first, o.last);
-        let mut html = format!(
+        let title = escaped(&report.heading(titles.file()));
+        let heading = escaped(&report.heading(&titles.sequence));
+        let details: Vec<String> = report.details().iter().map(|l| escaped(l)).collect();
+        format!(
             "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <title>{}, {frames} - Longtake report</title><style>{STYLE}</style></head>\
-             <body data-fps=\"{}\" data-first=\"{}\"><h1>{}, {frames}</h1>",
-            escaped(file),
+             <title>{title} - Longtake report</title><style>{STYLE}</style></head>\
+             <body data-fps=\"{}\" data-first=\"{}\"><h1>{heading}</h1>\
+             <p class=\"faint\">{}</p>",
             o.fps,
             o.first,
-            escaped(sequence),
-        );
-        let size = format!("{} x {}, {:.6}", o.width, o.height, o.fps);
-        let size = size.trim_end_matches('0').trim_end_matches('.');
-        let _ = write!(html, "<p class=\"faint\">{size} frames a second");
-        for (what, name) in [("plate", plate), ("made by", made)] {
-            if !name.is_empty() {
-                let _ = write!(html, "<br>{what}: {}", escaped(name));
-            }
-        }
-        html.push_str("</p>");
-        html
+            details.join("<br>"),
+        )
     }
 
     fn push(

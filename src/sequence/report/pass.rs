@@ -9,7 +9,7 @@ use super::plate::{Of, Plate, TakenOut};
 use super::profile::{Profiler, longest};
 use super::rhythm::spectrum;
 use super::seams::Steps;
-use super::{Curves, MOST_PIXELS, Measures, Report, ReportError, Subject, Viewer, facts};
+use super::{Curves, MOST_PIXELS, Measures, Report, ReportError, Subject, Titles, Viewer, facts};
 use crate::device::Task;
 use crate::frame::{Picture, PlateInfo, Warning};
 
@@ -167,6 +167,9 @@ impl<'a> Pass<'a> {
         curves.luma = profile.luma;
         curves.gradients = profile.gradients;
         Report {
+            longtake: env!("CARGO_PKG_VERSION"),
+            titles: Titles::default(),
+            made: None,
             output: facts(&info, self.not_finite),
             reduced_by: self.factor,
             verdicts: measures.verdicts(),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use font8x8::UnicodeFonts;
+use font8x8::{BASIC_FONTS, GREEK_FONTS, LATIN_FONTS, UnicodeFonts};
 
 use super::encoded::Encoded;
 
@@ -144,13 +144,12 @@ impl Raster {
     }
 
     /// Writes `text` with the top left corner of its first letter at
-    /// (`x`, `y`), letters of [`LETTER`] pixels.
+    /// (`x`, `y`), letters of [`LETTER`] pixels; of other scripts than Latin and Greek `?`.
     pub fn text(&mut self, x: i32, y: i32, text: &str, colour: Colour) {
         for (i, c) in text.chars().enumerate() {
-            let glyph = font8x8::BASIC_FONTS
-                .get(c)
-                .or_else(|| font8x8::BASIC_FONTS.get('?'))
-                .unwrap_or_default();
+            let glyph = BASIC_FONTS.get(c).or_else(|| LATIN_FONTS.get(c));
+            let glyph = glyph.or_else(|| GREEK_FONTS.get(c));
+            let glyph = glyph.or_else(|| BASIC_FONTS.get('?')).unwrap_or_default();
             for (r, bits) in glyph.iter().enumerate() {
                 for b in 0..8 {
                     if bits >> b & 1 == 1 {

@@ -6,18 +6,19 @@ use super::raster::{Colour, LETTER, LINE, Raster, lines_of, width_of};
 
 const BAD: Colour = [255, 90, 90];
 const GOOD: Colour = [120, 220, 130];
-const HEAD: &str = "measure              value   at least   at most   plate's own";
+const HEAD: &str = "measure              value   at least   at most   plate's own   what is seen beyond its limits";
 /// Letters between the figures and what they mean.
 const GAP: usize = 3;
 /// What is made of that in a line is no narrower.
 const LEAST: usize = 20 * LETTER;
 
-/// What a measure came to, and the lines of what a failed one means.
+/// What a measure came to, and the lines of what is seen where it fails.
 struct Row {
     figures: String,
     meaning: Vec<String>,
     /// Where these begin: from the left, and lines below the figures.
     at: (usize, usize),
+    means: Colour,
     colour: Colour,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn of(report: &Report, width: usize) -> Raster {
     for row in &rows {
         out.text(0, y, &row.figures, row.colour);
         let (x, below) = (row.at.0 as i32, row.at.1 as i32 * LINE);
-        out.lines(x, y + below, &row.meaning, row.colour);
+        out.lines(x, y + below, &row.meaning, row.means);
         y += row.height();
     }
     out.lines(0, y, &missing, FAINT);
@@ -70,11 +71,9 @@ fn rows(report: &Report, width: usize) -> Vec<Row> {
             _ => (GAP * LETTER, 1),
         };
         Row {
-            meaning: match v.pass {
-                true => Vec::new(),
-                false => lines_of(v.meaning, width.saturating_sub(at.0)),
-            },
-            at: if v.pass { (0, 0) } else { at },
+            meaning: lines_of(v.meaning, width.saturating_sub(at.0)),
+            at,
+            means: if v.pass { FAINT } else { BAD },
             colour: if v.pass { GOOD } else { BAD },
             figures,
         }

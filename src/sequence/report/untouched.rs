@@ -2,7 +2,7 @@
 //! matte.
 
 use super::Subject;
-use crate::frame::{FrameError, Picture};
+use crate::frame::{FrameError, Picture, PlateReader};
 
 /// The largest difference so far, where there was something to compare.
 pub(super) struct Untouched {
@@ -35,13 +35,18 @@ impl Untouched {
         let Some(plate) = &mut subject.plate else {
             return Ok(());
         };
+        let range = plate.info().range;
+        let plate: &mut dyn PlateReader = match &mut subject.stored {
+            Some(stored) => &mut **stored,
+            None => &mut **plate,
+        };
         if let Some(number) = (subject.kept)(frame).filter(|_| self.compares_kept) {
             let original = plate.read(number)?;
             let differs = difference(picture, &original, |_| true);
             self.kept = Some(self.kept.unwrap_or(0.0).max(differs));
         }
         if let Some(matte) = subject.matte.as_mut().filter(|_| self.compares_outside)
-            && plate.info().range.contains(frame)
+            && range.contains(frame)
         {
             let original = plate.read(frame)?;
             let matte = matte.read(frame)?;

@@ -104,6 +104,7 @@ fn measure(
             output,
             plate: Some(plate),
             matte: None,
+            stored: None,
             kept: &|f| (f <= keep).then_some(f),
             closed,
             source,

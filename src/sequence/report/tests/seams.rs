@@ -8,6 +8,7 @@ fn measure_pieces(output: &mut Clip, plate: &mut Clip, borders: Borders) -> Repo
         output,
         plate: Some(plate),
         matte: None,
+        stored: None,
         kept: &|_| None,
         closed: false,
         source: None,

@@ -49,7 +49,7 @@ fn the_page_shows_frames_measures_and_slices() {
         task,
     )
     .unwrap();
-    let sheet = album.contact_sheet();
+    let sheet = album.contact_sheet(&report);
     assert_eq!((sheet.width, sheet.height), (6 * 100 - 4, 4 * 68 - 4));
     // The first thumbnail is the first frame, the last the last (below the
     // numbers).
@@ -67,7 +67,32 @@ fn the_page_shows_frames_measures_and_slices() {
     for (shown, v) in slices.rgb[at..at + 3].iter().zip(expected) {
         assert!((f32::from(*shown) - v * 255.0).abs() <= 0.51);
     }
+    let mut report = report;
+    report.output.fps = 30.0 / 1.001;
+    report.made = FrameRange::new(16, 33).map(|made| vec![made]);
+    report.titles = Titles {
+        sequence: "shots/010/o.####.exr".to_owned(),
+        plate: Some("shots/010/p.####.exr".to_owned()),
+        matte: None,
+        engine: Some("plate 14".to_owned()),
+        mode: Some("vary".to_owned()),
+    };
     let page = album.page(&report);
+    let head = Raster {
+        height: 80,
+        rgb: page.rgb[..80 * page.width * 3].to_vec(),
+        ..page.clone()
+    };
+    let said = read(&head);
+    for line in [
+        "shots/010/o.####.exr, frames 1-33",
+        "96 x 64, 29.97003 frames a second",
+        "plate: shots/010/p.####.exr",
+        "made by: engine plate 14 in mode vary",
+        "kept from the plate: 1-15; made: 16-33",
+    ] {
+        assert!(has_words(&said, line), "{line}: {said}");
+    }
     let bytes = page.png().unwrap();
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
         .read_info()
@@ -81,16 +106,16 @@ fn the_page_shows_frames_measures_and_slices() {
 fn names_on_the_page_are_text_whatever_they_hold() {
     let mut plate = Clip::waves(4);
     let mut output = plate.retimed(&[0, 1, 2]);
-    let report = measure(&mut output, &mut plate, 0, false, None);
-    let titles = Titles {
+    let mut report = measure(&mut output, &mut plate, 0, false, None);
+    report.titles = Titles {
         sequence: "a&b/<script>o</script>.####.exr".to_owned(),
-        plate: "p<b>.####.exr".to_owned(),
-        made: String::new(),
+        plate: Some("p<b>.####.exr".to_owned()),
+        ..Titles::default()
     };
-    let page = || Page::new(titles.clone(), 3, 24.0 / 1.001).unwrap();
+    let page = || Page::new(3, 24.0 / 1.001).unwrap();
     let html = page().html(&report, &[]).unwrap();
     assert!(html.contains("<h1>a&amp;b/&lt;script>o&lt;/script>.####.exr, frames 1-3</h1>"));
-    assert!(html.contains("<br>plate: p&lt;b>.####.exr</p>"));
+    assert!(html.contains("<br>plate: p&lt;b>.####.exr<br>measures: "));
     assert!(!html.contains("made by"));
     // The same take comes to the same page.
     assert_eq!(html, page().html(&report, &[]).unwrap());
@@ -188,9 +213,14 @@ fn the_titles_of_the_slices_stand_side_by_side_where_there_is_room() {
             has_words(&said, "plate, middle row, time down sequence"),
             "{width}: {said}"
         );
-        // Numbers have room on the smallest frames too.
-        let sheet = album.contact_sheet();
+        // Numbers have room on the smallest frames too, with what is said of them.
+        let (mut output, mut plate) = (Clip::waves(30), Clip::waves(30));
+        let mut report = measure(&mut output, &mut plate, 0, false, None);
+        let sheet = album.contact_sheet(&report);
         assert!(sheet.width >= 6 * 40, "{}", sheet.width);
+        report.made = Some(Vec::new());
+        let marked = album.contact_sheet(&report);
+        assert!(marked.width >= 6 * 80, "{}", marked.width);
     }
 }
 
@@ -227,4 +257,22 @@ fn a_preview_given_up_leaves_nothing() {
         .unwrap();
     drop(movie);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn every_key_of_a_report_is_in_the_docs() {
+    let docs = include_str!("../../../../docs/report.md");
+    let mut plate = Clip::waves(20);
+    let mut output = plate.retimed(&[0, 1, 2, 3]);
+    let report = measure(&mut output, &mut plate, 0, false, None);
+    let all = serde_json::to_value(&report).unwrap();
+    let groups = ["measures", "curves", "titles", "output"].map(|name| &all[name]);
+    for group in [&all].into_iter().chain(groups) {
+        for key in group.as_object().unwrap().keys() {
+            assert!(docs.contains(&format!("`{key}`")), "{key}");
+        }
+    }
+    for verdict in &report.verdicts {
+        assert!(docs.contains(&format!("`{}`", verdict.measure)));
+    }
 }
