@@ -126,8 +126,9 @@ impl Show {
             let own = own.map_or(String::new(), |own| format!("  (the plate's own {own:.3})"));
             let _ = writeln!(
                 out,
-                "{mark}  {:<18} {:>8.3}  {bound}{own}",
-                v.measure, v.value
+                "{mark}  {:<18} {:>8}  {bound}{own}",
+                v.measure,
+                v.figure()
             );
             if !v.pass {
                 let _ = writeln!(out, "      {}", v.meaning);

@@ -126,7 +126,7 @@ impl Album {
         let sheet = self.contact_sheet(report);
         let slices = self.slices();
         let margin = 16;
-        let width = sheet.width.max(slices.width).max(900) + 2 * margin;
+        let width = sheet.width.max(slices.width).max(1100) + 2 * margin;
         let table = table::of(report, width - 2 * margin);
         let curves = curves::of(report, width - 2 * margin);
         let parts = [&sheet, &table, &curves, &slices];

@@ -8,7 +8,7 @@ use super::{Curves, Report};
 const OURS: Colour = [90, 190, 255];
 const PLATE: Colour = [255, 170, 70];
 /// What the colours stand for.
-const KEY: &str = "blue: sequence   orange: plate";
+const KEY: &str = "blue: sequence; orange: plate";
 
 /// Points along a panel: from its left edge at 0 to its right one at 1, and the value.
 type Points = Vec<(f64, f64)>;
@@ -117,12 +117,12 @@ pub(super) fn of(report: &Report, width: usize) -> Raster {
 fn key(report: &Report) -> String {
     let o = &report.output;
     let time = format!(
-        "{KEY}   time from left to right: frames {}-{}",
+        "{KEY}; time from left to right, frames {}-{}",
         o.first, o.last
     );
     match marks(report).is_empty() {
         true => time,
-        false => time + ", bars: from kept to made or back",
+        false => time + "; bars: from kept to made or back",
     }
 }
 

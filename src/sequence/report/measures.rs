@@ -9,6 +9,7 @@ use super::grain::GrainLevel;
 use super::profile::{Profile, least_and_most, mean};
 use super::rhythm::Line;
 use super::seams::{Borders, Seams};
+use super::table::number;
 
 /// Measures of an output sequence against the plate that it was made from, as
 /// ratios output over plate where nothing else is said. All but `kept` and
@@ -208,6 +209,23 @@ pub struct Verdict {
     pub pass: bool,
     /// What an artist sees when it is not.
     pub meaning: &'static str,
+}
+
+impl Verdict {
+    /// The value with three places after the point, or so many more that it does not read
+    /// as the limit that it fails by less.
+    pub fn figure(&self) -> String {
+        let limits = [self.at_least, self.at_most];
+        let reads_as_limit = |places: usize| {
+            let shown = |v: f64| format!("{v:.places$}");
+            limits
+                .into_iter()
+                .flatten()
+                .any(|l| shown(l) == shown(self.value))
+        };
+        let places = (3..6).find(|p| self.pass || !reads_as_limit(*p));
+        number(self.value, places.unwrap_or(6))
+    }
 }
 
 impl Measures {

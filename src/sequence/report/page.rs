@@ -117,9 +117,9 @@ impl Page {
             };
             let _ = write!(
                 html,
-                "<tr class=\"{class}\"><td>{}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{}</td><td{faint}>{}</td></tr>",
+                "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td{faint}>{}</td></tr>",
                 v.measure,
-                v.value,
+                v.figure(),
                 limit(v.at_least),
                 limit(v.at_most),
                 limit(report.referred(v)),

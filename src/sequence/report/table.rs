@@ -60,7 +60,7 @@ fn rows(report: &Report, width: usize) -> Vec<Row> {
         let figures = format!(
             "{:<18}{:>8}{:>11}{:>10}{:>14}",
             v.measure,
-            number(v.value, 3),
+            v.figure(),
             limit(v.at_least),
             limit(v.at_most),
             limit(report.referred(v)),

@@ -260,6 +260,27 @@ fn a_preview_given_up_leaves_nothing() {
 }
 
 #[test]
+fn a_value_that_fails_by_little_does_not_read_as_its_limit() {
+    let verdict = |value: f64, pass| Verdict {
+        measure: "deviation",
+        value,
+        at_least: Some(0.9),
+        at_most: None,
+        pass,
+        meaning: "",
+    };
+    for (value, pass, shown) in [
+        (0.8999587, false, "0.89996"),
+        (0.89, false, "0.890"),
+        (0.9000001, true, "0.900"),
+        (0.9 - 1e-12, false, "0.900000"),
+        (1e6, true, "1.0e6"),
+    ] {
+        assert_eq!(verdict(value, pass).figure(), shown);
+    }
+}
+
+#[test]
 fn every_key_of_a_report_is_in_the_docs() {
     let docs = include_str!("../../../../docs/report.md");
     let mut plate = Clip::waves(20);
