@@ -215,22 +215,57 @@ fn scaled_fp8_is_scaled_back() {
 /// makes of it.
 #[test]
 fn gguf_gives_what_the_reference_gives_on_the_same_blocks() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("t2v_q8_0.gguf");
-    std::fs::copy(fixture("t2v_q8_0.gguf"), &path).unwrap();
-    let config = fixture("t2v/transformer/config.json");
-    std::fs::copy(config, folder.path().join("t2v_q8_0.json")).unwrap();
-    let model = Model::open(&path).and_then(|m| m.load(None)).unwrap();
-    let reference = tensors("t2v_q8_0.safetensors");
-    let error = apart(&output(&model.high, &reference), &reference["output"]);
-    println!("{error:e}");
-    assert!(error <= TOLERANCE, "{error:e}");
-    let found = inspect(&path).unwrap();
-    assert_eq!(found.layout, "GGUF file");
-    let part = &found.transformers[0];
-    assert!(found.complete && part.stored.contains_key("Q8_0"));
-    // Of 8 bits in memory too, with some that are not: in f32 they would be twice this.
-    assert!(part.loaded_bytes < 2 * part.parameters);
+    for kind in ["Q8_0", "IQ4_NL"] {
+        let stem = format!("t2v_{}", kind.to_lowercase());
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(format!("{stem}.gguf"));
+        std::fs::copy(fixture(&format!("{stem}.gguf")), &path).unwrap();
+        let config = fixture("t2v/transformer/config.json");
+        std::fs::copy(config, path.with_extension("json")).unwrap();
+        let model = Model::open(&path).and_then(|m| m.load(None)).unwrap();
+        let reference = tensors(&format!("{stem}.safetensors"));
+        let error = apart(&output(&model.high, &reference), &reference["output"]);
+        println!("{kind}: {error:e}");
+        assert!(error <= TOLERANCE, "{kind}: {error:e}");
+        let found = inspect(&path).unwrap();
+        assert_eq!(found.layout, "GGUF file");
+        let part = &found.transformers[0];
+        assert!(found.complete && part.stored.contains_key(kind));
+        // Of few bits in memory too, with some that are not: in f32 they would be twice
+        // this, or more.
+        assert!(part.loaded_bytes < 2 * part.parameters);
+    }
+}
+
+/// Random blocks of every format that ggml's own reader reads, and what it reads.
+#[test]
+fn every_block_is_what_ggml_reads() {
+    let path = fixture("blocks.gguf");
+    let weights = std::sync::Arc::new(Weights::open(&path, std::slice::from_ref(&path)).unwrap());
+    let vb = weights.builder();
+    let expected = tensors("blocks.safetensors");
+    assert_eq!(expected.len(), 21);
+    let bits = |t: &Tensor| -> Vec<u32> {
+        let values = t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        values.into_iter().map(f32::to_bits).collect()
+    };
+    for (kind, expected) in &expected {
+        let name = format!("{kind}.weight");
+        let (rows, columns) = expected.dims2().unwrap();
+        let found = vb.get_with_hints_dtype((rows, columns), &name, Default::default(), DType::F32);
+        assert!(bits(&found.unwrap()) == bits(expected), "{kind}");
+        let mut part = vec![0.; 2 * columns];
+        weights.read_rows(&name, 1..3, &mut part).unwrap();
+        let part = Tensor::from_vec(part, (2, columns), &Device::Cpu).unwrap();
+        let rows = expected.narrow(0, 1, 2).unwrap();
+        assert!(bits(&part) == bits(&rows), "rows of {kind}");
+        // In memory as in the file.
+        let bytes = weights.loaded_bytes(&name, expected.dims());
+        assert!(
+            bytes * 3 < 4 * expected.elem_count() as u64,
+            "{kind}: {bytes}"
+        );
+    }
 }
 
 #[test]
@@ -494,15 +529,16 @@ proptest! {
     /// Whatever a file holds, opening it ends, in an answer or a sentence.
     #[test]
     fn damaged_files_end_in_an_answer_or_a_sentence(
-        gguf in any::<bool>(),
+        which in 0..3,
         cut in 0usize..200_000,
         hits in prop::collection::vec((0usize..12_000, any::<u8>()), 0..6),
     ) {
-        let (name, mut bytes) = if gguf {
-            ("a.gguf", std::fs::read(fixture("t2v_q8_0.gguf")).unwrap())
-        } else {
-            ("a.safetensors", std::fs::read(fixture(&format!("t2v/{WEIGHTS}"))).unwrap())
+        let (name, from) = match which {
+            0 => ("a.gguf", "t2v_q8_0.gguf".to_owned()),
+            1 => ("a.gguf", "t2v_iq4_nl.gguf".to_owned()),
+            _ => ("a.safetensors", format!("t2v/{WEIGHTS}")),
         };
+        let mut bytes = std::fs::read(fixture(&from)).unwrap();
         if cut < bytes.len() && cut % 3 == 0 {
             bytes.truncate(cut);
         }

@@ -176,6 +176,42 @@ fn a_damaged_text_encoder_in_gguf_ends_in_a_sentence() {
     });
 }
 
+/// Says of the tensor `name` of the GGUF file at `path` that it is of a kind that no
+/// reader here knows (MXFP4).
+fn with_unknown_kind(path: &Path, name: &str) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(name.len()).position(|w| w == name.as_bytes());
+    // Behind it the number of sides, two sides, the kind.
+    let kind = at.unwrap() + name.len() + 4 + 2 * 8;
+    bytes[kind..kind + 4].copy_from_slice(&39u32.to_le_bytes());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn kinds_that_cannot_be_read_are_told_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.gguf");
+    text_encoder_in_gguf(&text);
+    assert!(TextEncoder::open(&text).is_ok());
+    with_unknown_kind(&text, "enc.blk.1.attn_k.weight");
+    let error = TextEncoder::open(&text).err().unwrap().to_string();
+    assert!(
+        error.contains("encoder.block.1.layer.0.SelfAttention.k.weight is of an unknown kind"),
+        "{error}"
+    );
+    let model = folder.path().join("model.gguf");
+    std::fs::copy(fixture("t2v_iq4_nl.gguf"), &model).unwrap();
+    let config = fixture("t2v/transformer/config.json");
+    std::fs::copy(config, model.with_extension("json")).unwrap();
+    with_unknown_kind(&model, "blocks.1.ffn.0.weight");
+    let loaded = Model::open(&model).and_then(|m| m.load(None));
+    let error = loaded.err().unwrap().to_string();
+    assert!(
+        error.contains("of an unknown kind: blocks.1.ffn.net.0.proj.weight"),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_damaged_tokenizer_ends_in_a_sentence() {
     let encoder = TextEncoder::open(&fixture("text/text_encoder")).unwrap();

@@ -38,7 +38,7 @@ pub enum Activation {
 enum Weight {
     /// In the type that the builder has: f32, or 16 bits that are widened in use.
     Dense(Tensor),
-    /// Of 4 to 8 bits, widened in use.
+    /// Of 8 bits and fewer, widened in use.
     Packed(PackedRows),
 }
 

@@ -1,5 +1,8 @@
-//! Weights that stay in memory as their file has them, of 4 to 8 bits each, and become
+//! Weights that stay in memory as their file has them, of 1 to 8 bits each, and become
 //! numbers a few rows at a time, just before use.
+
+mod coded;
+mod grids;
 
 use std::ops::Range;
 
@@ -7,6 +10,8 @@ use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use candle_nn::VarBuilder;
 use half::f16;
+
+pub use self::coded::Coded;
 
 /// What a builder that has `weight` packed calls its rows, bytes of [outputs, bytes of a
 /// row], and beside them [`Format::number`] and the scale.
@@ -22,10 +27,12 @@ pub enum Format {
     F8E5M2,
     /// Blocks of integers with a scale, as GGUF has them.
     Blocks(GgmlDType),
+    /// Blocks of codes with a scale, as GGUF has them.
+    Coded(Coded),
 }
 
 /// The formats and their numbers, those of GGUF where it has one.
-const NUMBERS: [(Format, u32); 12] = [
+const NUMBERS: [(Format, u32); 23] = [
     (Format::Blocks(GgmlDType::Q4_0), 2),
     (Format::Blocks(GgmlDType::Q4_1), 3),
     (Format::Blocks(GgmlDType::Q5_0), 6),
@@ -36,9 +43,22 @@ const NUMBERS: [(Format, u32); 12] = [
     (Format::Blocks(GgmlDType::Q4K), 12),
     (Format::Blocks(GgmlDType::Q5K), 13),
     (Format::Blocks(GgmlDType::Q6K), 14),
-    (Format::F8E4M3, 1000),
-    (Format::F8E5M2, 1001),
+    (Format::Coded(Coded::IQ2_XXS), 16),
+    (Format::Coded(Coded::IQ2_XS), 17),
+    (Format::Coded(Coded::IQ3_XXS), 18),
+    (Format::Coded(Coded::IQ1_S), 19),
+    (Format::Coded(Coded::IQ4_NL), 20),
+    (Format::Coded(Coded::IQ3_S), 21),
+    (Format::Coded(Coded::IQ2_S), 22),
+    (Format::Coded(Coded::IQ4_XS), 23),
+    (Format::Coded(Coded::IQ1_M), 29),
+    (Format::Coded(Coded::TQ1_0), 34),
+    (Format::Coded(Coded::TQ2_0), 35),
+    (Format::F8E4M3, OWN),
+    (Format::F8E5M2, OWN + 1),
 ];
+/// The first number that is not GGUF's.
+const OWN: u32 = 1000;
 
 impl Format {
     /// Its number, for builders.
@@ -47,15 +67,22 @@ impl Format {
         found.map(|(_, number)| *number)
     }
 
+    /// The format of blocks that GGUF numbers so.
+    pub fn of_gguf(number: u32) -> Option<Self> {
+        let found = NUMBERS.iter().find(|(_, n)| *n == number && *n < OWN);
+        found.map(|(format, _)| *format)
+    }
+
     fn of(number: f32) -> Option<Self> {
         let found = NUMBERS.iter().find(|(_, n)| *n as f32 == number);
         found.map(|(format, _)| *format)
     }
 
     /// Values in a block, and the bytes that a block takes.
-    fn block(self) -> (usize, usize) {
+    pub fn block(self) -> (usize, usize) {
         match self {
             Self::Blocks(kind) => (kind.block_size(), kind.type_size()),
+            Self::Coded(coded) => coded.block(),
             _ => (1, 1),
         }
     }
@@ -152,6 +179,7 @@ fn unpack(bytes: &[u8], format: Format, shape: [usize; 2], out: &mut [f32]) -> R
                 }
             }
         }
+        Format::Coded(coded) => coded.widen(bytes, out),
         Format::Blocks(kind) => {
             let blocks = qtensor_from_ggml(kind, bytes, shape.to_vec(), &Device::Cpu)?;
             let values = blocks.dequantize(&Device::Cpu)?.flatten_all()?;
@@ -190,8 +218,8 @@ mod tests {
         let bytes: Vec<u8> = (0..output * pitch)
             .map(|i| match format {
                 // Small numbers: no scale is huge and none is not a number.
-                Format::Blocks(_) if i % size < 2 => [0x11, 0x20][i % size],
-                Format::Blocks(_) => (i * 37 % 63) as u8,
+                Format::Blocks(_) | Format::Coded(_) if i % size < 2 => [0x11, 0x20][i % size],
+                Format::Blocks(_) | Format::Coded(_) => (i * 37 % 63) as u8,
                 _ => (i * 37 % 64) as u8,
             })
             .collect();

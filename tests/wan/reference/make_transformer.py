@@ -7,7 +7,7 @@ For each variant FOLDER/VARIANT/ is a diffusers checkpoint folder without VAE an
 text encoder, and FOLDER/VARIANT/reference.safetensors holds the inputs, the
 intermediate results and the outputs. FOLDER/schedulers.safetensors holds what the
 schedulers do step by step, FOLDER/original_keys.json the names that the published
-single files use, FOLDER/t2v_q8_0.gguf the first variant as a GGUF file,
+single files use, FOLDER/t2v_q8_0.gguf and t2v_iq4_nl.gguf the first variant as GGUF files,
 FOLDER/lora/ changes to it in several layouts.
 """
 
@@ -15,6 +15,7 @@ import json
 import math
 
 import gguf
+import numpy as np
 import PIL.Image
 import torch
 from diffusers import (
@@ -478,22 +479,38 @@ def original_keys(maker, models):
     (maker.folder / "original_keys.json").write_text(json.dumps(names, indent=0, sort_keys=True) + "\n")
 
 
-def to_gguf(maker, model):
-    """The model as people have it: original names, matrices in Q8_0, the rest in F32
-    and F16, and a convolution of five dimensions."""
-    writer = gguf.GGUFWriter(str(maker.folder / "t2v_q8_0.gguf"), "wan")
+def packed(data, kind):
+    """`data` in blocks of `kind`. ggml's Python package only reads IQ4_NL: here each value
+    is the level next to it, with the block's largest on the lowest level."""
+    if kind != gguf.GGMLQuantizationType.IQ4_NL:
+        return gguf.quants.quantize(data, kind)
+    levels = np.array(gguf.quants.IQ4_NL.kvalues, dtype=np.float32)
+    blocks = data.reshape(-1, 32)
+    largest = np.take_along_axis(blocks, abs(blocks).argmax(1, keepdims=True), 1)
+    scale = (largest / levels[0]).astype(np.float16)
+    wide = scale.astype(np.float32)[..., None] * levels
+    codes = abs(blocks[..., None] - wide).argmin(-1).astype(np.uint8)
+    rows = np.concatenate([scale.view(np.uint8), codes[:, :16] | codes[:, 16:] << 4], axis=1)
+    return rows.reshape(*data.shape[:-1], -1)
+
+
+def to_gguf(maker, model, matrices):
+    """The model as people have it: original names, matrices in a format of few bits, the
+    rest in F32 and F16, and a convolution of five dimensions."""
+    stem = f"t2v_{matrices.name.lower()}"
+    writer = gguf.GGUFWriter(str(maker.folder / f"{stem}.gguf"), "wan")
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     held = {}
     for name, p in model.state_dict().items():
         data = p.detach().numpy()
         kind = gguf.GGMLQuantizationType.F32
         if p.ndim == 2 and p.shape[-1] % 32 == 0:
-            kind = gguf.GGMLQuantizationType.Q8_0
+            kind = matrices
         elif p.ndim == 2:
             kind = gguf.GGMLQuantizationType.F16
-        packed = gguf.quants.quantize(data, kind)
-        writer.add_tensor(original(name), packed, raw_dtype=kind)
-        held[name] = torch.from_numpy(gguf.quants.dequantize(packed, kind).astype("float32").reshape(p.shape).copy())
+        blocks = packed(data, kind)
+        writer.add_tensor(original(name), blocks, raw_dtype=kind)
+        held[name] = torch.from_numpy(gguf.quants.dequantize(blocks, kind).astype("float32").reshape(p.shape).copy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -504,7 +521,7 @@ def to_gguf(maker, model):
     kept["output"] = run(
         model, hidden_states=kept["latents"], timestep=kept["timestep"], encoder_hidden_states=kept["prompt"]
     )["output"]
-    save(maker.folder / "t2v_q8_0.safetensors", kept)
+    save(maker.folder / f"{stem}.safetensors", kept)
 
 
 @torch.no_grad()
@@ -571,7 +588,8 @@ def main():
     schedulers(maker)
     original_keys(maker, models)
     lora(maker, models[0])
-    to_gguf(maker, models[0])
+    to_gguf(maker, models[0], gguf.GGMLQuantizationType.Q8_0)
+    to_gguf(maker, models[0], gguf.GGMLQuantizationType.IQ4_NL)
 
 
 if __name__ == "__main__":

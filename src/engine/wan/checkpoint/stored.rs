@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use half::{bf16, f16};
 
 use crate::device::isa::vectorised;
-use crate::device::ops::packed::{Format, e4m3};
+use crate::device::ops::packed::{Coded, Format, e4m3};
 
 /// The kind of numbers in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,11 +26,13 @@ pub enum Kind {
     F8E5M2,
     /// Blocks of integers with a scale, as GGUF has them.
     Quantised(Block),
+    /// Blocks of codes with a scale, as GGUF has them.
+    Coded(Coded),
     /// Integers and what else weights are never made of.
     Other,
 }
 
-/// The block formats of GGUF that can be read.
+/// The block formats of GGUF with integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // Their names are all there is to say.
 #[allow(non_camel_case_types)]
@@ -82,17 +84,22 @@ impl Kind {
             14 => Self::Quantised(Block::Q6_K),
             28 => Self::F64,
             30 => Self::BF16,
-            _ => Self::Other,
+            _ => match Format::of_gguf(number) {
+                Some(Format::Coded(coded)) => Self::Coded(coded),
+                _ => Self::Other,
+            },
         }
     }
 
-    /// Values in a block, and the bytes that a block takes.
+    /// Values in a block, and the bytes that a block takes; none of what cannot be read.
     pub fn block(self) -> (usize, usize) {
         match self {
             Self::F64 => (1, 8),
             Self::F32 => (1, 4),
             Self::F16 | Self::BF16 => (1, 2),
-            Self::F8E4M3 | Self::F8E5M2 | Self::Other => (1, 1),
+            Self::F8E4M3 | Self::F8E5M2 => (1, 1),
+            Self::Other => (1, 0),
+            Self::Coded(coded) => coded.block(),
             Self::Quantised(block) => {
                 let kind = block.ggml();
                 (kind.block_size(), kind.type_size())
@@ -106,6 +113,7 @@ impl Kind {
             Self::F8E4M3 => Some(Format::F8E4M3),
             Self::F8E5M2 => Some(Format::F8E5M2),
             Self::Quantised(block) => Some(Format::Blocks(block.ggml())),
+            Self::Coded(coded) => Some(Format::Coded(coded)),
             _ => None,
         }
     }
@@ -126,6 +134,7 @@ impl Kind {
             Self::F8E4M3 => "fp8 e4m3".to_owned(),
             Self::F8E5M2 => "fp8 e5m2".to_owned(),
             Self::Quantised(block) => format!("{block:?}"),
+            Self::Coded(coded) => format!("{coded:?}"),
             Self::Other => "other".to_owned(),
             kind => format!("{kind:?}").to_lowercase(),
         }
@@ -178,6 +187,11 @@ pub fn tensor(
             let values = blocks.dequantize(cpu)?.flatten_all()?;
             values.to_vec1()?
         }
+        Kind::Coded(coded) => {
+            let mut values = vec![0.; shape.iter().product()];
+            coded.widen(&bytes, &mut values);
+            values
+        }
         Kind::Other => candle_core::bail!("a tensor of a kind that weights are not made of"),
     };
     if let Some(scale) = scale {
@@ -187,7 +201,7 @@ pub fn tensor(
 }
 
 /// Writes the values of `bytes`, times `scale`, to `out` where they are of a kind of
-/// 16 or 32 bits; says whether it did.
+/// 16 or 32 bits, or of codes; says whether it did.
 pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> bool {
     fn each<const N: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) -> bool {
         let whole = bytes.len() == out.len() * N;
@@ -203,6 +217,11 @@ pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> b
             bytes.len() == out.len() * 2
         }
         Kind::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f32()),
+        Kind::Coded(coded) => {
+            let (values, size) = coded.block();
+            coded.widen(bytes, out);
+            bytes.len() * values == out.len() * size
+        }
         _ => false,
     };
     if let Some(scale) = scale.filter(|_| done) {

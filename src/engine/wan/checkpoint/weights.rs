@@ -163,6 +163,12 @@ impl Weights {
         self.entries.get(name).map(|e| &e.shape[..])
     }
 
+    /// Whether the tensor `name` is there in a kind that can be read.
+    pub fn is_readable(&self, name: &str) -> bool {
+        let entry = self.entries.get(name);
+        entry.is_some_and(|entry| entry.kind != Kind::Other)
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
@@ -230,7 +236,7 @@ impl Weights {
         })
     }
 
-    /// The weights as the transformer asks for them. Matrices of 4 to 8 bits stay as
+    /// The weights as the transformer asks for them. Matrices of 8 bits and fewer stay as
     /// they are where no LoRA changes them and are bf16 where one does, others are kept
     /// in the kind that most of the files are in, all else is f32.
     pub fn builder(self: &Arc<Self>) -> VarBuilder<'static> {
@@ -292,7 +298,7 @@ impl Weights {
         self.loras.iter().any(|l| l.changes(name))
     }
 
-    /// Whether `name` is a matrix of 4 to 8 bits that a LoRA changes. In f32 these would
+    /// Whether `name` is a matrix of 8 bits or fewer that a LoRA changes. In f32 these would
     /// take up to eight times the memory; the reference merges them in bf16 too.
     fn narrows(&self, name: &str, shape: &[usize]) -> bool {
         let kind = self.entries.get(name).map(|entry| entry.kind);

@@ -36,7 +36,7 @@ impl TextEncoder {
     /// Opens a folder as transformers saves it (`config.json`,
     /// `model.safetensors` whole or in parts), or a single safetensors or GGUF
     /// file, whose settings are told by its shapes. Whatever is missing or of
-    /// another shape is named now.
+    /// another shape is named now, and what is of a kind that cannot be read.
     pub fn open(path: &Path) -> Result<Self, TextError> {
         if path.is_dir() {
             let config = TextConfig::parse(&text(&path.join("config.json"))?)?;
@@ -50,7 +50,11 @@ impl TextEncoder {
     pub(super) fn new(config: TextConfig, weights: Rows) -> Result<Self, TextError> {
         for (name, shape) in config.expected() {
             match weights.shape(&name) {
-                Some(found) if found == shape => {}
+                Some(found) if found == shape => {
+                    if !weights.is_readable(&name) {
+                        return Err(TextError::Weights(format!("{name} is of an unknown kind")));
+                    }
+                }
                 Some(found) => {
                     return Err(TextError::Weights(format!(
                         "{name} is of the shape {found:?}, not {shape:?}"

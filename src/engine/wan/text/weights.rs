@@ -79,6 +79,11 @@ impl Rows {
         self.weights.shape(&self.stored(name))
     }
 
+    /// Whether what is called `name` is of a kind that can be read.
+    pub(super) fn is_readable(&self, name: &str) -> bool {
+        self.weights.is_readable(&self.stored(name))
+    }
+
     /// Bytes of the files.
     pub(super) fn bytes(&self) -> u64 {
         self.weights.file_bytes()
