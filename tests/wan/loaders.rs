@@ -250,6 +250,28 @@ fn a_damaged_lora_ends_in_a_sentence() {
 }
 
 #[test]
+fn a_damaged_change_of_another_tuner_ends_in_a_sentence() {
+    let files = [
+        ("tuned/lokr_of_rows", "lycoris.safetensors"),
+        ("tuned/dora_of_columns", "lycoris.safetensors"),
+        ("tuned/peft_lokr", "adapter_config.json"),
+    ];
+    for (from, spoilt) in files {
+        fuzz(from, &[spoilt], |folder| {
+            let file = match spoilt {
+                "adapter_config.json" => "adapter_model.safetensors",
+                file => file,
+            };
+            let mut model = Model::open(&fixture("t2v")).map_err(|e| e.to_string())?;
+            let added = model.add_lora(0, &folder.join(file), 1.);
+            added.map_err(|e| e.to_string())?;
+            // What is believed can be merged.
+            model.load(None).map(drop).map_err(|e| e.to_string())
+        });
+    }
+}
+
+#[test]
 fn a_damaged_tiny_decoder_ends_in_a_sentence() {
     fuzz("preview", &["2.1.safetensors"], |folder| {
         let opened = PreviewDecoder::open(&folder.join("2.1.safetensors"));

@@ -306,6 +306,145 @@ fn what_goes_with_a_lora_says_how_much_it_counts() {
     assert_eq!(apart(&found(&lora, Some(header), 1.), &half), 0.);
 }
 
+/// Beyond two matrices: LoHa, LoKr, and lengths given anew (DoRA), as peft and LyCORIS
+/// save them, with what says how much they count in the file or beside it.
+#[test]
+fn what_other_tuners_save_is_merged_as_they_do() {
+    let reference = tensors("tuned/reference.safetensors");
+    let changes: Vec<&String> = reference
+        .keys()
+        .filter(|name| !["latents", "prompt", "timestep"].contains(&&name[..]))
+        .collect();
+    assert_eq!(changes.len(), 9);
+    for name in changes {
+        let file = match name.starts_with("peft") {
+            true => "adapter_model",
+            false => "lycoris",
+        };
+        let path = fixture(&format!("tuned/{name}/{file}.safetensors"));
+        let with = |strength: f64| {
+            let mut model = Model::open(&fixture("t2v")).unwrap();
+            let merged = model.add_lora(0, &path, strength).unwrap();
+            assert!(merged.layers >= 12 && merged.left_out == 0, "{merged:?}");
+            output(&model.load(None).unwrap().high, &reference)
+        };
+        let error = apart(&with(1.), &reference[name]);
+        println!("{name}: {error:e}");
+        assert!(error <= TOLERANCE, "{name}: {error:e}");
+        let weaker = apart(&with(0.95), &reference[name]);
+        assert!(weaker >= 10. * TOLERANCE, "{name}: {weaker:e}");
+    }
+}
+
+/// The changes of [`two`] with lengths of their own, of the rows or of the columns.
+fn with_lengths(ending: &str, columns: bool) -> Tensors {
+    let mut lora = two("transformer.");
+    for layer in ["blocks.0.attn1.to_q", "blocks.1.attn2.to_v"] {
+        let from = lora[&format!("transformer.{layer}.lora_A.weight")].dims()[1];
+        let to = lora[&format!("transformer.{layer}.lora_B.weight")].dims()[0];
+        let lengths = match columns {
+            true => numbers(&[1, from], 0.5),
+            false => numbers(&[to], 0.5),
+        };
+        let lengths = (lengths + 1.).unwrap();
+        lora.insert(format!("transformer.{layer}.{ending}"), lengths);
+    }
+    lora
+}
+
+#[test]
+fn a_strength_is_a_share_of_what_given_lengths_change() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("lora.safetensors");
+    for (ending, columns) in [
+        ("lora_magnitude_vector", false),
+        ("lora_magnitude_vector.weight", false),
+        ("lora_magnitude_vector.default.weight", false),
+        ("dora_scale", false),
+        ("dora_scale", true),
+    ] {
+        let lora = with_lengths(ending, columns);
+        save(&lora, None, &path);
+        for strength in [1., 0.4, 0.] {
+            let by_hand = plain(|name, weight| {
+                let stem = name.strip_suffix(".weight").unwrap_or(name);
+                let part = |end: &str| lora.get(&format!("transformer.{stem}.{end}"));
+                let Some(lengths) = part(ending) else {
+                    return weight.clone();
+                };
+                let [up, down] = ["B", "A"].map(|x| part(&format!("lora_{x}.weight")).unwrap());
+                let whole = (weight + up.matmul(down).unwrap()).unwrap();
+                let axis = usize::from(!columns);
+                let norms = whole.sqr().unwrap().sum_keepdim(axis).unwrap();
+                let lengths = lengths.reshape(norms.shape()).unwrap();
+                let by = (lengths / norms.sqrt().unwrap()).unwrap();
+                let changed = whole.broadcast_mul(&by).unwrap();
+                (weight + ((changed - weight).unwrap() * strength).unwrap()).unwrap()
+            });
+            let error = apart(&with(&path, strength).0, &by_hand);
+            assert!(error < 1e-5, "{ending} at {strength}: {error:e}");
+        }
+    }
+    // They are no ornament.
+    let (lengths, _) = with(&path, 1.);
+    save(&two("transformer."), None, &path);
+    assert!(apart(&with(&path, 1.).0, &lengths) > 1e-2);
+}
+
+#[test]
+fn changes_that_do_not_go_together_are_told() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("lora.safetensors");
+    let layer = "transformer.blocks.0.attn1.to_q";
+    let says = |lora: &Tensors| {
+        save(lora, None, &path);
+        let mut model = Model::open(&fixture("t2v")).unwrap();
+        model.add_lora(0, &path, 1.).unwrap_err().to_string()
+    };
+    let lengths = |shape: &[usize]| {
+        let mut lora = two("transformer.");
+        lora.insert(format!("{layer}.dora_scale"), numbers(shape, 1.));
+        says(&lora)
+    };
+    for shape in [&[31, 1][..], &[1, 31], &[32, 32], &[1], &[]] {
+        let error = lengths(shape);
+        assert!(error.contains("made for another model"), "{error}");
+    }
+    let mut alone = with_lengths("dora_scale", false);
+    alone.retain(|name, _| !name.contains("to_q.lora_"));
+    let error = says(&alone);
+    assert!(error.contains("has lengths and no matrices"), "{error}");
+
+    let path = |name: &str| format!("tuned/{name}/lycoris.safetensors");
+    let layer = "lycoris_blocks_0_attn1_to_q";
+    let half = |name: &str, part: &str| {
+        let mut lora = tensors(&path(name));
+        lora.remove(&format!("{layer}.{part}")).unwrap();
+        says(&lora)
+    };
+    for (name, part) in [
+        ("loha", "hada_w2_b"),
+        ("lokr", "lokr_w1"),
+        ("lokr", "lokr_w2_a"),
+    ] {
+        let error = half(name, part);
+        assert!(error.contains("has one of two matrices"), "{error}");
+    }
+    let mut odd = tensors(&path("lokr"));
+    odd.insert(format!("{layer}.lokr_w1"), numbers(&[3, 2], 1.));
+    assert!(says(&odd).contains("made for another model"));
+    let mut both = tensors(&path("loha"));
+    both.extend(tensors(&path("lokr")));
+    assert!(says(&both).contains("in more than one way"));
+    let mut other = two("transformer.");
+    other.insert(format!("{layer}.oft_blocks"), numbers(&[2, 4, 4], 1.));
+    let error = says(&other);
+    assert!(
+        error.contains("not known, by lycoris_blocks_0_attn1_to_q.oft_blocks"),
+        "{error}"
+    );
+}
+
 #[test]
 fn matrices_of_few_bits_are_kept_in_bf16_once_they_are_merged() {
     let folder = TempDir::new().unwrap();

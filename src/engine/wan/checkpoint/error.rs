@@ -82,6 +82,17 @@ pub enum CheckpointError {
         /// Its tensors that belong to no layer of the model.
         names: Vec<String>,
     },
+    /// A change of a kind that is not known.
+    #[error(
+        "{} changes the model in a way that is not known, by {name}; LoRA, DoRA, LoHa and LoKr are, without Tucker's decomposition of convolutions",
+        path.display()
+    )]
+    LoraKind {
+        /// The file.
+        path: PathBuf,
+        /// A tensor of it.
+        name: String,
+    },
     /// What says how much a LoRA counts, and cannot be read.
     #[error(
         "{} does not say in a way that can be read how much its LoRA counts: {why}; download it again, or take the settings that it was published with",

@@ -14,11 +14,12 @@ const PREFIXES: [&str; 6] = [
     "dit.",
 ];
 
-/// What stands before names with underscores for dots: VideoX-Fun's, and musubi's.
-const UNDERSCORED: [&str; 2] = ["lora_unet__", "lora_unet_"];
+/// What stands before names with underscores for dots: VideoX-Fun's, musubi's and
+/// LyCORIS's.
+const UNDERSCORED: [&str; 3] = ["lora_unet__", "lora_unet_", "lycoris_"];
 
 /// The endings by which the parts of a change are told.
-const ENDINGS: [(&str, Role); 12] = [
+const ENDINGS: [(&str, Role); 27] = [
     (".lora_A.weight", Role::Down),
     (".lora_down.weight", Role::Down),
     (".lora_A.default.weight", Role::Down),
@@ -31,6 +32,21 @@ const ENDINGS: [(&str, Role); 12] = [
     (".diff", Role::Weight),
     (".diff_b", Role::Bias),
     (".diff_m", Role::Modulation),
+    (".hada_w1_a", Role::Hadamard(Operand::First, Half::Up)),
+    (".hada_w1_b", Role::Hadamard(Operand::First, Half::Down)),
+    (".hada_w2_a", Role::Hadamard(Operand::Second, Half::Up)),
+    (".hada_w2_b", Role::Hadamard(Operand::Second, Half::Down)),
+    (".lokr_w1", Role::Kronecker(Operand::First, Half::Whole)),
+    (".lokr_w1_a", Role::Kronecker(Operand::First, Half::Up)),
+    (".lokr_w1_b", Role::Kronecker(Operand::First, Half::Down)),
+    (".lokr_w2", Role::Kronecker(Operand::Second, Half::Whole)),
+    (".lokr_w2_a", Role::Kronecker(Operand::Second, Half::Up)),
+    (".lokr_w2_b", Role::Kronecker(Operand::Second, Half::Down)),
+    (".dora_scale", Role::DoraScale),
+    (".lora_magnitude_vector", Role::Magnitude),
+    (".lora_magnitude_vector.weight", Role::Magnitude),
+    (".lora_magnitude_vector.default", Role::Magnitude),
+    (".lora_magnitude_vector.default.weight", Role::Magnitude),
 ];
 
 /// What only models that look at images have in their blocks, by the ends of names.
@@ -45,7 +61,7 @@ const OF_IMAGES: [&str; 7] = [
 ];
 
 /// What a tensor of a LoRA is to the part that it changes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The matrix that comes first.
     Down,
@@ -61,6 +77,31 @@ pub enum Role {
     Bias,
     /// The whole difference of the modulation beside the layers so named.
     Modulation,
+    /// A part of two matrices that are multiplied place by place (LoHa).
+    Hadamard(Operand, Half),
+    /// A part of two matrices whose every two values are multiplied (LoKr).
+    Kronecker(Operand, Half),
+    /// The lengths of a matrix's rows (DoRA), as peft has them.
+    Magnitude,
+    /// The lengths of its rows, or of its columns, as LyCORIS has them.
+    DoraScale,
+}
+
+/// Which of two matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Operand {
+    First,
+    Second,
+}
+
+/// All of a matrix, or one of the two whose product it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Half {
+    Whole,
+    Down,
+    Up,
 }
 
 /// Where a tensor of a LoRA belongs.
@@ -71,6 +112,8 @@ pub enum Place {
     Elsewhere,
     /// Nowhere that is known.
     Nowhere,
+    /// It is a part of no change that is known, wherever it belongs.
+    Unknown,
 }
 
 /// The parts of a model under every name that they go by.
@@ -112,7 +155,7 @@ impl Known {
     /// Where the tensor `name` of a LoRA belongs.
     pub fn find(&self, name: &str) -> Place {
         let Some((stem, role)) = split(name) else {
-            return Place::Nowhere;
+            return Place::Unknown;
         };
         let stem = bare(stem);
         let (part, role) = match role {

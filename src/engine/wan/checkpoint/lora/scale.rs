@@ -20,13 +20,41 @@ const BESIDE: &str = "adapter_config.json";
 const PEFT: &str = "base_model.model.";
 
 /// peft's settings, as far as they say how much a layer's change counts. The rank is
-/// that of the matrices: peft takes no others.
+/// that of the matrices where they tell one: peft takes no others.
 pub struct Scale {
-    alpha: f64,
-    /// For layers whose names match, in turn.
-    patterns: Vec<(Regex, f64)>,
+    alpha: Setting,
+    rank: Option<Setting>,
     /// Whether the root of the rank divides it (Kalajdzievski, 2023).
     by_root: bool,
+}
+
+/// A number for all layers, and others for layers whose names match, in turn.
+struct Setting {
+    general: f64,
+    own: Vec<(Regex, f64)>,
+}
+
+impl Setting {
+    fn parse(general: f64, patterns: Option<Map<String, Value>>) -> Result<Self, String> {
+        let pattern = |(name, value): (String, Value)| {
+            // As peft has it: a name, the end of one, or an expression for either.
+            let whole = Regex::new(&format!(r"^(?:.*\.)?(?:{name})$"));
+            let whole = whole.map_err(|_| format!("the pattern {name:?} cannot be read"))?;
+            let value = value.as_f64();
+            let value = value.ok_or_else(|| format!("its value for {name:?} is no number"))?;
+            Ok((whole, value))
+        };
+        let own = patterns.unwrap_or_default().into_iter().map(pattern);
+        Ok(Self {
+            general,
+            own: own.collect::<Result<_, String>>()?,
+        })
+    }
+
+    fn of(&self, layer: &str) -> f64 {
+        let own = self.own.iter().find(|(name, _)| name.is_match(layer));
+        own.map_or(self.general, |(_, value)| *value)
+    }
 }
 
 impl Scale {
@@ -51,37 +79,33 @@ impl Scale {
 
     fn parse(text: &str) -> Result<Option<Self>, String> {
         let told: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let Some(alpha) = setting(&told, "lora_alpha")? else {
+        // LoHa's and LoKr's settings have the shorter name.
+        let alpha = match setting(&told, "lora_alpha")? {
+            None => setting(&told, "alpha")?,
+            alpha => alpha,
+        };
+        let Some(alpha) = alpha else {
             return Ok(None);
         };
-        let patterns: Map<String, Value> = setting(&told, "alpha_pattern")?.unwrap_or_default();
-        let pattern = |(name, alpha): (String, Value)| {
-            // As peft has it: a name, the end of one, or an expression for either.
-            let whole = Regex::new(&format!(r"^(?:.*\.)?(?:{name})$"));
-            let whole = whole.map_err(|_| format!("the pattern {name:?} cannot be read"))?;
-            let alpha = alpha.as_f64();
-            let alpha = alpha.ok_or_else(|| format!("its alpha for {name:?} is no number"))?;
-            Ok((whole, alpha))
-        };
+        let rank = setting(&told, "r")?.filter(|rank| *rank > 0.);
+        let ranks = setting(&told, "rank_pattern")?;
         Ok(Some(Self {
-            alpha,
-            patterns: patterns
-                .into_iter()
-                .map(pattern)
-                .collect::<Result<_, String>>()?,
+            alpha: Setting::parse(alpha, setting(&told, "alpha_pattern")?)?,
+            rank: rank.map(|rank| Setting::parse(rank, ranks)).transpose()?,
             by_root: setting(&told, "use_rslora")?.unwrap_or(false),
         }))
     }
 
-    /// What the product of the matrices of `layer`, of rank `rank`, is multiplied by.
-    pub fn factor(&self, layer: &str, rank: usize) -> f64 {
-        let own = self.patterns.iter().find(|(name, _)| name.is_match(layer));
-        let alpha = own.map_or(self.alpha, |(_, alpha)| *alpha);
-        let rank = rank as f64;
-        match self.by_root {
+    /// What the product of the matrices of `layer` is multiplied by. They are of rank
+    /// `rank`, if they tell one.
+    pub fn factor(&self, layer: &str, rank: Option<usize>) -> Option<f64> {
+        let told = || self.rank.as_ref().map(|ranks| ranks.of(layer));
+        let rank = rank.map(|rank| rank as f64).or_else(told)?;
+        let alpha = self.alpha.of(layer);
+        Some(match self.by_root {
             true => alpha / rank.sqrt(),
             false => alpha / rank,
-        }
+        })
     }
 }
 
@@ -106,7 +130,8 @@ mod tests {
     use super::*;
 
     fn factor(text: &str, layer: &str, rank: usize) -> f64 {
-        Scale::parse(text).unwrap().unwrap().factor(layer, rank)
+        let scale = Scale::parse(text).unwrap().unwrap();
+        scale.factor(layer, Some(rank)).unwrap()
     }
 
     #[test]
@@ -127,6 +152,13 @@ mod tests {
         ] {
             assert_eq!(factor(patterns, layer, 8), expected, "{layer}");
         }
+        // Matrices that tell no rank.
+        let whole = r#"{"r": 4, "alpha": 2, "rank_pattern": {"to_q": 8}}"#;
+        let whole = Scale::parse(whole).unwrap().unwrap();
+        let layers = ["blocks.0.attn1.to_q", "blocks.0.attn1.to_k"];
+        let found = layers.map(|layer| whole.factor(layer, None));
+        assert_eq!(found, [Some(0.25), Some(0.5)]);
+        assert_eq!(whole.factor(layers[0], Some(1)), Some(2.));
         // Of another part of a pipeline.
         assert!(
             Scale::parse(r#"{"text_encoder.lora_alpha": 4}"#)
@@ -140,6 +172,7 @@ mod tests {
             r#"{"lora_alpha": 1, "alpha_pattern": {"(": 1}}"#,
             r#"{"lora_alpha": 1, "alpha_pattern": {"to_q": "1"}}"#,
             r#"{"lora_alpha": 1, "use_rslora": 3}"#,
+            r#"{"alpha": 1, "r": 4, "rank_pattern": {"to_q": null}}"#,
         ] {
             assert!(Scale::parse(text).is_err(), "{text}");
         }
