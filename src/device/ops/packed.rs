@@ -1,17 +1,18 @@
 //! Weights that stay in memory as their file has them, of 1 to 8 bits each, and become
 //! numbers a few rows at a time, just before use.
 
+mod block;
 mod coded;
 mod grids;
+mod integers;
 
 use std::ops::Range;
 
-use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use candle_nn::VarBuilder;
 use half::f16;
 
-pub use self::coded::Coded;
+pub use self::block::Block;
 
 /// What a builder that has `weight` packed calls its rows, bytes of [outputs, bytes of a
 /// row], and beside them [`Format::number`] and the scale.
@@ -25,64 +26,35 @@ pub enum Format {
     F8E4M3,
     /// 8 bits: 5 of exponent, 2 of fraction.
     F8E5M2,
-    /// Blocks of integers with a scale, as GGUF has them.
-    Blocks(GgmlDType),
-    /// Blocks of codes with a scale, as GGUF has them.
-    Coded(Coded),
+    /// Blocks of integers or codes with a scale, as GGUF has them.
+    Blocks(Block),
 }
 
-/// The formats and their numbers, those of GGUF where it has one.
-const NUMBERS: [(Format, u32); 23] = [
-    (Format::Blocks(GgmlDType::Q4_0), 2),
-    (Format::Blocks(GgmlDType::Q4_1), 3),
-    (Format::Blocks(GgmlDType::Q5_0), 6),
-    (Format::Blocks(GgmlDType::Q5_1), 7),
-    (Format::Blocks(GgmlDType::Q8_0), 8),
-    (Format::Blocks(GgmlDType::Q2K), 10),
-    (Format::Blocks(GgmlDType::Q3K), 11),
-    (Format::Blocks(GgmlDType::Q4K), 12),
-    (Format::Blocks(GgmlDType::Q5K), 13),
-    (Format::Blocks(GgmlDType::Q6K), 14),
-    (Format::Coded(Coded::IQ2_XXS), 16),
-    (Format::Coded(Coded::IQ2_XS), 17),
-    (Format::Coded(Coded::IQ3_XXS), 18),
-    (Format::Coded(Coded::IQ1_S), 19),
-    (Format::Coded(Coded::IQ4_NL), 20),
-    (Format::Coded(Coded::IQ3_S), 21),
-    (Format::Coded(Coded::IQ2_S), 22),
-    (Format::Coded(Coded::IQ4_XS), 23),
-    (Format::Coded(Coded::IQ1_M), 29),
-    (Format::Coded(Coded::TQ1_0), 34),
-    (Format::Coded(Coded::TQ2_0), 35),
-    (Format::F8E4M3, OWN),
-    (Format::F8E5M2, OWN + 1),
-];
-/// The first number that is not GGUF's.
-const OWN: u32 = 1000;
+/// The numbers that are not GGUF's.
+const FLOATS: [(Format, u32); 2] = [(Format::F8E4M3, 1000), (Format::F8E5M2, 1001)];
 
 impl Format {
-    /// Its number, for builders.
-    pub fn number(self) -> Option<u32> {
-        let found = NUMBERS.iter().find(|(format, _)| *format == self);
-        found.map(|(_, number)| *number)
+    /// All formats with their numbers, those of GGUF where it has one.
+    fn all() -> impl Iterator<Item = (Self, u32)> {
+        let blocks = Block::ALL.map(|(block, number)| (Self::Blocks(block), number));
+        blocks.into_iter().chain(FLOATS)
     }
 
-    /// The format of blocks that GGUF numbers so.
-    pub fn of_gguf(number: u32) -> Option<Self> {
-        let found = NUMBERS.iter().find(|(_, n)| *n == number && *n < OWN);
-        found.map(|(format, _)| *format)
+    /// Its number, for builders.
+    pub fn number(self) -> Option<u32> {
+        let found = Self::all().find(|(format, _)| *format == self);
+        found.map(|(_, number)| number)
     }
 
     fn of(number: f32) -> Option<Self> {
-        let found = NUMBERS.iter().find(|(_, n)| *n as f32 == number);
-        found.map(|(format, _)| *format)
+        let found = Self::all().find(|(_, n)| *n as f32 == number);
+        found.map(|(format, _)| format)
     }
 
     /// Values in a block, and the bytes that a block takes.
-    pub fn block(self) -> (usize, usize) {
+    fn block(self) -> (usize, usize) {
         match self {
-            Self::Blocks(kind) => (kind.block_size(), kind.type_size()),
-            Self::Coded(coded) => coded.block(),
+            Self::Blocks(block) => block.size(),
             _ => (1, 1),
         }
     }
@@ -140,7 +112,7 @@ impl PackedRows {
         };
         let from = layout.start_offset() + rows.start * pitch;
         let bytes = &bytes[from..from + rows.len() * pitch];
-        unpack(bytes, self.format, [rows.len(), input], out)?;
+        unpack(bytes, self.format, out);
         if self.scale != 1.0 {
             out.iter_mut().for_each(|v| *v *= self.scale);
         }
@@ -156,7 +128,7 @@ impl PackedRows {
     }
 }
 
-fn unpack(bytes: &[u8], format: Format, shape: [usize; 2], out: &mut [f32]) -> Result<()> {
+fn unpack(bytes: &[u8], format: Format, out: &mut [f32]) {
     match format {
         Format::F8E4M3 => {
             let table: Vec<f32> = (0..=255).map(e4m3).collect();
@@ -169,24 +141,8 @@ fn unpack(bytes: &[u8], format: Format, shape: [usize; 2], out: &mut [f32]) -> R
                 *out = f16::from_bits(u16::from(*b) << 8).to_f32();
             }
         }
-        Format::Blocks(GgmlDType::Q8_0) => {
-            // A scale of 16 bits, then 32 integers of 8.
-            let blocks = bytes.as_chunks::<34>().0;
-            for (out, block) in out.chunks_exact_mut(32).zip(blocks) {
-                let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-                for (out, b) in out.iter_mut().zip(&block[2..]) {
-                    *out = scale * f32::from(*b as i8);
-                }
-            }
-        }
-        Format::Coded(coded) => coded.widen(bytes, out),
-        Format::Blocks(kind) => {
-            let blocks = qtensor_from_ggml(kind, bytes, shape.to_vec(), &Device::Cpu)?;
-            let values = blocks.dequantize(&Device::Cpu)?.flatten_all()?;
-            out.copy_from_slice(&values.to_vec1::<f32>()?);
-        }
+        Format::Blocks(block) => block.widen(bytes, out),
     }
-    Ok(())
 }
 
 /// 8 bits with 4 of exponent (bias 7) and 3 of fraction; all ones is not a number.
@@ -218,8 +174,8 @@ mod tests {
         let bytes: Vec<u8> = (0..output * pitch)
             .map(|i| match format {
                 // Small numbers: no scale is huge and none is not a number.
-                Format::Blocks(_) | Format::Coded(_) if i % size < 2 => [0x11, 0x20][i % size],
-                Format::Blocks(_) | Format::Coded(_) => (i * 37 % 63) as u8,
+                Format::Blocks(_) if i % size < 2 => [0x11, 0x20][i % size],
+                Format::Blocks(_) => (i * 37 % 63) as u8,
                 _ => (i * 37 % 64) as u8,
             })
             .collect();
@@ -252,7 +208,7 @@ mod tests {
 
     #[test]
     fn packed_weights_give_the_bits_that_wide_ones_give() {
-        for (format, _) in NUMBERS {
+        for (format, _) in Format::all() {
             let [packed, dense] = both(format, 200, 512, 0.5);
             let x = scattered(&[1, 9, 512], 0.0);
             let values = |layer: &Linear| -> Vec<f32> {

@@ -1,99 +1,15 @@
 //! GGUF's blocks whose small integers are codes: places in a list of levels, or in a
-//! grid of points of several values. As `gguf/quants.py` of ggml has them.
+//! grid of points of several values.
 
 use half::f16;
 
+use super::block::{LARGE, half, nibble, u16_at, u32_at};
 use super::grids;
-
-/// Values of a large block.
-const LARGE: usize = 256;
 
 /// The levels of four bits: closer together where weights are many.
 const LEVELS: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
-
-/// The block formats of GGUF with codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)] // Their names are all there is to say.
-#[allow(non_camel_case_types)]
-pub enum Coded {
-    IQ4_NL,
-    IQ4_XS,
-    IQ3_S,
-    IQ3_XXS,
-    IQ2_S,
-    IQ2_XS,
-    IQ2_XXS,
-    IQ1_M,
-    IQ1_S,
-    TQ2_0,
-    TQ1_0,
-}
-
-impl Coded {
-    /// Values in a block, and the bytes that a block takes.
-    pub fn block(self) -> (usize, usize) {
-        match self {
-            Self::IQ4_NL => (32, 18),
-            Self::IQ4_XS => (LARGE, 136),
-            Self::IQ3_S => (LARGE, 110),
-            Self::IQ3_XXS => (LARGE, 98),
-            Self::IQ2_S => (LARGE, 82),
-            Self::IQ2_XS => (LARGE, 74),
-            Self::IQ2_XXS | Self::TQ2_0 => (LARGE, 66),
-            Self::IQ1_M => (LARGE, 56),
-            Self::IQ1_S => (LARGE, 50),
-            Self::TQ1_0 => (LARGE, 54),
-        }
-    }
-
-    /// Writes the values of `bytes`, whole blocks, to `out`, which is of their size.
-    pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
-        match self {
-            Self::IQ4_NL => each(bytes, out, iq4_nl),
-            Self::IQ4_XS => each(bytes, out, iq4_xs),
-            Self::IQ3_S => each(bytes, out, iq3_s),
-            Self::IQ3_XXS => each(bytes, out, iq3_xxs),
-            Self::IQ2_S => each(bytes, out, iq2_s),
-            Self::IQ2_XS => each(bytes, out, iq2_xs),
-            Self::IQ2_XXS => each(bytes, out, iq2_xxs),
-            Self::IQ1_M => each(bytes, out, iq1_m),
-            Self::IQ1_S => each(bytes, out, iq1_s),
-            Self::TQ2_0 => each(bytes, out, tq2_0),
-            Self::TQ1_0 => each(bytes, out, tq1_0),
-        }
-    }
-}
-
-fn each<const SIZE: usize, const VALUES: usize>(
-    bytes: &[u8],
-    out: &mut [f32],
-    widen: impl Fn(&[u8; SIZE], &mut [f32; VALUES]),
-) {
-    let (blocks, out) = (bytes.as_chunks().0, out.as_chunks_mut().0);
-    for (block, out) in blocks.iter().zip(out) {
-        widen(block, out);
-    }
-}
-
-/// The number of 16 bits at `at`.
-fn half(block: &[u8], at: usize) -> f32 {
-    f16::from_bits(u16_at(block, at)).to_f32()
-}
-
-fn u16_at(block: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([block[at], block[at + 1]])
-}
-
-fn u32_at(block: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
-}
-
-/// The `i`th four bits of `bytes`.
-fn nibble(bytes: &[u8], i: usize) -> u8 {
-    bytes[i / 2] >> (4 * (i % 2)) & 15
-}
 
 /// 16 bytes of two codes each: the lower bits of all, then the upper.
 fn levels(codes: &[u8], scale: f32, out: &mut [f32]) {
@@ -107,8 +23,8 @@ fn levels(codes: &[u8], scale: f32, out: &mut [f32]) {
 /// The values of `point` times `scale`, negative where `signs` has a bit.
 fn signed<const N: usize>(point: &[i8; N], signs: u8, scale: f32, out: &mut [f32]) {
     for (i, (out, value)) in out.iter_mut().zip(point).enumerate() {
-        let sign = if signs >> i & 1 == 0 { 1.0 } else { -1.0 };
-        *out = scale * f32::from(*value) * sign;
+        let sign = u32::from(signs >> i & 1) << 31;
+        *out = f32::from_bits((scale * f32::from(*value)).to_bits() ^ sign);
     }
 }
 
@@ -118,12 +34,12 @@ fn even(bits: u32) -> u8 {
     bits | ((bits.count_ones() as u8 & 1) << 7)
 }
 
-fn iq4_nl(block: &[u8; 18], out: &mut [f32; 32]) {
+pub fn iq4_nl(block: &[u8; 18], out: &mut [f32; 32]) {
     levels(&block[2..], half(block, 0), out);
 }
 
 /// Scale; for each 32 values two upper bits of their scale, then four lower; codes.
-fn iq4_xs(block: &[u8; 136], out: &mut [f32; LARGE]) {
+pub fn iq4_xs(block: &[u8; 136], out: &mut [f32; LARGE]) {
     let (scale, upper) = (half(block, 0), u16_at(block, 2));
     let (lower, codes) = (&block[4..8], &block[8..]);
     for (i, (out, codes)) in out.chunks_mut(32).zip(codes.chunks(16)).enumerate() {
@@ -134,7 +50,7 @@ fn iq4_xs(block: &[u8; 136], out: &mut [f32; LARGE]) {
 
 /// Scale; eight lower bits of each place, the ninth bits, signs; for each 64 values two
 /// scales.
-fn iq3_s(block: &[u8; 110], out: &mut [f32; LARGE]) {
+pub fn iq3_s(block: &[u8; 110], out: &mut [f32; LARGE]) {
     let scale = half(block, 0);
     let (places, ninth) = (&block[2..66], &block[66..74]);
     let (signs, scales) = (&block[74..106], &block[106..]);
@@ -146,7 +62,7 @@ fn iq3_s(block: &[u8; 110], out: &mut [f32; LARGE]) {
 }
 
 /// Scale; places; for each 32 values four times seven bits of signs and a scale.
-fn iq3_xxs(block: &[u8; 98], out: &mut [f32; LARGE]) {
+pub fn iq3_xxs(block: &[u8; 98], out: &mut [f32; LARGE]) {
     let (scale, places) = (half(block, 0), &block[2..66]);
     for (i, out) in out.chunks_mut(32).enumerate() {
         let aside = u32_at(block, 66 + 4 * i);
@@ -161,7 +77,7 @@ fn iq3_xxs(block: &[u8; 98], out: &mut [f32; LARGE]) {
 
 /// Scale; eight lower bits of each place, signs, two upper bits; for each 32 values two
 /// scales.
-fn iq2_s(block: &[u8; 82], out: &mut [f32; LARGE]) {
+pub fn iq2_s(block: &[u8; 82], out: &mut [f32; LARGE]) {
     let scale = half(block, 0);
     let (places, signs) = (&block[2..34], &block[34..66]);
     let (upper, scales) = (&block[66..74], &block[74..]);
@@ -175,7 +91,7 @@ fn iq2_s(block: &[u8; 82], out: &mut [f32; LARGE]) {
 
 /// Scale; for each 8 values nine bits of their place and seven of signs; for each 32 two
 /// scales.
-fn iq2_xs(block: &[u8; 74], out: &mut [f32; LARGE]) {
+pub fn iq2_xs(block: &[u8; 74], out: &mut [f32; LARGE]) {
     let (scale, scales) = (half(block, 0), &block[66..]);
     for (i, out) in out.chunks_mut(8).enumerate() {
         let code = u16_at(block, 2 + 2 * i);
@@ -186,7 +102,7 @@ fn iq2_xs(block: &[u8; 74], out: &mut [f32; LARGE]) {
 }
 
 /// Scale; for each 32 values four places, four times seven bits of signs and a scale.
-fn iq2_xxs(block: &[u8; 66], out: &mut [f32; LARGE]) {
+pub fn iq2_xxs(block: &[u8; 66], out: &mut [f32; LARGE]) {
     let scale = half(block, 0);
     for (i, out) in out.chunks_mut(32).enumerate() {
         let at = 2 + 8 * i;
@@ -210,7 +126,7 @@ fn moved(place: usize, down: bool, scale: f32, out: &mut [f32]) {
 /// Eight lower bits of each place; for each place three upper bits and whether it is
 /// moved down; scales of three bits for each 16 values, and above them in four parts the
 /// scale of all.
-fn iq1_m(block: &[u8; 56], out: &mut [f32; LARGE]) {
+pub fn iq1_m(block: &[u8; 56], out: &mut [f32; LARGE]) {
     let (places, upper) = (&block[..32], &block[32..48]);
     let aside: [u16; 4] = std::array::from_fn(|i| u16_at(block, 48 + 2 * i));
     let scale = (0..4).fold(0, |bits, i| bits | aside[i] >> 12 << (4 * i));
@@ -226,7 +142,7 @@ fn iq1_m(block: &[u8; 56], out: &mut [f32; LARGE]) {
 
 /// Scale; eight lower bits of each place; for each 32 values four times three upper bits,
 /// a scale of three, and whether they are moved down.
-fn iq1_s(block: &[u8; 50], out: &mut [f32; LARGE]) {
+pub fn iq1_s(block: &[u8; 50], out: &mut [f32; LARGE]) {
     let (scale, places) = (half(block, 0), &block[2..34]);
     for (i, out) in out.chunks_mut(32).enumerate() {
         let aside = u16_at(block, 34 + 2 * i);
@@ -241,7 +157,7 @@ fn iq1_s(block: &[u8; 50], out: &mut [f32; LARGE]) {
 
 /// For each 128 values 32 bytes of four codes, the first 32 values in their lowest bits;
 /// scale.
-fn tq2_0(block: &[u8; 66], out: &mut [f32; LARGE]) {
+pub fn tq2_0(block: &[u8; 66], out: &mut [f32; LARGE]) {
     let scale = half(block, 64);
     for (i, out) in out.chunks_mut(32).enumerate() {
         let codes = &block[i / 4 * 32..][..32];
@@ -253,7 +169,7 @@ fn tq2_0(block: &[u8; 66], out: &mut [f32; LARGE]) {
 
 /// Five digits of three a byte: 32 bytes, 16, and four with four digits, each run's first
 /// digits before its second; scale.
-fn tq1_0(block: &[u8; 54], out: &mut [f32; LARGE]) {
+pub fn tq1_0(block: &[u8; 54], out: &mut [f32; LARGE]) {
     let scale = half(block, 52);
     let (first, rest) = out.split_at_mut(160);
     let (second, last) = rest.split_at_mut(80);
@@ -272,30 +188,6 @@ fn tq1_0(block: &[u8; 54], out: &mut [f32; LARGE]) {
                 *out = scale * (f32::from(digit) - 1.0);
             }
             power = power.wrapping_mul(3);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Their values are held against ggml's in `tests/wan/checkpoint.rs`.
-    #[test]
-    fn whatever_a_block_holds_names_points_that_are_there() {
-        use Coded::*;
-        for coded in [
-            IQ4_NL, IQ4_XS, IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS, IQ1_M, IQ1_S, TQ2_0, TQ1_0,
-        ] {
-            let (values, size) = coded.block();
-            let noise = (0..size * 64)
-                .map(|i| ((i * i * 7919) >> 5) as u8)
-                .collect();
-            for bytes in [vec![0; size * 64], vec![255; size * 64], noise] {
-                let mut out = vec![7e30; values * 64];
-                coded.widen(&bytes, &mut out);
-                assert!(out.iter().all(|v| *v != 7e30), "{coded:?}");
-            }
         }
     }
 }

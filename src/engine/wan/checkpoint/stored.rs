@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{DType, Device, Result, Tensor};
 use half::{bf16, f16};
 
 use crate::device::isa::vectorised;
-use crate::device::ops::packed::{Coded, Format, e4m3};
+use crate::device::ops::packed::{Block, Format, e4m3};
 
 /// The kind of numbers in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,46 +23,10 @@ pub enum Kind {
     F8E4M3,
     /// 8 bits: 5 of exponent, 2 of fraction.
     F8E5M2,
-    /// Blocks of integers with a scale, as GGUF has them.
+    /// Blocks of integers or codes with a scale, as GGUF has them.
     Quantised(Block),
-    /// Blocks of codes with a scale, as GGUF has them.
-    Coded(Coded),
     /// Integers and what else weights are never made of.
     Other,
-}
-
-/// The block formats of GGUF with integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)] // Their names are all there is to say.
-#[allow(non_camel_case_types)]
-pub enum Block {
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
-    Q2_K,
-    Q3_K,
-    Q4_K,
-    Q5_K,
-    Q6_K,
-}
-
-impl Block {
-    fn ggml(self) -> GgmlDType {
-        match self {
-            Self::Q4_0 => GgmlDType::Q4_0,
-            Self::Q4_1 => GgmlDType::Q4_1,
-            Self::Q5_0 => GgmlDType::Q5_0,
-            Self::Q5_1 => GgmlDType::Q5_1,
-            Self::Q8_0 => GgmlDType::Q8_0,
-            Self::Q2_K => GgmlDType::Q2K,
-            Self::Q3_K => GgmlDType::Q3K,
-            Self::Q4_K => GgmlDType::Q4K,
-            Self::Q5_K => GgmlDType::Q5K,
-            Self::Q6_K => GgmlDType::Q6K,
-        }
-    }
 }
 
 impl Kind {
@@ -72,22 +35,9 @@ impl Kind {
         match number {
             0 => Self::F32,
             1 => Self::F16,
-            2 => Self::Quantised(Block::Q4_0),
-            3 => Self::Quantised(Block::Q4_1),
-            6 => Self::Quantised(Block::Q5_0),
-            7 => Self::Quantised(Block::Q5_1),
-            8 => Self::Quantised(Block::Q8_0),
-            10 => Self::Quantised(Block::Q2_K),
-            11 => Self::Quantised(Block::Q3_K),
-            12 => Self::Quantised(Block::Q4_K),
-            13 => Self::Quantised(Block::Q5_K),
-            14 => Self::Quantised(Block::Q6_K),
             28 => Self::F64,
             30 => Self::BF16,
-            _ => match Format::of_gguf(number) {
-                Some(Format::Coded(coded)) => Self::Coded(coded),
-                _ => Self::Other,
-            },
+            _ => Block::of(number).map_or(Self::Other, Self::Quantised),
         }
     }
 
@@ -99,11 +49,7 @@ impl Kind {
             Self::F16 | Self::BF16 => (1, 2),
             Self::F8E4M3 | Self::F8E5M2 => (1, 1),
             Self::Other => (1, 0),
-            Self::Coded(coded) => coded.block(),
-            Self::Quantised(block) => {
-                let kind = block.ggml();
-                (kind.block_size(), kind.type_size())
-            }
+            Self::Quantised(block) => block.size(),
         }
     }
 
@@ -112,8 +58,7 @@ impl Kind {
         match self {
             Self::F8E4M3 => Some(Format::F8E4M3),
             Self::F8E5M2 => Some(Format::F8E5M2),
-            Self::Quantised(block) => Some(Format::Blocks(block.ggml())),
-            Self::Coded(coded) => Some(Format::Coded(coded)),
+            Self::Quantised(block) => Some(Format::Blocks(block)),
             _ => None,
         }
     }
@@ -134,7 +79,6 @@ impl Kind {
             Self::F8E4M3 => "fp8 e4m3".to_owned(),
             Self::F8E5M2 => "fp8 e5m2".to_owned(),
             Self::Quantised(block) => format!("{block:?}"),
-            Self::Coded(coded) => format!("{coded:?}"),
             Self::Other => "other".to_owned(),
             kind => format!("{kind:?}").to_lowercase(),
         }
@@ -180,16 +124,8 @@ pub fn tensor(
             .map(|b| f16::from_bits(u16::from(*b) << 8).to_f32())
             .collect(),
         Kind::Quantised(block) => {
-            // The blocks are read through their own type, so they are copied to
-            // where they are aligned.
-            let whole = bytes.into_owned();
-            let blocks = qtensor_from_ggml(block.ggml(), &whole, shape.to_vec(), cpu)?;
-            let values = blocks.dequantize(cpu)?.flatten_all()?;
-            values.to_vec1()?
-        }
-        Kind::Coded(coded) => {
             let mut values = vec![0.; shape.iter().product()];
-            coded.widen(&bytes, &mut values);
+            block.widen(&bytes, &mut values);
             values
         }
         Kind::Other => candle_core::bail!("a tensor of a kind that weights are not made of"),
@@ -201,7 +137,7 @@ pub fn tensor(
 }
 
 /// Writes the values of `bytes`, times `scale`, to `out` where they are of a kind of
-/// 16 or 32 bits, or of codes; says whether it did.
+/// 16 or 32 bits, or of blocks; says whether it did.
 pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> bool {
     fn each<const N: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) -> bool {
         let whole = bytes.len() == out.len() * N;
@@ -217,9 +153,9 @@ pub fn widen(bytes: &[u8], kind: Kind, scale: Option<f32>, out: &mut [f32]) -> b
             bytes.len() == out.len() * 2
         }
         Kind::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f32()),
-        Kind::Coded(coded) => {
-            let (values, size) = coded.block();
-            coded.widen(bytes, out);
+        Kind::Quantised(block) => {
+            let (values, size) = block.size();
+            block.widen(bytes, out);
             bytes.len() * values == out.len() * size
         }
         _ => false,
