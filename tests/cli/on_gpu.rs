@@ -8,7 +8,7 @@ use std::process::Command;
 
 use longtake_kernels::driver::{Device, DeviceError};
 
-use crate::wan::{model, pictures, tensors, vace};
+use crate::wan::{copy, model, pictures, tensors, vace};
 use crate::work::{Outcome, Work};
 
 const LIBRARIES: [&str; 5] = [
@@ -87,6 +87,23 @@ fn where_a_model_cannot_go_to_a_gpu_a_sentence_says_why() {
     assert!(work.files("o").is_empty());
 }
 
+/// A model of two transformers, which give other velocities.
+fn experts(work: &Work) {
+    model(work);
+    copy(
+        work,
+        &[
+            ("a14b", "model"),
+            ("whole/transformer", "model/transformer_2"),
+        ],
+    );
+    let path = work.path("model/transformer_2/diffusion_pytorch_model.safetensors");
+    let mut weights = tensors(&path);
+    let out = weights.get_mut("proj_out.weight").unwrap();
+    *out = (&*out * 0.8).unwrap();
+    candle_core::safetensors::save(&weights, path).unwrap();
+}
+
 #[test]
 #[ignore = "builds the object for the CPU, which takes minutes: cargo test --test cli on_gpu -- --ignored"]
 fn what_crosses_to_the_object_and_back_is_what_the_engine_makes_itself() {
@@ -98,24 +115,19 @@ fn what_crosses_to_the_object_and_back_is_what_the_engine_makes_itself() {
     assert!(status.success());
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let object = target.join("transformer/liblongtake_transformer.so");
+    let text = "--size 48x32 --frames 1001-1009 --negative-prompt blur";
+    let fill = "--size 48x32 --plate plate.####.png --matte matte.####.png --mode fill";
     for (of, more) in [
-        (model as fn(&Work), ""),
-        (
-            vace,
-            "--plate plate.####.png --matte matte.####.png --mode fill",
-        ),
+        (model as fn(&Work), format!("{text} --steps 3")),
+        (model, format!("{text} --steps 14 --cache 0.9")),
+        (experts, format!("{text} --steps 4 --guidance-low 3")),
+        (vace, format!("{fill} --steps 3")),
     ] {
         let work = Work::new();
         of(&work);
-        let line = match more {
-            "" => LINE.to_owned(),
-            more => {
-                pictures(&work);
-                format!(
-                    "generate --engine wan --model model --prompt steam --steps 3 --guidance 4 --size 48x32 {more}"
-                )
-            }
-        };
+        pictures(&work);
+        let line =
+            format!("generate --engine wan --model model --prompt steam --guidance 4 {more}");
         let right = run(
             &work,
             &format!("{line} --device cpu --save-latents cpu.safetensors --out cpu/o.####.png"),
