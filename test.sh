@@ -18,7 +18,7 @@ cargo clippy --quiet --workspace --all-targets -- -D warnings
 # Outside the workspace, with rooms of the engine taken in by path: what moves there
 # breaks it unseen. Without CUDA, whose kernels take ten minutes.
 echo "== transformer's object"
-cargo check --quiet --locked --no-default-features \
+cargo check --quiet --locked --no-default-features --features on-cpu \
     --manifest-path kernels/transformer/Cargo.toml \
     --target-dir "${CARGO_TARGET_DIR:-target}/transformer"
 echo "== bundle and host"
