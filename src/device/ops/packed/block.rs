@@ -136,10 +136,12 @@ pub fn half(block: &[u8], at: usize) -> f32 {
     f16::from_bits(u16_at(block, at)).to_f32()
 }
 
+/// The whole number of 16 bits at `at`.
 pub fn u16_at(block: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([block[at], block[at + 1]])
 }
 
+/// That of 32.
 pub fn u32_at(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }

@@ -34,6 +34,7 @@ fn even(bits: u32) -> u8 {
     bits | ((bits.count_ones() as u8 & 1) << 7)
 }
 
+/// Scale; codes.
 pub fn iq4_nl(block: &[u8; 18], out: &mut [f32; 32]) {
     levels(&block[2..], half(block, 0), out);
 }
