@@ -7,6 +7,7 @@ mod exr_channels;
 mod exr_head;
 mod exr_read;
 mod exr_write;
+mod files;
 mod header;
 mod movie;
 mod plate;
