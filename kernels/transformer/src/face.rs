@@ -9,9 +9,9 @@ use candle_nn::VarBuilder;
 
 use crate::engine::wan::config::TransformerConfig;
 use crate::engine::wan::transformer::Transformer;
-use crate::engine::wan::transformer::message::{GpuMemory, INTERFACE};
+use crate::engine::wan::transformer::message::{GpuMemory, INTERFACE, kind};
 use crate::run::{Report, Stop, Watcher, sample, velocity};
-use crate::weights::{Asker, Get, kind};
+use crate::weights::{Asker, Get};
 
 /// Bytes that are given away, and back to be freed.
 #[repr(C)]

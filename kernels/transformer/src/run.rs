@@ -79,13 +79,19 @@ impl pipeline::Model for Watched<'_> {
         self.model.transformer.config()
     }
 
-    fn velocity(&self, inputs: &Inputs<'_>, _: &mut dyn FnMut() -> Result<()>) -> Result<Tensor> {
+    fn velocity(
+        &self,
+        inputs: &Inputs<'_>,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Tensor> {
         #[cfg(feature = "cuda")]
         let mut pace = crate::pace::Pace::new(&self.model.device)?;
         self.model.transformer.forward(inputs, &mut |_, _| {
             #[cfg(feature = "cuda")]
             pace.step()?;
-            self.by.check()
+            // What `check` asks is raised by this.
+            self.by.stops();
+            check()
         })
     }
 }
@@ -94,7 +100,7 @@ impl pipeline::Model for Watched<'_> {
 pub fn velocity(model: &Model, request: &[u8], by: &Watcher) -> Result<Vec<u8>> {
     let owned = Owned::from_bytes(request, &model.device)?;
     let watched = Watched { model, by };
-    let velocity = pipeline::Model::velocity(&watched, &owned.inputs(), &mut || Ok(()))?;
+    let velocity = pipeline::Model::velocity(&watched, &owned.inputs(), &mut || by.check())?;
     read(&velocity, |values| {
         values_to_bytes("velocity", (values, velocity.dims()), None)
     })?

@@ -6,6 +6,8 @@ use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::Init;
 use candle_nn::var_builder::SimpleBackend;
 
+use crate::engine::wan::transformer::message::number;
+
 /// Numbers of one tensor, which stay until the next is asked for.
 #[repr(C)]
 pub struct Given {
@@ -13,7 +15,7 @@ pub struct Given {
     bytes: usize,
 }
 
-/// Gives the tensor of a name and shape in a type (0 f32, 1 f16, 2 bf16); 0 where it
+/// Gives the tensor of a name and shape in the type of a number; 0 where it
 /// did.
 pub type Get = unsafe extern "C" fn(
     context: *mut c_void,
@@ -41,28 +43,14 @@ unsafe impl Send for Asker {}
 // SAFETY: as above.
 unsafe impl Sync for Asker {}
 
-/// The number that a type has between the two sides.
-pub fn number(kind: DType) -> Result<u32> {
-    match kind {
-        DType::F32 => Ok(0),
-        DType::F16 => Ok(1),
-        DType::BF16 => Ok(2),
-        other => candle_core::bail!("weights of {other:?} are not handed over"),
-    }
-}
-
-/// The type of a number.
-pub fn kind(number: u32) -> Option<DType> {
-    [DType::F32, DType::F16, DType::BF16]
-        .get(number as usize)
-        .copied()
-}
-
 impl SimpleBackend for Asker {
     fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
         let mut given = Given {
             data: std::ptr::null(),
             bytes: 0,
+        };
+        let Some(kind) = number(dtype) else {
+            candle_core::bail!("weights of {dtype:?} are not handed over");
         };
         let shape = s.dims();
         // SAFETY: as the interface has it: all of these live until it returns.
@@ -73,7 +61,7 @@ impl SimpleBackend for Asker {
                 name.len(),
                 shape.as_ptr(),
                 shape.len(),
-                number(dtype)?,
+                kind,
                 &mut given,
             )
         };

@@ -29,7 +29,6 @@ pub use rotate::Angles;
 pub use sampler_step::{Stepped, sampler_step};
 pub use self_attention::self_attention;
 pub use trunk::{Branch, LayerNorm, Trunk};
-pub(crate) use values::with_values;
 
 /// What an error says, without the list of calls that candle puts behind it where the
 /// environment asks for such lists.

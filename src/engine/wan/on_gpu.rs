@@ -9,7 +9,7 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use parking_lot::{Mutex, MutexGuard};
 use safetensors::View;
@@ -17,7 +17,7 @@ use safetensors::View;
 use super::config::TransformerConfig;
 use super::face::{Bytes, Face, Given};
 use super::pipeline::{Experts, Made, PipelineError, Run, SAMPLING};
-use super::transformer::message::GpuMemory;
+use super::transformer::message::{self, GpuMemory};
 use crate::device::gpu::libraries::ObjectError;
 use crate::device::{Cancelled, Task, notices};
 
@@ -74,7 +74,7 @@ impl OnGpu {
                 0,
                 text.as_ptr(),
                 text.len(),
-                number(vb.dtype()).unwrap_or(0),
+                message::number(vb.dtype()).unwrap_or(0),
                 memory,
                 give,
                 (&raw mut giver).cast(),
@@ -185,16 +185,6 @@ unsafe extern "C" fn report(context: *mut c_void, fraction: f64) {
     task.progress.report(SAMPLING, fraction);
 }
 
-/// The number that a type has between the two sides.
-fn number(kind: DType) -> Option<u32> {
-    match kind {
-        DType::F32 => Some(0),
-        DType::F16 => Some(1),
-        DType::BF16 => Some(2),
-        _ => None,
-    }
-}
-
 unsafe extern "C" fn give(
     context: *mut c_void,
     name: *const u8,
@@ -213,15 +203,14 @@ unsafe extern "C" fn give(
             std::slice::from_raw_parts(shape, rank),
         )
     };
-    let kinds = [DType::F32, DType::F16, DType::BF16];
-    let (Ok(name), Some(kind)) = (std::str::from_utf8(name), kinds.get(kind as usize)) else {
+    let (Ok(name), Some(kind)) = (std::str::from_utf8(name), message::kind(kind)) else {
         return 1;
     };
     let Ok(tensor) = giver
         .weights
-        .get_with_hints_dtype(shape, name, Init::default(), *kind)
+        .get_with_hints_dtype(shape, name, Init::default(), kind)
         // A merged matrix may be narrower than it was asked for.
-        .and_then(|tensor| tensor.to_dtype(*kind))
+        .and_then(|tensor| tensor.to_dtype(kind))
     else {
         return 1;
     };

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use super::array::Array;
 use super::conditions::{Given, Role, Told};
 use super::error::WanError;
-use super::experts::Loaded;
+use super::loaded::Loaded;
 use super::pipeline::{Condition, Held, Made, Run, Start, Subjects};
 use super::settings::{Settings, Way};
 use super::studio::{Kind, Studio};

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use super::checkpoint::{CheckpointError, Memory, Model, memory};
 use super::config::TransformerConfig;
 use super::error::WanError;
-use super::experts::Loaded;
+use super::loaded::Loaded;
 use super::pipeline::TEXT_TOKENS;
 use super::settings::{ModelFiles, Settings, Way};
 use super::shot::Shot;

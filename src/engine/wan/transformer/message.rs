@@ -1,6 +1,7 @@
 //! What an evaluation reads, and what it gives, as bytes: for a transformer in another
 //! shared object, to which no tensor can be handed. The bytes are those of a safetensors
-//! file.
+//! file. Evaluations are asked for one by one by `benches/gpu` alone; an engine asks for
+//! runs (`pipeline/message.rs`), which have most of it in common.
 
 use std::collections::HashMap;
 
@@ -9,10 +10,27 @@ use candle_core::{DType, Device, Error, Result, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{Control, Inputs, Regions, Timesteps};
-use crate::device::ops::with_values;
 
 /// Changes with what the two sides say to each other.
 pub const INTERFACE: u32 = 3;
+
+/// The types that weights cross in, by their numbers.
+const KINDS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
+
+/// The number that a type of weights has between the two sides; `None` where they do not
+/// cross in it.
+pub fn number(kind: DType) -> Option<u32> {
+    KINDS
+        .iter()
+        .zip(0..)
+        .find(|(k, _)| **k == kind)
+        .map(|(_, n)| n)
+}
+
+/// The type of a number.
+pub fn kind(number: u32) -> Option<DType> {
+    KINDS.get(number as usize).copied()
+}
 
 /// What a model may take of a GPU's memory, in bytes.
 #[repr(C)]
@@ -121,7 +139,7 @@ impl Parts {
     }
 }
 
-/// `inputs` as bytes.
+/// `inputs` as bytes, as `benches/gpu/object.py` writes them.
 pub fn to_bytes(inputs: &Inputs<'_>) -> Result<Vec<u8>> {
     let mut parts = Parts::default();
     parts.put("latents", inputs.latents)?;
@@ -188,14 +206,6 @@ impl Owned {
     }
 }
 
-/// A velocity as bytes.
-pub fn velocity_to_bytes(velocity: &Tensor) -> Result<Vec<u8>> {
-    let wide = velocity.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
-    with_values(&wide, |values| {
-        values_to_bytes("velocity", (values, velocity.dims()), None)
-    })?
-}
-
 /// A tensor of these values and dimensions as bytes.
 pub fn values_to_bytes(
     name: &str,
@@ -207,12 +217,6 @@ pub fn values_to_bytes(
         unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
     let view = TensorView::new(Dtype::F32, dims.to_vec(), bytes).map_err(Error::wrap)?;
     safetensors::serialize([(name, view)], metadata).map_err(Error::wrap)
-}
-
-/// A velocity that [`velocity_to_bytes`] wrote.
-pub fn velocity_from_bytes(bytes: &[u8]) -> Result<Tensor> {
-    let parts = SafeTensors::deserialize(bytes).map_err(Error::wrap)?;
-    needed(&parts, "velocity", &Device::Cpu)
 }
 
 /// The part `name` on `device`, if there is one.
@@ -278,9 +282,14 @@ mod tests {
             let members = heard.regions.map(|r| r.members().to_vec());
             assert_eq!(members, inputs.regions.map(|r| r.members().to_vec()));
         }
-        let bytes = velocity_to_bytes(&latents).unwrap();
-        same(&velocity_from_bytes(&bytes).unwrap(), &latents);
-        assert!(velocity_from_bytes(&bytes[..20]).is_err());
+        let values = latents.flatten_all().unwrap().to_vec1().unwrap();
+        let bytes = values_to_bytes("velocity", (&values, latents.dims()), None).unwrap();
+        let velocity = |bytes: &[u8]| {
+            let parts = SafeTensors::deserialize(bytes).map_err(Error::wrap)?;
+            needed(&parts, "velocity", cpu)
+        };
+        same(&velocity(&bytes).unwrap(), &latents);
+        assert!(velocity(&bytes[..20]).is_err());
         assert!(Owned::from_bytes(&bytes, cpu).is_err());
     }
 }
